@@ -1,0 +1,175 @@
+//! Requests per second: Trellis beside a plain hyper server, and one hop into a component beside `wasmtime serve`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::load::{self, Outcome, Until};
+use crate::server::Server;
+use crate::table;
+
+const CONNECTIONS: [usize; 3] = [1, 16, 256];
+/// Each side is run this often, in turn, and the median counts: the machine's speed drifts.
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(4);
+const WARM_UP: Until = Until::Requests(500);
+
+/// GET and durable POST of posts, on disk and where a sync costs nothing, beside hyper.
+pub fn posts(trellis: &Path, disk: &Path) -> Result<()> {
+    let on_disk = tempfile::tempdir_in(disk)?;
+    let in_memory = tempfile::tempdir_in("/dev/shm").context("no /dev/shm to measure without a disk")?;
+    let hyper = baseline()?;
+    let durable = up(trellis, Path::new("wadm.yaml"), on_disk.path(), &[])?;
+    let unsynced = up(trellis, Path::new("wadm.yaml"), in_memory.path(), &[])?;
+    for server in [&durable, &unsynced] {
+        load::run(&server.address, 1, Until::Requests(10), 201, create_post)?;
+    }
+
+    let mut rows = Vec::new();
+    for connections in CONNECTIONS {
+        let sides: [(&Server, Request); 2] = [(&hyper, get_posts), (&durable, get_posts)];
+        let [plain, ours] = in_turn(sides, connections, 200)?;
+        rows.push(row("GET /posts (10)", connections, &plain, &[&ours]));
+    }
+    for connections in CONNECTIONS {
+        let sides: [(&Server, Request); 3] =
+            [(&hyper, create_post), (&durable, create_post), (&unsynced, create_post)];
+        let [plain, ours, free] = in_turn(sides, connections, 201)?;
+        rows.push(row("POST /posts", connections, &plain, &[&ours, &free]));
+    }
+    table::print(
+        "Requests per second beside a plain hyper server",
+        &[
+            "request",
+            "connections",
+            "hyper/s",
+            "Trellis/s",
+            "ratio",
+            "p50 us",
+            "p99 us",
+            "without sync/s",
+            "synced : not",
+        ],
+        &rows,
+    );
+    Ok(())
+}
+
+/// The same `hello` component under `trellis up` and under `wasmtime serve`.
+pub fn hello(trellis: &Path, wasmtime: &Path) -> Result<()> {
+    const COMPONENT: &str = "build/test/hello.wasm";
+    let data = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let [fresh_data, reused_data] = &data;
+    let mut serve = Command::new(wasmtime);
+    serve.args(["serve", "--addr=127.0.0.1:0", "-Scli", COMPONENT]);
+    let stock = Server::start(serve)?;
+    let manifest = Path::new("tests/guests/hello/wadm.yaml");
+    let fresh = up(trellis, manifest, fresh_data.path(), &["--reuse", "1"])?;
+    let reused = up(trellis, manifest, reused_data.path(), &[])?;
+    let mut rows = Vec::new();
+    for connections in CONNECTIONS {
+        let sides: [(&Server, Request); 3] = [(&stock, get_root), (&fresh, get_root), (&reused, get_root)];
+        let [stock, fresh, reused] = in_turn(sides, connections, 200)?;
+        rows.push(vec![
+            connections.to_string(),
+            table::count(stock.per_second),
+            table::count(fresh.per_second),
+            table::ratio(fresh.per_second / stock.per_second),
+            table::count(reused.per_second),
+            table::ratio(reused.per_second / stock.per_second),
+        ]);
+    }
+    table::print(
+        "One hop into the hello component, requests per second",
+        &["connections", "`wasmtime serve`", "Trellis, fresh", "ratio", "Trellis, as shipped", "ratio"],
+        &rows,
+    );
+    Ok(())
+}
+
+/// Starts `trellis up` on a free port.
+pub fn up(trellis: &Path, manifest: &Path, data: &Path, options: &[&str]) -> Result<Server> {
+    let mut command = Command::new(trellis);
+    command.arg("up").arg(manifest).args(["--listen", "127.0.0.1:0"]).arg("--data").arg(data).args(options);
+    command.env("RUST_LOG", "warn");
+    Server::start(command)
+}
+
+pub fn create_post(n: u64) -> Vec<u8> {
+    let body = format!(r#"{{"title":"Post number {n}, with a title of a usual length"}}"#);
+    format!(
+        "POST /posts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
+}
+
+fn get_posts(_: u64) -> Vec<u8> {
+    get("/posts?limit=10")
+}
+
+fn get_root(_: u64) -> Vec<u8> {
+    get("/")
+}
+
+fn baseline() -> Result<Server> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--baseline");
+    Server::start(command)
+}
+
+type Request = fn(u64) -> Vec<u8>;
+
+/// The medians of one side's rounds.
+struct Figures {
+    per_second: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+fn in_turn<const SIDES: usize>(
+    sides: [(&Server, Request); SIDES],
+    connections: usize,
+    expected: u16,
+) -> Result<[Figures; SIDES]> {
+    let mut outcomes: [Vec<Outcome>; SIDES] = std::array::from_fn(|_| Vec::new());
+    for (server, request) in sides {
+        load::run(&server.address, connections, WARM_UP, expected, request)?;
+    }
+    for _ in 0..ROUNDS {
+        for ((server, request), outcomes) in sides.into_iter().zip(&mut outcomes) {
+            outcomes.push(load::run(&server.address, connections, Until::Elapsed(ROUND), expected, request)?);
+        }
+    }
+    Ok(outcomes.map(|rounds| {
+        let of = |figure: fn(&Outcome) -> f64| table::median(rounds.iter().map(figure).collect());
+        Figures {
+            per_second: of(Outcome::per_second),
+            p50_us: of(|o| o.percentile_us(0.5).into()),
+            p99_us: of(|o| o.percentile_us(0.99).into()),
+        }
+    }))
+}
+
+fn row(request: &str, connections: usize, plain: &Figures, trellis: &[&Figures]) -> Vec<String> {
+    let mut row = vec![request.to_owned(), connections.to_string(), table::count(plain.per_second)];
+    if let Some(ours) = trellis.first() {
+        row.push(table::count(ours.per_second));
+        row.push(table::ratio(ours.per_second / plain.per_second));
+        row.push(table::count(ours.p50_us));
+        row.push(table::count(ours.p99_us));
+        if let Some(free) = trellis.get(1) {
+            row.push(table::count(free.per_second));
+            row.push(table::ratio(ours.per_second / free.per_second));
+        } else {
+            row.extend(["".into(), "".into()]);
+        }
+    }
+    row
+}
