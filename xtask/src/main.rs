@@ -1,1 +1,96 @@
-fn main() {}
+//! Every chore of the repository: `cargo xtask <command>`.
+//!
+//! Each command brings the machine to where it can run (interface files, a compiler for components, a NATS server for
+//! the tests) before it does its own work, and does nothing twice: what is already there is left alone.
+
+mod components;
+mod failure;
+mod files;
+mod nats;
+mod process;
+mod step;
+mod tests;
+mod toolchain;
+mod wit;
+mod workspace;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::{Failure, Result};
+use crate::step::Steps;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Every chore of the repository")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fill wit/deps with the interface files that the published crates carry
+    Wit,
+    /// Build everything: components to build/<name>.wasm, the command to target/release/trellis
+    Build {
+        /// Build the components (and the guests of the tests) only
+        #[arg(long)]
+        components: bool,
+    },
+    /// Build everything, then run `trellis up` (with these arguments)
+    Up {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run every test, or those that the filter names
+    Test {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let mut steps = Steps::start();
+    match run(Arguments::parse().command, &mut steps) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            steps.report_failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task, steps: &mut Steps) -> Result<()> {
+    let workspace = steps.run("workspace", Workspace::read)?;
+    steps.run("interface files", || wit::fill(&workspace))?;
+    match task {
+        Task::Wit => Ok(()),
+        Task::Build { components: true } => components::build_all(&workspace, steps),
+        Task::Build { components: false } => build(&workspace, steps).map(drop),
+        Task::Test { filter } => tests::run(&workspace, &filter, steps),
+        Task::Up { arguments } => {
+            let trellis = build(&workspace, steps)?;
+            steps.run("trellis up", || {
+                Err(process::become_another(Command::new(trellis).arg("up").args(arguments)))
+            })
+        }
+    }
+}
+
+/// Builds everything and returns the path of the command.
+fn build(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
+    components::build_all(workspace, steps)?;
+    steps.run("command (a first build compiles the engine: minutes)", || {
+        process::run(workspace.cargo().args(["build", "--release", "--package", "trellis-cli"]))
+    })?;
+    let trellis = workspace.target.join("release/trellis");
+    if trellis.is_file() {
+        Ok(trellis)
+    } else {
+        Err(Failure::new(format!("{} was not built", trellis.display())))
+    }
+}

@@ -1,0 +1,66 @@
+//! Builds the wasm components: what is in `components/` to `build/`, the guests of the tests to `build/test/`.
+//!
+//! Whether anything needs building is cargo's decision; a component that came out the same is not copied again.
+
+use std::path::PathBuf;
+
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::process;
+use crate::step::Steps;
+use crate::toolchain::{self, Toolchain};
+use crate::workspace::{Package, Workspace};
+
+/// A folder of the workspace whose packages are components, and where they are put.
+const FOLDERS: [(&str, &str); 2] = [("components", "build"), ("tests/guests", "build/test")];
+
+/// The first bytes of a component. A plain module has version 1 and layer 0 here.
+const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A component of this workspace.
+pub struct Component<'a> {
+    pub package: &'a Package,
+    pub file: PathBuf,
+}
+
+/// Every component, in the order of their folders and names.
+pub fn all(workspace: &Workspace) -> Vec<Component<'_>> {
+    let in_folder = |(folder, output): (&'static str, &'static str)| {
+        workspace.members_in(folder).map(move |package| Component {
+            package,
+            file: workspace.root.join(output).join(format!("{}.wasm", package.name)),
+        })
+    };
+    FOLDERS.into_iter().flat_map(in_folder).collect()
+}
+
+pub fn build_all(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    let toolchain = steps.run("compiler for components", toolchain::ready)?;
+    for component in all(workspace) {
+        let name = format!("component {}", component.package.name);
+        steps.run(name, || build(workspace, &toolchain, &component))?;
+    }
+    Ok(())
+}
+
+fn build(workspace: &Workspace, toolchain: &Toolchain, component: &Component<'_>) -> Result<()> {
+    let package = component.package;
+    let library = package.library.as_ref().ok_or_else(|| {
+        Failure::new(format!("{} has no library, so it cannot be a component", package.name))
+            .remedy(format!("add src/lib.rs to {}", package.folder.display()))
+    })?;
+    // A target folder of its own: native and wasm builds have different flags and would wait for each other's lock.
+    let target = workspace.target.join("wasm");
+    let mut cargo = toolchain.cargo(workspace)?;
+    cargo.args(["rustc", "--package", &package.name, "--lib", "--crate-type", "cdylib"]);
+    cargo.args(["--profile", "component", "--target", toolchain::TARGET, "--target-dir"]).arg(&target);
+    process::run(&mut cargo)?;
+
+    let artifact = target.join(toolchain::TARGET).join("component").join(format!("{library}.wasm"));
+    let bytes = files::read(&artifact)?;
+    if !bytes.starts_with(COMPONENT_PREAMBLE) {
+        return Err(Failure::new(format!("{} is not a component", artifact.display())));
+    }
+    files::write_if_changed(&component.file, &bytes)?;
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! What cargo knows about this workspace.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::failure::{Failure, Result};
+use crate::process;
+
+pub struct Workspace {
+    pub root: PathBuf,
+    pub target: PathBuf,
+    pub packages: Vec<Package>,
+}
+
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    pub folder: PathBuf,
+    pub is_member: bool,
+    /// The name of the library target, as rustc writes it into file names.
+    pub library: Option<String>,
+}
+
+impl Workspace {
+    pub fn read() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let json =
+            process::output(process::cargo().current_dir(root).args(["metadata", "--format-version=1"]))?;
+        let metadata: Value = serde_json::from_str(&json)
+            .map_err(|error| Failure::new(format!("`cargo metadata` printed what is not JSON: {error}")))?;
+        Self::from_metadata(&metadata)
+            .ok_or_else(|| Failure::new("`cargo metadata` printed an unknown format"))
+    }
+
+    /// The workspace's own package that lies at `folder`, a path relative to the root.
+    pub fn members_in<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a Package> {
+        let folder = self.root.join(folder);
+        self.members().filter(move |package| package.folder.parent() == Some(folder.as_path()))
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(|package| package.is_member)
+    }
+
+    /// A command that runs cargo in the root of the workspace.
+    pub fn cargo(&self) -> std::process::Command {
+        let mut command = process::cargo();
+        command.current_dir(&self.root);
+        command
+    }
+
+    fn from_metadata(metadata: &Value) -> Option<Self> {
+        let members: Vec<&str> =
+            metadata.get("workspace_members")?.as_array()?.iter().filter_map(Value::as_str).collect();
+        let mut packages = Vec::new();
+        for package in metadata.get("packages")?.as_array()? {
+            packages.push(Package::from_metadata(package, &members)?);
+        }
+        packages.sort_by(|a, b| a.name.cmp(&b.name));
+        Some(Self {
+            root: metadata.get("workspace_root")?.as_str()?.into(),
+            target: metadata.get("target_directory")?.as_str()?.into(),
+            packages,
+        })
+    }
+}
+
+impl Package {
+    fn from_metadata(package: &Value, members: &[&str]) -> Option<Self> {
+        let text = |name| package.get(name).and_then(Value::as_str);
+        let is_library = |target: &&Value| {
+            let kinds = target.get("kind").and_then(Value::as_array);
+            kinds.is_some_and(|kinds| {
+                kinds.iter().any(|kind| matches!(kind.as_str(), Some("lib" | "rlib" | "cdylib")))
+            })
+        };
+        let library = package.get("targets")?.as_array()?.iter().find(is_library);
+        Some(Self {
+            name: text("name")?.to_owned(),
+            version: text("version")?.to_owned(),
+            folder: Path::new(text("manifest_path")?).parent()?.to_path_buf(),
+            is_member: members.contains(&text("id")?),
+            library: library
+                .and_then(|target| target.get("name")?.as_str())
+                .map(|name| name.replace('-', "_")),
+        })
+    }
+}
