@@ -3,6 +3,8 @@
 //! Each command brings the machine to where it can run (interface files, a compiler for components, a NATS server for
 //! the tests) before it does its own work, and does nothing twice: what is already there is left alone.
 
+mod bench;
+mod checks;
 mod components;
 mod failure;
 mod files;
@@ -18,7 +20,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::failure::{Failure, Result};
 use crate::step::Steps;
@@ -46,6 +48,19 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Check all that can be checked without running it: format, lints, documentation, invariants
+    Check {
+        /// Check the invariants only: seconds, without compiling the workspace
+        #[arg(long)]
+        invariants: bool,
+    },
+    /// Check, then test
+    Ci,
+    /// Measure, side by side with what it should beat (with these arguments)
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run every test, or those that the filter names
     Test {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -70,10 +85,20 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
     match task {
         Task::Wit => Ok(()),
         Task::Build { components: true } => components::build_all(&workspace, steps),
-        Task::Build { components: false } => build(&workspace, steps).map(drop),
+        Task::Build { components: false } => build_all(&workspace, steps).map(drop),
+        Task::Bench { arguments } => bench::run(&workspace, &arguments, steps),
+        Task::Check { invariants: true } => {
+            components::build_all(&workspace, steps)?;
+            checks::run(&workspace, steps)
+        }
+        Task::Check { invariants: false } => check(&workspace, steps),
+        Task::Ci => {
+            check(&workspace, steps)?;
+            tests::run(&workspace, &[], steps)
+        }
         Task::Test { filter } => tests::run(&workspace, &filter, steps),
         Task::Up { arguments } => {
-            let trellis = build(&workspace, steps)?;
+            let trellis = build_all(&workspace, steps)?;
             steps.run("trellis up", || {
                 Err(process::become_another(Command::new(trellis).arg("up").args(arguments)))
             })
@@ -81,8 +106,35 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
     }
 }
 
+/// The names of the commands, for whoever wants to know whether one exists.
+fn command_names() -> Vec<String> {
+    Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+/// All that can be said without running anything.
+fn check(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    steps.run("format", || process::run(workspace.cargo().args(["fmt", "--all", "--check"])))?;
+    components::build_all(workspace, steps)?;
+    checks::run(workspace, steps)?;
+    steps.run("lints", || {
+        process::run(workspace.cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
+    })?;
+    steps.run("documentation", || {
+        let mut doc = workspace.cargo();
+        doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        process::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+    })
+}
+
 /// Builds everything and returns the path of the command.
-fn build(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
+fn build_all(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
     components::build_all(workspace, steps)?;
     steps.run("command (a first build compiles the engine: minutes)", || {
         process::run(workspace.cargo().args(["build", "--release", "--package", "trellis-cli"]))

@@ -47,6 +47,11 @@ pub fn quiet_output(command: &mut Command) -> Option<String> {
     String::from_utf8(output.stdout).ok()
 }
 
+/// What it wrote to standard output, even if it failed; nothing is shown.
+pub fn quiet_output_whatever_the_status(command: &mut Command) -> Option<String> {
+    String::from_utf8(command.stdin(Stdio::null()).output().ok()?.stdout).ok()
+}
+
 /// Runs with its output hidden and says whether it succeeded; a program that is not there did not.
 pub fn succeeds(command: &mut Command) -> bool {
     command

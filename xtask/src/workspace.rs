@@ -1,6 +1,7 @@
 //! What cargo knows about this workspace.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -17,6 +18,7 @@ pub struct Package {
     pub name: String,
     pub version: String,
     pub folder: PathBuf,
+    pub license: Option<String>,
     pub is_member: bool,
     /// The name of the library target, as rustc writes it into file names.
     pub library: Option<String>,
@@ -44,10 +46,35 @@ impl Workspace {
     }
 
     /// A command that runs cargo in the root of the workspace.
-    pub fn cargo(&self) -> std::process::Command {
+    pub fn cargo(&self) -> Command {
         let mut command = process::cargo();
         command.current_dir(&self.root);
         command
+    }
+
+    pub fn git(&self) -> Command {
+        let mut command = Command::new("git");
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// Every text file that is committed or about to be, with its path relative to the root.
+    pub fn text_files(&self) -> Result<Vec<(PathBuf, String)>> {
+        let listed = process::output(self.git().args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]))?;
+        let mut files = Vec::new();
+        for path in listed.split('\0').filter(|path| !path.is_empty()).map(PathBuf::from) {
+            // A file that was deleted is still listed, and one that is not UTF-8 is no text.
+            if let Ok(text) = std::fs::read_to_string(self.root.join(&path)) {
+                files.push((path, text));
+            }
+        }
+        Ok(files)
     }
 
     fn from_metadata(metadata: &Value) -> Option<Self> {
@@ -80,6 +107,7 @@ impl Package {
             name: text("name")?.to_owned(),
             version: text("version")?.to_owned(),
             folder: Path::new(text("manifest_path")?).parent()?.to_path_buf(),
+            license: text("license").map(str::to_owned),
             is_member: members.contains(&text("id")?),
             library: library
                 .and_then(|target| target.get("name")?.as_str())

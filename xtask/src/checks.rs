@@ -1,0 +1,64 @@
+//! What must stay true of the whole repository, and is checked rather than remembered.
+//!
+//! Most of these say that something is absent: a crate that must not know another, a call that must not be made. Each has its
+//! reason, which is printed when it fails.
+
+mod advisories;
+mod dependencies;
+mod imports;
+mod licences;
+mod repository;
+mod source;
+
+use crate::failure::{Failure, Result};
+use crate::step::Steps;
+use crate::workspace::Workspace;
+
+/// One invariant. What it returns are the places where it is broken.
+struct Check {
+    name: &'static str,
+    reason: &'static str,
+    find: fn(&Workspace) -> Result<Vec<String>>,
+}
+
+const CHECKS: [Check; 16] = [
+    imports::STANDARD_INTERFACES_ONLY,
+    dependencies::GUESTS_KNOW_NO_HOST,
+    dependencies::ONE_CRATE_KNOWS_THE_DATABASE,
+    dependencies::ONE_CRATE_KNOWS_THE_ENGINE,
+    dependencies::BROKER_KNOWS_NO_WASM,
+    dependencies::STORE_KNOWS_NO_MESSAGES,
+    source::SELECTS_ARE_BIASED,
+    source::TIME_COMES_FROM_THE_CLOCK,
+    source::THREADS_ARE_NAMED,
+    source::RANDOMNESS_IS_INJECTED,
+    source::FILES_SAY_WHAT_THEY_ARE,
+    repository::INTERFACE_FILES_ARE_NOT_COMMITTED,
+    repository::NO_PLACE_OF_ONE_MACHINE,
+    repository::README_COMMANDS_EXIST,
+    licences::LICENCES_ARE_KNOWN,
+    advisories::NO_KNOWN_ADVISORY,
+];
+
+/// Runs every check, also after one has failed, so that one run shows all there is to do.
+pub fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    let mut broken = Vec::new();
+    for check in &CHECKS {
+        let found = steps.run(check.name, || (check.find)(workspace))?;
+        if !found.is_empty() {
+            eprintln!("xtask: {}: BROKEN, and it matters: {}", check.name, check.reason);
+            found.iter().for_each(|place| eprintln!("  {place}"));
+            broken.push(check.name);
+        }
+    }
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{} of {} invariants are broken: {}",
+        broken.len(),
+        CHECKS.len(),
+        broken.join("; ")
+    ))
+    .remedy("see each of them above, with its reason"))
+}

@@ -1,0 +1,93 @@
+//! What may lie in the repository, and what it may say.
+
+use std::path::Path;
+
+use super::Check;
+use crate::failure::{Failure, Result};
+use crate::process;
+use crate::workspace::Workspace;
+
+pub const INTERFACE_FILES_ARE_NOT_COMMITTED: Check = Check {
+    name: "wit/deps and build are not committed",
+    reason: "they are made from published crates and from the sources; a copy would drift from both",
+    find: |workspace| {
+        let files =
+            process::output(workspace.git().args(["ls-files", "--", "wit/deps", "build", "target", "data"]))?;
+        Ok(files.lines().map(str::to_owned).collect())
+    },
+};
+
+pub const NO_PLACE_OF_ONE_MACHINE: Check = Check {
+    name: "no file names a place that only one machine has",
+    reason: "what works here must work from a fresh clone anywhere, whatever its paths, mirrors and registries are called",
+    find: machine_places,
+};
+
+pub const README_COMMANDS_EXIST: Check = Check {
+    name: "the README's commands exist",
+    reason: "they are the first thing that anyone tries",
+    find: |workspace| {
+        let readme = workspace.root.join("README.md");
+        let text = std::fs::read_to_string(&readme).map_err(|error| Failure::io("read", &readme, &error))?;
+        let missing = REQUIRED.iter().filter(|command| !text.lines().any(|line| line.trim() == **command));
+        let unknown = commands(&text).filter(|name| !crate::command_names().contains(name));
+        let missing = missing.map(|command| format!("README.md does not show `{command}`"));
+        Ok::<_, Failure>(
+            missing.chain(unknown.map(|name| format!("README.md shows `cargo xtask {name}`"))).collect(),
+        )
+    },
+};
+
+/// How Trellis is started and tested: a line each.
+const REQUIRED: [&str; 2] = ["cargo xtask up", "cargo xtask test"];
+
+/// Written in two halves, or this file would be the first to be found.
+const PLACES: [&str; 8] = [
+    concat!("/wo", "rk/"),
+    concat!("../sha", "red"),
+    concat!("/ro", "ot/"),
+    concat!("/home", "/"),
+    concat!("index.cra", "tes.io"),
+    concat!("static.cra", "tes.io"),
+    concat!("deb.deb", "ian.org"),
+    concat!("py", "pi.org"),
+];
+
+fn machine_places(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (path, text) in workspace.text_files()? {
+        if path.file_name().is_some_and(|name| name == "Cargo.lock") {
+            continue;
+        }
+        for (number, line) in (1..).zip(text.lines()) {
+            found.extend(
+                PLACES.iter().filter(|place| line.contains(**place)).map(|place| at(&path, number, place)),
+            );
+        }
+    }
+    Ok(found)
+}
+
+fn at(path: &Path, line: usize, what: &str) -> String {
+    format!("{}:{line}: {what}", path.display())
+}
+
+/// The names of the commands that a text mentions.
+fn commands(text: &str) -> impl Iterator<Item = String> {
+    text.split("cargo xtask ").skip(1).filter_map(|after| {
+        let name: String = after.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        (!name.starts_with('-')).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::commands;
+
+    #[test]
+    fn commands_in_a_text() {
+        let text =
+            "`cargo xtask up`, cargo xtask test\ncargo xtask --help and cargo xtask build --components.";
+        assert_eq!(commands(text).collect::<Vec<_>>(), ["up", "test", "build"]);
+    }
+}
