@@ -22,7 +22,7 @@ pub const LICENCES_ARE_KNOWN: Check = Check {
     },
 };
 
-const ALLOWED: [&str; 14] = [
+const ALLOWED: [&str; 15] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -31,6 +31,8 @@ const ALLOWED: [&str; 14] = [
     "BSD-3-Clause",
     "BSL-1.0",
     "CC0-1.0",
+    // Data, not code: the root certificates of browsers.
+    "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
     "MIT-0",
