@@ -72,7 +72,36 @@ fn imports(component: &[u8]) -> wasmparser::Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_allowed;
+    use super::{imports, is_allowed};
+
+    const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+
+    /// A component that imports one empty instance, followed by what else it has.
+    fn importing(name: &str, rest: &[u8]) -> Vec<u8> {
+        let empty_instance_type = [7, 3, 1, 0x42, 0];
+        let length = u8::try_from(name.len()).unwrap();
+        let mut component =
+            [PREAMBLE.as_slice(), &empty_instance_type, &[10, length + 5, 1, 0, length]].concat();
+        component.extend_from_slice(name.as_bytes());
+        component.extend_from_slice(&[5, 0]);
+        component.extend_from_slice(rest);
+        component
+    }
+
+    #[test]
+    fn imports_of_the_component_but_not_of_what_is_nested_in_it() {
+        let inner = importing("inner:package/name", &[]);
+        let nested = [&[4, u8::try_from(inner.len()).unwrap()], inner.as_slice()].concat();
+        let component = importing("wasi:sockets/tcp@0.2.0", &nested);
+        assert_eq!(imports(&component).unwrap(), ["wasi:sockets/tcp@0.2.0"]);
+    }
+
+    #[test]
+    fn what_is_no_component_is_an_error() {
+        assert!(imports(b"not wasm").is_err());
+        let component = importing("wasi:sockets/tcp@0.2.0", &[]);
+        assert!(imports(component.split_last().unwrap().1).is_err(), "cut off");
+    }
 
     #[test]
     fn names_are_compared_by_package() {
