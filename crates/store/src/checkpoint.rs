@@ -1,0 +1,163 @@
+//! The checkpoint: redb, on the store's own disk, with the state up to one place in the log.
+//!
+//! It is written in one redb transaction per checkpoint, so it is always the state after one frame, and it says
+//! which. Nothing else is ever written to it, and nothing of the log before that place is needed again.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{
+    Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend, TableDefinition, TableError,
+};
+
+use crate::Order;
+use crate::disk::DiskFile;
+use crate::frame::Changes;
+use crate::memtable::Range;
+
+pub(crate) const FILE: &str = "checkpoint.redb";
+/// Its name until it is complete for the first time.
+pub(crate) const FILE_NEW: &str = "checkpoint.redb.new";
+
+const DATA: TableDefinition<&[u8], &[u8]> = TableDefinition::new("data");
+const PLACE: TableDefinition<&str, u64> = TableDefinition::new("place");
+
+/// A place in the log: right after the frame `sequence`, whose hash is `hash`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub sequence: u64,
+    pub hash: u64,
+    pub epoch: u32,
+    pub segment: u64,
+    pub offset: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    database: Database,
+}
+
+/// Why redb could not do something. Large in redb, so boxed.
+#[derive(Debug)]
+pub(crate) struct ReadError(pub Box<redb::Error>);
+
+impl<E: Into<redb::Error>> From<E> for ReadError {
+    fn from(error: E) -> ReadError {
+        ReadError(Box::new(error.into()))
+    }
+}
+
+impl Checkpoint {
+    /// Opens it, or, on an empty file, makes a new one.
+    pub(crate) fn open(file: impl StorageBackend, cache_bytes: usize) -> Result<Checkpoint, ReadError> {
+        let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(file)?;
+        Ok(Checkpoint { database })
+    }
+
+    /// The state that readers see from now on until the next checkpoint.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, ReadError> {
+        Ok(Snapshot { data: self.database.begin_read()?.open_table(DATA)? })
+    }
+
+    /// Where the log goes on; `None` if nothing was ever written here.
+    pub(crate) fn place(&self) -> Result<Option<Place>, ReadError> {
+        let table = match self.database.begin_read()?.open_table(PLACE) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            table => table?,
+        };
+        let field =
+            |name: &str| -> Result<Option<u64>, ReadError> { Ok(table.get(name)?.map(|v| v.value())) };
+        let (Some(sequence), Some(hash), Some(epoch), Some(segment), Some(offset)) =
+            (field("sequence")?, field("hash")?, field("epoch")?, field("segment")?, field("offset")?)
+        else {
+            return Ok(None);
+        };
+        let Ok(epoch) = u32::try_from(epoch) else { return Ok(None) };
+        Ok(Some(Place { sequence, hash, epoch, segment, offset }))
+    }
+
+    /// Brings the checkpoint to `place` by `changes`, durably.
+    pub(crate) fn advance(&self, changes: &Changes, place: &Place) -> Result<(), ReadError> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        // Without it, a start after a crash would read the whole file.
+        transaction.set_quick_repair(true);
+        {
+            let mut table = transaction.open_table(DATA)?;
+            for (key, value) in changes {
+                match value {
+                    Some(value) => table.insert(key.as_ref(), value.as_ref())?,
+                    None => table.remove(key.as_ref())?,
+                };
+            }
+            let mut fields = transaction.open_table(PLACE)?;
+            fields.insert("sequence", place.sequence)?;
+            fields.insert("hash", place.hash)?;
+            fields.insert("epoch", u64::from(place.epoch))?;
+            fields.insert("segment", place.segment)?;
+            fields.insert("offset", place.offset)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// Entries in the order that was asked for.
+pub(crate) type Found = Box<dyn Iterator<Item = Result<(Bytes, Bytes), ReadError>>>;
+
+/// The state of the last checkpoint, readable while the next one is written.
+pub(crate) struct Snapshot {
+    data: ReadOnlyTable<&'static [u8], &'static [u8]>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        Ok(self.data.get(key)?.map(|value| Bytes::copy_from_slice(value.value())))
+    }
+
+    pub(crate) fn range(&self, range: &Range, order: Order) -> Result<Found, ReadError> {
+        let bounds: (Bound<&[u8]>, Bound<&[u8]>) =
+            (range.0.as_ref().map(|key| key.as_ref()), range.1.as_ref().map(|key| key.as_ref()));
+        let entries = self.data.range::<&[u8]>(bounds)?.map(|entry| {
+            let (key, value) = entry?;
+            Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
+        });
+        Ok(match order {
+            Order::Ascending => Box::new(entries),
+            Order::Descending => Box::new(entries.rev()),
+        })
+    }
+}
+
+/// What redb reads and writes through.
+#[derive(Debug)]
+pub(crate) struct Backend(pub Arc<dyn DiskFile>);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> std::io::Result<()> {
+        self.0.set_length(length)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+}

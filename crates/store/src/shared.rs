@@ -1,0 +1,118 @@
+//! What readers and the writer share: the layers, the checkpoint beneath them, the figures.
+
+use std::fmt;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use crate::Order;
+use crate::checkpoint::{Checkpoint, Place, ReadError};
+use crate::disk::Lock;
+use crate::error::{Fatal, unwrap_redb};
+use crate::frame::Changes;
+use crate::memtable::{self, Layers, Memtable, Range, detached};
+use crate::stats::Counters;
+
+/// Told of a failure of the disk. The default ends the process; one that returns leaves a store on which no write is
+/// ever answered again.
+pub type OnFatal = Arc<dyn Fn(&Fatal) + Send + Sync>;
+
+/// The fields are dropped in this order: what reads the checkpoint, the checkpoint, the hold on the directory.
+pub(crate) struct Shared {
+    pub label: String,
+    pub layers: RwLock<Layers>,
+    pub checkpoint: Checkpoint,
+    pub counters: Counters,
+    pub on_fatal: OnFatal,
+    pub lock: Lock,
+}
+
+impl Shared {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes> {
+        let base = {
+            let layers = self.layers.read();
+            if let Some(value) = layers.recent(key) {
+                return value.as_ref().map(detached);
+            }
+            layers.base.clone()
+        };
+        base.get(key).unwrap_or_else(|error| self.unreadable(error))
+    }
+
+    /// `newer` are changes that only the one who asks can see, newest first.
+    pub(crate) fn scan(
+        &self,
+        newer: &[&Changes],
+        range: &impl RangeBounds<Bytes>,
+        order: Order,
+        limit: usize,
+    ) -> Vec<(Bytes, Bytes)> {
+        let range: Range = (range.start_bound().cloned(), range.end_bound().cloned());
+        if limit == 0 || memtable::is_empty(&range) {
+            return Vec::new();
+        }
+        // The lock is held for memory only; the checkpoint's snapshot stays as it is without it.
+        let (recent, base) = {
+            let layers = self.layers.read();
+            let tables = newer.iter().copied().chain(layers.memtables());
+            (memtable::recent_of(tables, &range, order, limit), layers.base.clone())
+        };
+        memtable::over_base(recent, &base, &range, order, limit)
+            .unwrap_or_else(|error| self.unreadable(error))
+    }
+
+    /// Makes the active memtable the frozen one, which there must not be.
+    pub(crate) fn freeze(&self) -> Arc<Memtable> {
+        let mut layers = self.layers.write();
+        let frozen = Arc::new(std::mem::take(&mut layers.active));
+        layers.frozen = Some(frozen.clone());
+        frozen
+    }
+
+    /// Moves the frozen memtable, which ends at `place`, into the checkpoint.
+    pub(crate) fn checkpoint(&self, frozen: Arc<Memtable>, place: &Place) -> Result<(), Fatal> {
+        let advance = || {
+            self.checkpoint.advance(&frozen.entries, place)?;
+            self.checkpoint.snapshot()
+        };
+        let base = Arc::new(advance().map_err(|error: ReadError| {
+            Fatal::new(&self.label, "write the checkpoint", unwrap_redb(*error.0))
+        })?);
+        let replaced = {
+            let mut layers = self.layers.write();
+            (std::mem::replace(&mut layers.base, base), layers.frozen.take())
+        };
+        // Freeing this takes a while, so it happens without the lock.
+        drop((replaced, frozen));
+        self.counters.checkpoints.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn fatal(&self, fatal: &Fatal) {
+        (self.on_fatal)(fatal);
+    }
+
+    /// A store that cannot read must not say "not there".
+    #[allow(clippy::panic)]
+    fn unreadable(&self, error: ReadError) -> ! {
+        let fatal = Fatal::new(&self.label, "read the checkpoint", unwrap_redb(*error.0));
+        self.fatal(&fatal);
+        panic!("{fatal}")
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("label", &self.label).field("lock", &self.lock).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn end_the_process() -> OnFatal {
+    Arc::new(|fatal| {
+        tracing::error!(%fatal, "the store failed");
+        eprintln!("trellis: the store failed: {fatal}");
+        std::process::abort();
+    })
+}
