@@ -1,0 +1,206 @@
+//! HTTP as services see it: a table of routes that call the functions of the WIT contract, and nothing else.
+//!
+//! A route says how a request becomes the arguments of a function and which status its result has:
+//! ```ignore
+//! const ROUTES: &[Route] = routes! {
+//!     POST "/posts" => |r| r.created(Self::create(r.context(), r.body()?)),
+//!     GET "/posts/{id}" => |r| r.ok(Self::get(r.context(), r.param("id"))),
+//! };
+//! ```
+//! The same table answers requests of the `wasi:http` export and those that come as messages on `svc.<service>`.
+
+mod message;
+mod path;
+mod router;
+#[cfg(target_arch = "wasm32")]
+mod wasi;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::contract::types::PageRequest;
+use crate::{Aggregate, Context, Problem};
+
+pub(crate) use message::answer;
+pub(crate) use router::respond;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use wasi::serve;
+
+/// The largest body that is read.
+pub const MAX_BODY: usize = 1024 * 1024;
+/// The most headers that are read, and how long they may be together.
+pub const MAX_HEADERS: usize = 64;
+pub const MAX_HEAD: usize = 16 * 1024;
+
+/// One line of a service's route table.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    pub method: &'static str,
+    /// `/posts/{id}`: a word in braces stands for one whole segment.
+    pub pattern: &'static str,
+    pub call: fn(&Call<'_>) -> Result<Response, Problem>,
+}
+
+/// A table of [`Route`]s: `METHOD "pattern" => |r| ...`.
+#[macro_export]
+macro_rules! routes {
+    ($($method:ident $pattern:literal => $call:expr),* $(,)?) => {
+        &[$($crate::http::Route { method: stringify!($method), pattern: $pattern, call: $call }),*]
+    };
+}
+
+/// A request as it came in, whichever way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    pub method: String,
+    /// Path and query, as sent.
+    pub target: String,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A header's value, if it is sent once and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => std::str::from_utf8(value).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// What a caller gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// An answer without a body.
+    pub fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn json(status: u16, body: &impl Serialize) -> Result<Self, Problem> {
+        let body = serde_json::to_vec(body).map_err(Problem::internal)?;
+        Ok(Self { status, headers: vec![("content-type", "application/json".to_owned())], body })
+    }
+
+    #[must_use]
+    pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
+        self
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A request that a route matched.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) path: &'a path::Path,
+    pub(crate) params: Vec<(&'static str, &'a str)>,
+    pub(crate) context: Context,
+}
+
+impl Call<'_> {
+    /// Who calls and what the call belongs to.
+    pub fn context(&self) -> Context {
+        self.context.clone()
+    }
+
+    /// What stands in the path for a word in braces; the empty text if the pattern has no such word.
+    pub fn param(&self, name: &str) -> String {
+        self.params
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or_else(String::new, |(_, value)| (*value).to_owned())
+    }
+
+    /// What stands in the query for a name.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.path.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The JSON of the body as the type that the function takes. What is missing, unknown or of a wrong type is named.
+    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let media_type = self.request.header("content-type").unwrap_or_default();
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::unsupported("Send the body as application/json."));
+        }
+        json(&self.request.body)
+    }
+
+    /// `?limit=` and `?after=`.
+    pub fn page(&self) -> Result<PageRequest, Problem> {
+        let limit = match self.query("limit") {
+            Some(text) => {
+                Some(text.parse().map_err(|_| Problem::malformed("limit must be a number from 1 to 100."))?)
+            }
+            None => None,
+        };
+        Ok(PageRequest { limit, after: self.query("after").map(str::to_owned) })
+    }
+
+    /// 200 with the result as JSON.
+    pub fn ok(&self, result: Result<impl Serialize, Problem>) -> Result<Response, Problem> {
+        Response::json(200, &result?)
+    }
+
+    /// 201 with the new entity as JSON, and where it is found: its id below this path.
+    pub fn created<A: Aggregate>(&self, result: Result<A, Problem>) -> Result<Response, Problem> {
+        let entity = result?;
+        let location = format!("{}/{}", self.path.raw, entity.id());
+        Ok(Response::json(201, &entity)?.with("location", location))
+    }
+
+    /// 200 with the items as a JSON array, and where the next ones are found, if there are more.
+    pub fn list<T: Serialize>(&self, items: &[T], next: Option<&str>) -> Result<Response, Problem> {
+        let response = Response::json(200, &items)?;
+        let Some(next) = next else { return Ok(response) };
+        let limit = self.query("limit").map(|limit| format!("&limit={limit}")).unwrap_or_default();
+        Ok(response.with("link", format!("<{}?after={next}{limit}>; rel=\"next\"", self.path.raw)))
+    }
+}
+
+/// Reads JSON strictly: 400 if it is none, 422 naming the field if it is not the one expected.
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut unknown = None;
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let mut note = |path: serde_ignored::Path<'_>| {
+        unknown.get_or_insert_with(|| path.to_string());
+    };
+    let ignoring = serde_ignored::Deserializer::new(&mut reader, &mut note);
+    let parsed = serde_path_to_error::deserialize::<_, T>(ignoring);
+    let value = parsed.map_err(|error| {
+        let field = error.path().to_string();
+        let cause = error.into_inner();
+        if cause.is_data() { wrong_field(&field, &cause.to_string()) } else { not_json(&cause) }
+    })?;
+    reader.end().map_err(|error| not_json(&error))?;
+    match unknown {
+        Some(field) => Err(Problem::invalid(field, "There is no such field.")),
+        None => Ok(value),
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::malformed(format!("The body is not JSON: line {}, column {}.", error.line(), error.column()))
+}
+
+/// serde reports a missing field at its parent; the caller is told of the field itself.
+fn wrong_field(path: &str, message: &str) -> Problem {
+    let message = message.split(" at line ").next().unwrap_or_default();
+    match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        Some(field) if path == "." => Problem::invalid(field, "This field is required."),
+        Some(field) => Problem::invalid(format!("{path}.{field}"), "This field is required."),
+        None => Problem::invalid(path, message),
+    }
+}

@@ -1,0 +1,88 @@
+//! From a request to the route that answers it.
+
+use super::path::Path;
+use super::{Call, Request, Response, Route};
+use crate::platform::{self, Platform};
+use crate::trace::Trace;
+use crate::{Context, Problem, Service};
+
+/// The config key that names the header in which a gateway says who calls. Set it only behind a gateway that removes that header from
+/// what comes from outside: whoever can set the header is whom it names.
+const CALLER_HEADER: &str = "caller-header";
+
+/// Answers any request; there is always an answer.
+pub fn respond<S: Service>(request: &Request) -> Response {
+    let trace = Trace::accept(request.header("traceparent"));
+    let answer = context(request, &trace).and_then(|context| route(S::ROUTES, request, context));
+    let mut response = answer.unwrap_or_else(|problem| refuse(&problem, trace.id()));
+    if response.status != 204 {
+        response.headers.push(("content-length", response.body.len().to_string()));
+    }
+    if request.method == "HEAD" {
+        response.body.clear();
+    }
+    response
+}
+
+/// A refusal as a response.
+pub fn refuse(problem: &Problem, trace_id: &str) -> Response {
+    let mut response = Response::empty(problem.status);
+    response.headers.push(("content-type", "application/problem+json".to_owned()));
+    response.body = problem.to_json(trace_id);
+    response
+}
+
+fn context(request: &Request, trace: &Trace) -> Result<Context, Problem> {
+    let caller = match platform::current().config(CALLER_HEADER)? {
+        Some(header) => request.header(&header).filter(|name| !name.is_empty()).map(str::to_owned),
+        None => None,
+    };
+    let sends_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+    let idempotency_key = request.header("idempotency-key").map(str::to_owned);
+    if sends_key && idempotency_key.is_none() {
+        return Err(Problem::malformed("Send one Idempotency-Key, as text."));
+    }
+    let causation = Some(trace.span().to_owned());
+    Ok(Context { caller, idempotency_key, traceparent: Some(trace.to_string()), causation })
+}
+
+fn route(routes: &[Route], request: &Request, context: Context) -> Result<Response, Problem> {
+    let path = Path::parse(&request.target)?;
+    let mut here = routes.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?))).peekable();
+    if here.peek().is_none() {
+        return Err(Problem::not_found("There is nothing at this path."));
+    }
+    let method = if request.method == "HEAD" { "GET" } else { &request.method };
+    let mut allowed = vec!["OPTIONS"];
+    for (route, params) in here {
+        if route.method == method {
+            return (route.call)(&Call { request, path: &path, params, context });
+        }
+        allowed.push(route.method);
+    }
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    allowed.sort_unstable();
+    let allowed = allowed.join(", ");
+    if method == "OPTIONS" {
+        return Ok(Response::empty(204).with("allow", allowed));
+    }
+    let trace = Trace::accept(context.traceparent.as_deref());
+    Ok(refuse(&Problem::method_not_allowed(&request.method), trace.id()).with("allow", allowed))
+}
+
+/// What stands for the words in braces, if the path has the shape of the pattern.
+fn matches<'p>(pattern: &'static str, path: &'p Path) -> Option<Vec<(&'static str, &'p str)>> {
+    let mut words = pattern.split('/').skip(1).filter(|word| !word.is_empty());
+    let mut params = Vec::new();
+    for segment in &path.segments {
+        let word = words.next()?;
+        match word.strip_prefix('{').and_then(|word| word.strip_suffix('}')) {
+            Some(name) => params.push((name, segment.as_str())),
+            None if word == segment => {}
+            None => return None,
+        }
+    }
+    if words.next().is_none() { Some(params) } else { None }
+}

@@ -1,0 +1,15 @@
+//! What a service writes into the log of the host: lines for people, never needed by the program.
+
+use crate::platform::{self, Level, Platform};
+
+pub fn info(message: &str) {
+    platform::current().log(Level::Info, "trellis", message);
+}
+
+pub fn warn(message: &str) {
+    platform::current().log(Level::Warn, "trellis", message);
+}
+
+pub fn error(message: &str) {
+    platform::current().log(Level::Error, "trellis", message);
+}

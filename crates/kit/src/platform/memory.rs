@@ -1,0 +1,265 @@
+//! The platform of native tests: a log, a key-value store and a clock in memory, one per thread, and faults to order.
+//!
+//! It speaks the same JetStream requests as a real server, as far as the kit uses them, so that the kit is tested through the code that runs
+//! in production. Time stands still until it is [advanced](Memory::advance); chance comes from a fixed seed.
+
+mod jetstream;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Fault, Level, Platform};
+use jetstream::Streams;
+pub use jetstream::{Delivery, Stored};
+
+/// When every simulation starts: 2026-01-01T00:00:00Z.
+const START_MS: u64 = 1_767_225_600_000;
+
+/// A handle on this thread's platform.
+#[derive(Clone, Default)]
+pub struct Memory(Rc<RefCell<State>>);
+
+/// What goes wrong with one call.
+pub enum Harm {
+    /// It is carried out, but its answer is lost.
+    AnswerLost,
+    /// It is carried out, but the answer is not what it should be.
+    AnswerGarbled,
+    /// It is not carried out, and that is all the caller hears.
+    NotDone,
+    /// The instance is killed before the call is carried out: nothing it does from then on has an effect.
+    DiesBefore,
+    /// The instance is killed after the call is carried out.
+    DiesAfter,
+    /// Somebody else does something just before.
+    Meanwhile(Box<dyn FnOnce(&Memory)>),
+}
+
+#[derive(Default)]
+struct State {
+    streams: Streams,
+    bucket: BTreeMap<String, Vec<u8>>,
+    config: BTreeMap<String, String>,
+    elapsed: Duration,
+    chance: u64,
+    calls: u64,
+    harms: BTreeMap<u64, Harm>,
+    dead: bool,
+    published: Vec<(String, Vec<u8>)>,
+    lines: Vec<(Level, String)>,
+}
+
+thread_local!(static CURRENT: Memory = Memory::default());
+
+/// This thread's platform.
+pub fn current() -> Memory {
+    CURRENT.with(Memory::clone)
+}
+
+impl Memory {
+    /// Sets a config value, as an operator would.
+    pub fn configure(&self, key: &str, value: &str) {
+        self.0.borrow_mut().config.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, time: Duration) {
+        self.0.borrow_mut().elapsed += time;
+    }
+
+    /// Puts one stored message into a stream that exists, past all checks.
+    pub fn store(&self, stream: &str, subject: &str, body: &[u8]) {
+        let mut state = self.0.borrow_mut();
+        let now_ms = state.now_ms();
+        state.streams.store(stream, subject, body, now_ms);
+    }
+
+    /// All messages of a stream, oldest first.
+    pub fn stored(&self, stream: &str) -> Vec<Stored> {
+        self.0.borrow().streams.stored(stream)
+    }
+
+    /// Loses a stream and its consumers, as an operator's mistake would.
+    pub fn lose_stream(&self, stream: &str) {
+        self.0.borrow_mut().streams.lose(stream);
+    }
+
+    /// The bucket's contents.
+    pub fn bucket(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.borrow().bucket.clone()
+    }
+
+    /// What was sent to a subject that no stream and no API listens to, since the last time this was asked.
+    pub fn take_published(&self) -> Vec<(String, Vec<u8>)> {
+        std::mem::take(&mut self.0.borrow_mut().published)
+    }
+
+    /// What was logged since the last time this was asked.
+    pub fn take_lines(&self) -> Vec<(Level, String)> {
+        std::mem::take(&mut self.0.borrow_mut().lines)
+    }
+
+    /// The next message that a consumer of this service is due, if any is due now.
+    pub fn deliver(&self, service: &str) -> Option<Delivery> {
+        let mut state = self.0.borrow_mut();
+        let elapsed = state.elapsed;
+        state.streams.deliver(&format!("deliver.{service}"), elapsed)
+    }
+
+    /// How long until a consumer of this service is due a message again.
+    pub fn next_due(&self, service: &str) -> Option<Duration> {
+        let state = self.0.borrow();
+        state.streams.next_due(&format!("deliver.{service}")).map(|due| due.saturating_sub(state.elapsed))
+    }
+
+    /// How many calls that leave the instance there have been.
+    pub fn calls(&self) -> u64 {
+        self.0.borrow().calls
+    }
+
+    /// Harms the `nth` call from now, counted from 0.
+    pub fn harm(&self, nth: u64, harm: Harm) {
+        let mut state = self.0.borrow_mut();
+        let call = state.calls + nth;
+        state.harms.insert(call, harm);
+    }
+
+    /// Starts a new instance after the last one was killed, and forgets harms that did not come to pass.
+    pub fn revive(&self) {
+        let mut state = self.0.borrow_mut();
+        state.dead = false;
+        state.harms.clear();
+    }
+
+    /// One call that leaves the instance, with what was ordered to go wrong. `garbled` is an answer that makes no sense.
+    fn call<T>(
+        &self,
+        what: &str,
+        garbled: Option<T>,
+        act: impl FnOnce(&mut State) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let harm = {
+            let mut state = self.0.borrow_mut();
+            let call = state.calls;
+            state.calls += 1;
+            if state.dead {
+                return Err(Fault::new("this instance is dead"));
+            }
+            state.harms.remove(&call)
+        };
+        let lost = || Fault::new(format!("no answer: {what}"));
+        match harm {
+            None => act(&mut self.0.borrow_mut()),
+            Some(Harm::NotDone) => Err(lost()),
+            Some(Harm::AnswerLost) => act(&mut self.0.borrow_mut()).and(Err(lost())),
+            Some(Harm::AnswerGarbled) => act(&mut self.0.borrow_mut()).and_then(|_| garbled.ok_or_else(lost)),
+            Some(Harm::DiesBefore) => {
+                self.0.borrow_mut().dead = true;
+                Err(lost())
+            }
+            Some(Harm::DiesAfter) => {
+                let mut state = self.0.borrow_mut();
+                let done = act(&mut state);
+                state.dead = true;
+                done.and(Err(lost()))
+            }
+            Some(Harm::Meanwhile(other)) => {
+                other(self);
+                act(&mut self.0.borrow_mut())
+            }
+        }
+    }
+}
+
+impl State {
+    fn now_ms(&self) -> u64 {
+        START_MS + u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Platform for Memory {
+    fn request(&self, subject: &str, body: &[u8], _patience: Duration) -> Result<Vec<u8>, Fault> {
+        self.call(subject, Some(b"{\"se".to_vec()), |state| {
+            let now_ms = state.now_ms();
+            state.streams.request(subject, body, now_ms)
+        })
+    }
+
+    fn publish(&self, subject: &str, body: &[u8]) -> Result<(), Fault> {
+        self.call(subject, None, |state| {
+            let elapsed = state.elapsed;
+            if !state.streams.acknowledge(subject, body, elapsed) {
+                state.published.push((subject.to_owned(), body.to_vec()));
+            }
+            Ok(())
+        })
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
+        self.call(key, None, |state| Ok(state.bucket.get(key).cloned()))
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        self.call("many keys", None, |state| {
+            Ok(keys.iter().map(|key| state.bucket.get(key).cloned()).collect())
+        })
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault> {
+        self.call(key, None, |state| {
+            state.bucket.insert(key.to_owned(), value.to_vec());
+            Ok(())
+        })
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.0.borrow().now_ms()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.borrow().elapsed
+    }
+
+    fn pause(&self, time: Duration) {
+        self.advance(time);
+    }
+
+    /// SplitMix64.
+    fn random(&self) -> u64 {
+        let mut state = self.0.borrow_mut();
+        state.chance = state.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state.chance ^ (state.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn config(&self, key: &str) -> Result<Option<String>, Fault> {
+        Ok(self.0.borrow().config.get(key).cloned())
+    }
+
+    fn log(&self, level: Level, _context: &str, message: &str) {
+        self.0.borrow_mut().lines.push((level, message.to_owned()));
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("calls", &self.calls()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AnswerLost => "AnswerLost",
+            Self::AnswerGarbled => "AnswerGarbled",
+            Self::NotDone => "NotDone",
+            Self::DiesBefore => "DiesBefore",
+            Self::DiesAfter => "DiesAfter",
+            Self::Meanwhile(_) => "Meanwhile",
+        })
+    }
+}

@@ -1,0 +1,264 @@
+//! As much of a JetStream server as the kit's requests touch.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
+use crate::platform::Fault;
+
+/// A message in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub seq: u64,
+    pub subject: String,
+    pub body: Vec<u8>,
+    time_ms: u64,
+}
+
+/// A message on its way to a consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub subject: String,
+    pub reply_to: String,
+    pub body: Vec<u8>,
+}
+
+#[derive(Default)]
+pub(super) struct Streams(BTreeMap<String, Stream>);
+
+struct Stream {
+    config: Value,
+    messages: Vec<Stored>,
+    consumers: BTreeMap<String, Consumer>,
+}
+
+struct Consumer {
+    config: Value,
+    /// The last message that is finished; all before it are too, as there is never more than one on its way.
+    done: u64,
+    /// The message that is on its way or waits to be sent again.
+    pending: Option<Pending>,
+    delivered: u64,
+}
+
+struct Pending {
+    seq: u64,
+    attempts: u64,
+    due: Duration,
+}
+
+impl Streams {
+    pub fn store(&mut self, stream: &str, subject: &str, body: &[u8], time_ms: u64) {
+        if let Some(stream) = self.0.get_mut(stream) {
+            stream.push(subject, body, time_ms);
+        }
+    }
+
+    pub fn stored(&self, stream: &str) -> Vec<Stored> {
+        self.0.get(stream).map(|stream| stream.messages.clone()).unwrap_or_default()
+    }
+
+    pub fn lose(&mut self, stream: &str) {
+        self.0.remove(stream);
+    }
+
+    pub fn request(&mut self, subject: &str, body: &[u8], now_ms: u64) -> Result<Vec<u8>, Fault> {
+        let answer = match subject.strip_prefix("$JS.API.") {
+            Some(operation) => {
+                let request = serde_json::from_slice(body).unwrap_or_default();
+                self.api(operation, &request)
+            }
+            None => self.append(subject, body, now_ms),
+        };
+        match answer {
+            Some(answer) => Ok(answer.to_string().into_bytes()),
+            None => Err(Fault::new(format!("no responders on {subject}"))),
+        }
+    }
+
+    fn append(&mut self, subject: &str, body: &[u8], now_ms: u64) -> Option<Value> {
+        let (name, stream) = self.0.iter_mut().find(|(_, stream)| {
+            stream.config["subjects"].as_array().is_some_and(|patterns| {
+                patterns.iter().any(|pattern| matches(pattern.as_str().unwrap_or_default(), subject))
+            })
+        })?;
+        if stream.messages.iter().any(|stored| stored.subject == subject) {
+            return Some(error(503, 10077, "maximum messages per subject exceeded"));
+        }
+        Some(json!({ "stream": name, "seq": stream.push(subject, body, now_ms) }))
+    }
+
+    fn api(&mut self, operation: &str, request: &Value) -> Option<Value> {
+        let words: Vec<&str> = operation.split('.').collect();
+        if let ["STREAM", "CREATE", name] = words[..] {
+            return Some(self.create(name, request));
+        }
+        let (["STREAM", "INFO", name] | ["STREAM", "MSG", "GET", name] | ["CONSUMER", _, name, _]) =
+            words[..]
+        else {
+            return None;
+        };
+        let Some(stream) = self.0.get_mut(name) else {
+            return Some(error(404, 10059, "stream not found"));
+        };
+        Some(match words[..] {
+            ["STREAM", "INFO", _] => json!({ "config": stream.config }),
+            ["STREAM", "MSG", "GET", _] => stream.newest(request),
+            ["CONSUMER", "CREATE", _, name] => stream.add_consumer(name, request),
+            ["CONSUMER", "DELETE", _, name] => match stream.consumers.remove(name) {
+                Some(_) => json!({ "success": true }),
+                None => error(404, 10014, "consumer not found"),
+            },
+            ["CONSUMER", "INFO", _, name] => stream.consumer_info(name),
+            _ => return None,
+        })
+    }
+
+    fn create(&mut self, name: &str, config: &Value) -> Value {
+        if let Some(stream) = self.0.get(name) {
+            if stream.config != *config {
+                return error(400, 10058, "stream name already in use with a different configuration");
+            }
+        } else {
+            let stream = Stream { config: config.clone(), messages: Vec::new(), consumers: BTreeMap::new() };
+            self.0.insert(name.to_owned(), stream);
+        }
+        json!({ "config": config })
+    }
+
+    /// The next message that is due on a deliver subject, in the order of streams' and consumers' names.
+    pub fn deliver(&mut self, deliver_subject: &str, elapsed: Duration) -> Option<Delivery> {
+        self.0.iter_mut().find_map(|(name, stream)| {
+            let Stream { messages, consumers, .. } = stream;
+            consumers.iter_mut().find_map(|(consumer_name, consumer)| {
+                if consumer.text("deliver_subject") != deliver_subject {
+                    return None;
+                }
+                let (seq, attempts) = consumer.take_due(messages, elapsed)?;
+                let message = messages.iter().find(|message| message.seq == seq)?;
+                let left = consumer.left(messages);
+                let reply_to = format!(
+                    "$JS.ACK.{name}.{consumer_name}.{attempts}.{seq}.{}.{}000000.{left}",
+                    consumer.delivered, message.time_ms
+                );
+                Some(Delivery { subject: message.subject.clone(), reply_to, body: message.body.clone() })
+            })
+        })
+    }
+
+    pub fn next_due(&self, deliver_subject: &str) -> Option<Duration> {
+        let consumers = self.0.values().flat_map(|stream| stream.consumers.values());
+        consumers
+            .filter(|consumer| consumer.text("deliver_subject") == deliver_subject)
+            .filter_map(|consumer| consumer.pending.as_ref().map(|pending| pending.due))
+            .min()
+    }
+
+    /// Takes an acknowledgement, and says whether it was one.
+    pub fn acknowledge(&mut self, subject: &str, body: &[u8], elapsed: Duration) -> bool {
+        let words: Vec<&str> = subject.split('.').collect();
+        let ["$JS", "ACK", stream, consumer, _, seq, ..] = words[..] else { return false };
+        let Some(consumer) = self.0.get_mut(stream).and_then(|stream| stream.consumers.get_mut(consumer))
+        else {
+            return true;
+        };
+        let Some(pending) = consumer.pending.as_mut().filter(|pending| seq.parse() == Ok(pending.seq)) else {
+            return true;
+        };
+        let body = String::from_utf8_lossy(body);
+        if let Some(options) = body.strip_prefix("-NAK") {
+            let options: Value = serde_json::from_str(options).unwrap_or_default();
+            pending.due = elapsed + Duration::from_nanos(options["delay"].as_u64().unwrap_or_default());
+        } else if matches!(&*body, "+ACK" | "+TERM") {
+            consumer.done = pending.seq;
+            consumer.pending = None;
+        }
+        true
+    }
+}
+
+impl Stream {
+    fn push(&mut self, subject: &str, body: &[u8], time_ms: u64) -> u64 {
+        let seq = self.messages.len() as u64 + 1;
+        self.messages.push(Stored { seq, subject: subject.to_owned(), body: body.to_vec(), time_ms });
+        seq
+    }
+
+    fn newest(&self, request: &Value) -> Value {
+        let pattern = request["last_by_subj"].as_str().unwrap_or_default();
+        match self.messages.iter().rev().find(|message| matches(pattern, &message.subject)) {
+            Some(Stored { seq, subject, body, .. }) => {
+                json!({ "message": { "subject": subject, "seq": seq, "data": BASE64.encode(body) } })
+            }
+            None => error(404, 10037, "no message found"),
+        }
+    }
+
+    fn add_consumer(&mut self, name: &str, request: &Value) -> Value {
+        let config = request["config"].clone();
+        let consumer = Consumer { config: config.clone(), done: 0, pending: None, delivered: 0 };
+        self.consumers.entry(name.to_owned()).or_insert(consumer);
+        json!({ "config": config })
+    }
+
+    fn consumer_info(&self, name: &str) -> Value {
+        let Some(consumer) = self.consumers.get(name) else {
+            return error(404, 10014, "consumer not found");
+        };
+        let on_its_way = u64::from(consumer.pending.is_some());
+        json!({ "num_pending": consumer.left(&self.messages), "num_ack_pending": on_its_way })
+    }
+}
+
+impl Consumer {
+    fn text(&self, key: &str) -> &str {
+        self.config[key].as_str().unwrap_or_default()
+    }
+
+    /// The message to send now, and how often it has been sent then.
+    fn take_due(&mut self, messages: &[Stored], elapsed: Duration) -> Option<(u64, u64)> {
+        let ack_wait = Duration::from_nanos(self.config["ack_wait"].as_u64().unwrap_or_default());
+        let (seq, attempts) = match &self.pending {
+            Some(pending) if pending.due <= elapsed => (pending.seq, pending.attempts + 1),
+            Some(_) => return None,
+            None => (self.next(messages)?, 1),
+        };
+        self.pending = Some(Pending { seq, attempts, due: elapsed + ack_wait });
+        self.delivered += 1;
+        Some((seq, attempts))
+    }
+
+    fn next(&self, messages: &[Stored]) -> Option<u64> {
+        let mut wanted =
+            messages.iter().filter(|message| matches(self.text("filter_subject"), &message.subject));
+        wanted.find(|message| message.seq > self.done).map(|message| message.seq)
+    }
+
+    /// How many messages have never been sent.
+    fn left(&self, messages: &[Stored]) -> u64 {
+        let sent = self.pending.as_ref().map_or(self.done, |pending| pending.seq);
+        let wanted = messages.iter().filter(|message| matches(self.text("filter_subject"), &message.subject));
+        wanted.filter(|message| message.seq > sent).count() as u64
+    }
+}
+
+fn error(code: u16, err_code: u32, description: &str) -> Value {
+    json!({ "error": { "code": code, "err_code": err_code, "description": description } })
+}
+
+/// Whether a subject fits a pattern with `*` for one word and `>` for the rest.
+fn matches(pattern: &str, subject: &str) -> bool {
+    let mut words = subject.split('.');
+    for expected in pattern.split('.') {
+        match (expected, words.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (expected, Some(word)) if expected == word => {}
+            _ => return false,
+        }
+    }
+    words.next().is_none()
+}

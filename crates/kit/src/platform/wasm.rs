@@ -1,0 +1,95 @@
+//! The platform of a component: the imports of the common world.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use wasmcloud_component::wasi::keyvalue::{batch, store};
+use wasmcloud_component::wasi::logging::logging;
+use wasmcloud_component::wasi::{config, random};
+use wasmcloud_component::wasmcloud::messaging::{consumer, types::BrokerMessage};
+
+use super::{Fault, Level, Platform};
+
+/// The link that a service's key-value bucket hangs on.
+const BUCKET: &str = "default";
+
+#[derive(Debug, Clone, Copy)]
+pub struct Wasm;
+
+pub(crate) fn current() -> Wasm {
+    Wasm
+}
+
+fn bucket() -> Result<store::Bucket, Fault> {
+    store::open(BUCKET).map_err(|error| fault("open the bucket", error))
+}
+
+fn fault(doing: &str, error: store::Error) -> Fault {
+    let why = match error {
+        store::Error::NoSuchStore => "there is no such store".to_owned(),
+        store::Error::AccessDenied => "access is denied".to_owned(),
+        store::Error::Other(why) => why,
+    };
+    Fault::new(format!("cannot {doing}: {why}"))
+}
+
+impl Platform for Wasm {
+    fn request(&self, subject: &str, body: &[u8], patience: Duration) -> Result<Vec<u8>, Fault> {
+        let timeout_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        consumer::request(subject, body, timeout_ms)
+            .map(|message| message.body)
+            .map_err(|error| Fault::new(format!("no answer on {subject}: {error}")))
+    }
+
+    fn publish(&self, subject: &str, body: &[u8]) -> Result<(), Fault> {
+        let message = BrokerMessage { subject: subject.to_owned(), body: body.to_vec(), reply_to: None };
+        consumer::publish(&message)
+            .map_err(|error| Fault::new(format!("cannot publish on {subject}: {error}")))
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
+        bucket()?.get(key).map_err(|error| fault("get a key", error))
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        let found = batch::get_many(&bucket()?, keys).map_err(|error| fault("get keys", error))?;
+        if found.len() != keys.len() {
+            return Err(Fault::new(format!("asked for {} keys, answered for {}", keys.len(), found.len())));
+        }
+        Ok(found.into_iter().map(|entry| entry.map(|(_, value)| value)).collect())
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault> {
+        bucket()?.set(key, value).map_err(|error| fault("set a key", error))
+    }
+
+    fn now_ms(&self) -> u64 {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn elapsed(&self) -> Duration {
+        thread_local!(static START: Instant = Instant::now());
+        START.with(Instant::elapsed)
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn random(&self) -> u64 {
+        random::random::get_random_u64()
+    }
+
+    fn config(&self, key: &str) -> Result<Option<String>, Fault> {
+        config::store::get(key).map_err(|error| Fault::new(format!("cannot read config {key}: {error:?}")))
+    }
+
+    fn log(&self, level: Level, context: &str, message: &str) {
+        let level = match level {
+            Level::Info => logging::Level::Info,
+            Level::Warn => logging::Level::Warn,
+            Level::Error => logging::Level::Error,
+        };
+        logging::log(level, context, message);
+    }
+}

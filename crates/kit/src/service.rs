@@ -1,0 +1,36 @@
+//! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a component of it.
+
+use crate::http::Route;
+
+/// One component of the application: it owns one log, one bucket, and the requests on its name.
+pub trait Service: 'static {
+    /// The name under which everybody knows it. It is part of every stored event's address: it never changes.
+    const NAME: &'static str;
+    const VERSION: &'static str;
+    const ROUTES: &'static [Route];
+
+    /// How many entities can be followed side by side: events of one partition are delivered one after the other. It decides where
+    /// events are stored, so it never changes once there are any. 0 is a service without a log.
+    const PARTITIONS: u32 = 8;
+}
+
+/// Makes a component of a service: exports its WIT functions, its routes over HTTP and as messages, and its event handling.
+///
+/// Natively it does nothing, so that the crate is a plain library there and its domain can be tested.
+#[macro_export]
+macro_rules! export {
+    ($service:ident) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(
+            unsafe_code,
+            reason = "the exports of a component are raw functions, written by the binding generators"
+        )]
+const _: () = {
+    type Events = $crate::rt::Events<$service>;
+    type Http = $crate::rt::Http<$service>;
+            bindings::export!($service with_types_in bindings);
+            $crate::rt::export_events!(Events with_types_in $crate::rt::bindings);
+            $crate::rt::wasi::http::proxy::export!(Http with_types_in $crate::rt::wasi);
+        };
+    };
+}
