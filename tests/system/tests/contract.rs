@@ -1,0 +1,201 @@
+//! Posts over HTTP, as a client sees them: created, read, listed, kept.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use system::{Request, Response, Trellis, command, eventually};
+use tempfile::tempdir;
+
+fn create(trellis: &Trellis, title: &str) -> Value {
+    let answer = trellis.send(&Request::post("/posts", json!({ "title": title }).to_string()));
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()
+}
+
+/// Every post by following the links between pages, once there are as many as expected.
+fn list(trellis: &Trellis, page: &str, expected: usize) -> Vec<Value> {
+    eventually(&format!("{expected} posts are listed"), || {
+        let mut posts = Vec::new();
+        let mut next = Some(page.to_owned());
+        while let Some(path) = next {
+            let answer = trellis.get(&path);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            posts.extend(answer.json().as_array().unwrap().clone());
+            next = answer.next();
+        }
+        (posts.len() >= expected).then_some(posts)
+    })
+}
+
+#[test]
+fn a_post_is_created_and_read() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let created = trellis.send(&Request::post("/posts", r#"{"title": "  Hello, Trellis "}"#));
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.header("content-type"), Some("application/json"));
+    let post = created.json();
+    assert_eq!(post["title"], "Hello, Trellis", "blanks around it are dropped");
+    assert_eq!(post["author"], Value::Null);
+    assert_eq!(post["version"], 1);
+    assert!(post["created_at"].as_str().unwrap().ends_with('Z'), "{post}");
+
+    let location = created.header("location").unwrap();
+    assert_eq!(location, format!("/posts/{}", post["id"].as_str().unwrap()));
+    let read = trellis.get(location);
+    assert_eq!((read.status, read.json()), (200, post), "what is written can be read at once");
+
+    let head = trellis.send(&Request::new("HEAD", location));
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    trellis.stop();
+}
+
+#[test]
+fn titles_of_every_script_come_back_as_they_were() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let longest = "x".repeat(200);
+    for title in
+        ["naïve café", "日本語の題", "שלום עולם", "🦀🕸️", "a\"b\\c/d<e>&f", "-", "null", longest.as_str()]
+    {
+        let post = create(&trellis, title);
+        assert_eq!(post["title"], title);
+        let read = trellis.get(&format!("/posts/{}", post["id"].as_str().unwrap()));
+        assert_eq!(read.json()["title"], title);
+    }
+}
+
+#[test]
+fn a_list_is_newest_first_in_pages() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    assert_eq!(list(&trellis, "/posts", 0), Vec::<Value>::new(), "a new application has none");
+    let mut created: Vec<Value> = (0..7).map(|n| create(&trellis, &format!("Post {n}"))).collect();
+    created.reverse();
+    for page in ["/posts", "/posts?limit=1", "/posts?limit=2", "/posts?limit=7", "/posts?limit=100"] {
+        assert_eq!(list(&trellis, page, created.len()), created, "{page}");
+    }
+    assert_eq!(trellis.get("/posts?limit=2").json().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_idempotency_key_makes_one_post_of_many_requests() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let request = |key: &str, title: &str| {
+        Request::post("/posts", json!({ "title": title }).to_string()).header("idempotency-key", key)
+    };
+    let first = trellis.send(&request("k-1", "Only once"));
+    assert_eq!(first.status, 201, "{first:?}");
+
+    let client = trellis.client();
+    let answers: Vec<Response> = std::thread::scope(|scope| {
+        let again = || client.send(&request("k-1", "Only once")).unwrap();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(again)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for again in answers {
+        assert_eq!((again.status, again.json()), (201, first.json()));
+    }
+    let other = trellis.send(&request("k-1", "Something else"));
+    assert_eq!(other.status, 422, "the same key with another body is a mistake: {other:?}");
+    let second = trellis.send(&request("k-2", "Only once"));
+    assert_ne!(second.json()["id"], first.json()["id"], "another key is another post");
+
+    let listed = list(&trellis, "/posts", 2);
+    assert_eq!(listed, [second.json(), first.json()]);
+}
+
+#[test]
+fn one_key_in_parallel_is_one_post() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let client = trellis.client();
+    let request = Request::post("/posts", r#"{"title": "At once"}"#).header("idempotency-key", "parallel");
+    let ids: Vec<Value> = std::thread::scope(|scope| {
+        let send = || client.send(&request).unwrap();
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(send)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .inspect(|answer| assert_eq!(answer.status, 201, "{answer:?}"))
+            .map(|answer| answer.json()["id"].clone())
+            .collect()
+    });
+    assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
+    assert_eq!(list(&trellis, "/posts", 1).len(), 1);
+}
+
+#[test]
+fn nobody_changes_an_anonymous_post() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let post = create(&trellis, "As it is");
+    let path = format!("/posts/{}", post["id"].as_str().unwrap());
+    let mut retitle = Request::post(&path, r#"{"title": "Other"}"#);
+    retitle.method = "PUT".to_owned();
+    assert_eq!(trellis.send(&retitle).status, 403);
+    assert_eq!(trellis.get(&path).json(), post);
+}
+
+#[test]
+fn a_restart_keeps_everything() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let posts: Vec<Value> = (0..20).map(|n| create(&trellis, &format!("Post {n}"))).collect();
+    trellis.stop();
+
+    let trellis = Trellis::start(data.path());
+    for post in &posts {
+        let read = trellis.get(&format!("/posts/{}", post["id"].as_str().unwrap()));
+        assert_eq!((read.status, &read.json()), (200, post));
+    }
+    let mut newest_first = posts;
+    newest_first.reverse();
+    assert_eq!(list(&trellis, "/posts?limit=3", newest_first.len()), newest_first);
+    trellis.stop();
+
+    let verified = command().arg("verify").arg(data.path()).output().unwrap();
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+#[test]
+fn a_graceful_stop_finishes_what_runs() {
+    let data = tempdir().unwrap();
+    let mut trellis = Trellis::start(data.path());
+    create(&trellis, "Warm");
+    let request = Request::post("/posts", r#"{"title": "Last"}"#).bytes();
+    let (start, end) = request.split_at(request.len() - 5);
+    let mut connection = trellis.client().connect().unwrap();
+    connection.write_all(start).unwrap();
+    // An answer on another connection, sent later, shows that the server is at work on the first.
+    create(&trellis, "Between");
+    trellis.ask_to_stop();
+    eventually("it accepts no more", || trellis.client().send(&Request::get("/posts")).err());
+    connection.write_all(end).unwrap();
+    let last = Response::read(&mut connection).unwrap();
+    assert_eq!(last.status, 201, "{last:?}");
+    let status = trellis.wait();
+    assert!(status.success(), "{status}");
+
+    let trellis = Trellis::start(data.path());
+    assert_eq!(trellis.get(last.header("location").unwrap()).json(), last.json());
+}
+
+#[test]
+fn one_process_per_data_directory() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let second = command()
+        .args(["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .output();
+    let second = second.unwrap();
+    assert!(!second.status.success(), "{second:?}");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains(data.path().to_str().unwrap()), "it names the directory: {said}");
+    create(&trellis, "The first goes on");
+    trellis.stop();
+}
