@@ -50,6 +50,7 @@ mod frame;
 mod log;
 mod memtable;
 mod open;
+mod pages;
 mod recovery;
 mod shared;
 mod sim;

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::disk::{Access, Disk, DiskFile, Lock};
+use crate::pages::Pages;
 
 const SECTOR_BYTES: usize = 512;
 
@@ -40,8 +41,8 @@ struct State {
 /// What a program that runs sees, what a loss of power leaves at least, and the way from one to the other.
 #[derive(Clone, Default)]
 struct FileState {
-    current: Vec<u8>,
-    durable: Vec<u8>,
+    current: Pages,
+    durable: Pages,
     pending: Vec<FileChange>,
 }
 
@@ -128,13 +129,14 @@ impl SimDisk {
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state.lock();
         let file = state.names.get(name)?;
-        state.files.get(*file).map(|file| file.current.clone())
+        state.files.get(*file).map(|file| file.current.to_vec())
     }
 
     /// Puts a file there, durably, behind the store's back: for damage.
-    pub fn set_content(&self, name: &str, content: Vec<u8>) {
+    pub fn set_content(&self, name: &str, content: &[u8]) {
         let mut state = self.state.lock();
         let number = state.files.len();
+        let content = Pages::from(content);
         state.files.push(FileState { current: content.clone(), durable: content, pending: Vec::new() });
         state.names.insert(name.to_owned(), number);
         state.names_durable.insert(name.to_owned(), number);
@@ -151,8 +153,8 @@ impl SimDisk {
     pub fn fingerprint(&self) -> u64 {
         let state = self.state.lock();
         state.names.iter().fold(0, |hash, (name, file)| {
-            let content = state.files.get(*file).map(|file| file.current.as_slice()).unwrap_or_default();
-            xxh3_64_with_seed(content, xxh3_64_with_seed(name.as_bytes(), hash))
+            let content = state.files.get(*file).map(|file| file.current.to_vec()).unwrap_or_default();
+            xxh3_64_with_seed(&content, xxh3_64_with_seed(name.as_bytes(), hash))
         })
     }
 }
@@ -241,7 +243,7 @@ impl FileState {
                 FileChange::Write { offset, data } => {
                     for (start, end) in sectors(*offset, data.len()) {
                         if let (true, Some(part)) = (luck.keeps(), data.get(start - offset..end - offset)) {
-                            write(&mut content, start, part);
+                            content.write(start, part);
                         }
                     }
                 }
@@ -252,21 +254,11 @@ impl FileState {
 }
 
 impl FileChange {
-    fn apply(&self, content: &mut Vec<u8>) {
+    fn apply(&self, content: &mut Pages) {
         match self {
-            FileChange::Write { offset, data } => write(content, *offset, data),
-            FileChange::Resize { length } => content.resize(*length, 0),
+            FileChange::Write { offset, data } => content.write(*offset, data),
+            FileChange::Resize { length } => content.resize(*length),
         }
-    }
-}
-
-fn write(content: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    let end = offset + data.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    if let Some(place) = content.get_mut(offset..end) {
-        place.copy_from_slice(data);
     }
 }
 
@@ -425,14 +417,9 @@ impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let state = self.disk.state.lock();
         state.alive()?;
-        let start = usize::try_from(offset).map_err(io::Error::other)?;
-        let content = state.files.get(self.number).map(|file| file.current.as_slice()).unwrap_or_default();
-        match start.checked_add(out.len()).and_then(|end| content.get(start..end)) {
-            Some(found) => {
-                out.copy_from_slice(found);
-                Ok(())
-            }
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        match state.files.get(self.number) {
+            Some(file) => file.current.read(offset, out),
+            None => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
