@@ -1,6 +1,8 @@
 //! What a component may import.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ComponentItem};
+use wasmparser::types::TypesRef;
+use wasmparser::{Parser, Payload, Validator};
 
 use super::Check;
 use crate::components;
@@ -51,8 +53,10 @@ fn is_allowed(import: &str) -> bool {
     ALLOWED.iter().chain(&ALLOWED_FOR_LIBC).any(|allowed| import.starts_with(allowed))
 }
 
-/// The names of the component's own imports; those of what is nested in it are wired up inside.
+/// What the component itself imports and a host must provide. What is nested in it is wired up inside, and an interface of
+/// nothing but type definitions asks for nothing.
 fn imports(component: &[u8]) -> wasmparser::Result<Vec<String>> {
+    let types = Validator::new().validate_all(component)?;
     let mut imports = Vec::new();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(component) {
@@ -61,7 +65,10 @@ fn imports(component: &[u8]) -> wasmparser::Result<Vec<String>> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    imports.push(import?.name.name.to_owned());
+                    let name = import?.name.name;
+                    if !defines_types_only(types.as_ref(), name) {
+                        imports.push(name.to_owned());
+                    }
                 }
             }
             _ => {}
@@ -70,36 +77,58 @@ fn imports(component: &[u8]) -> wasmparser::Result<Vec<String>> {
     Ok(imports)
 }
 
+fn defines_types_only(types: TypesRef<'_>, import: &str) -> bool {
+    // A resource is a type as well, but one that the host has to bring to life.
+    let is_plain_type = |item: &ComponentItem| match item.ty {
+        ComponentEntityType::Type { created, .. } => !matches!(created, ComponentAnyTypeId::Resource(_)),
+        _ => false,
+    };
+    match types.component_item_for_import(import).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(id)) => {
+            types.get(id).is_some_and(|instance| instance.exports.values().all(is_plain_type))
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{imports, is_allowed};
 
     const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 
-    /// A component that imports one empty instance, followed by what else it has.
-    fn importing(name: &str, rest: &[u8]) -> Vec<u8> {
-        let empty_instance_type = [7, 3, 1, 0x42, 0];
-        let length = u8::try_from(name.len()).unwrap();
-        let mut component =
-            [PREAMBLE.as_slice(), &empty_instance_type, &[10, length + 5, 1, 0, length]].concat();
-        component.extend_from_slice(name.as_bytes());
-        component.extend_from_slice(&[5, 0]);
-        component.extend_from_slice(rest);
-        component
+    /// An instance of one function, of one plain type (a boolean), and of one resource.
+    const FUNCTION: &[u8] = &[0x42, 2, 1, 0x40, 0, 1, 0, 4, 0, 1, b'f', 1, 0];
+    const PLAIN_TYPE: &[u8] = &[0x42, 2, 1, 0x7f, 4, 0, 1, b't', 3, 0, 0];
+    const RESOURCE: &[u8] = &[0x42, 1, 4, 0, 1, b'r', 3, 1];
+
+    /// A component that imports one instance, followed by what else it has.
+    fn importing(name: &str, instance: &[u8], rest: &[u8]) -> Vec<u8> {
+        let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+        let types = [&[1], instance].concat();
+        let imports = [&[1, 0, length(name.as_bytes())], name.as_bytes(), &[5, 0]].concat();
+        let sections = [&[7, length(&types)], types.as_slice(), &[10, length(&imports)], &imports].concat();
+        [PREAMBLE.as_slice(), &sections, rest].concat()
     }
 
     #[test]
     fn imports_of_the_component_but_not_of_what_is_nested_in_it() {
-        let inner = importing("inner:package/name", &[]);
+        let inner = importing("inner:package/name", FUNCTION, &[]);
         let nested = [&[4, u8::try_from(inner.len()).unwrap()], inner.as_slice()].concat();
-        let component = importing("wasi:sockets/tcp@0.2.0", &nested);
+        let component = importing("wasi:sockets/tcp@0.2.0", FUNCTION, &nested);
         assert_eq!(imports(&component).unwrap(), ["wasi:sockets/tcp@0.2.0"]);
+    }
+
+    #[test]
+    fn plain_types_ask_for_nothing_and_resources_do() {
+        assert!(imports(&importing("a:b/c", PLAIN_TYPE, &[])).unwrap().is_empty());
+        assert_eq!(imports(&importing("a:b/c", RESOURCE, &[])).unwrap(), ["a:b/c"]);
     }
 
     #[test]
     fn what_is_no_component_is_an_error() {
         assert!(imports(b"not wasm").is_err());
-        let component = importing("wasi:sockets/tcp@0.2.0", &[]);
+        let component = importing("wasi:sockets/tcp@0.2.0", FUNCTION, &[]);
         assert!(imports(component.split_last().unwrap().1).is_err(), "cut off");
     }
 
