@@ -1,0 +1,254 @@
+//! One component and its instances.
+//!
+//! * At most as many calls run at once as the manifest's `instances`; others wait, as many and as long as the limits say.
+//! * An instance serves one call at a time. It is used again only after a call that ended well, until it has served `reuse`
+//!   calls or grown too large; in every other case it is dropped, and the next call gets a new one.
+//! * The instance that was put back last is taken first: its memory is still warm, and the others may be let go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use wasmtime::component::{InstancePre, types::ComponentItem};
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi_http::p2::bindings::exports::wasi::http::incoming_handler;
+
+use crate::capabilities::Capabilities;
+use crate::capabilities::messaging::handler;
+use crate::env::{Limits, Options};
+use crate::metrics::ComponentMetrics;
+use crate::observe::{Observer, Probe};
+use crate::state::State;
+
+/// Why a call has no result. What happened in detail is in the log; a caller outside must not see it.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("component {component} has no export {export}")]
+    NotExported { component: Arc<str>, export: &'static str },
+    #[error("component {component} is busy: no instance became free")]
+    Busy { component: Arc<str> },
+    #[error("component {component} did not finish within {limit:?}")]
+    Overrun { component: Arc<str>, limit: Duration },
+    #[error("component {component} failed: {reason}")]
+    Failed { component: Arc<str>, reason: String },
+    #[error("component {component} returned without a response")]
+    NoResponse { component: Arc<str> },
+    #[error("the request cannot be given to a component: {0}")]
+    Request(String),
+}
+
+/// A component that is ready to be called.
+pub(crate) struct Component {
+    pub(crate) name: Arc<str>,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: ComponentMetrics,
+    pre: InstancePre<State>,
+    http: Option<incoming_handler::GuestIndices>,
+    handler: Option<handler::GuestIndices>,
+    capabilities: Arc<Capabilities>,
+    observer: Option<Arc<dyn Observer>>,
+    line_bytes_max: usize,
+    reuse: u32,
+    instances: usize,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    free: Mutex<Vec<Instance>>,
+    made: AtomicU64,
+}
+
+/// An instance between two calls, or in one.
+pub(crate) struct Instance {
+    pub(crate) store: Store<State>,
+    pub(crate) http: Option<incoming_handler::Guest>,
+    pub(crate) handler: Option<handler::Guest>,
+    calls: u32,
+}
+
+/// What a component is made from.
+pub(crate) struct Blueprint {
+    pub(crate) name: Arc<str>,
+    pub(crate) instances: usize,
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) capabilities: Arc<Capabilities>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+impl Component {
+    pub(crate) fn new(blueprint: Blueprint, options: &Options) -> wasmtime::Result<Component> {
+        let Blueprint { name, instances, pre, capabilities, observer } = blueprint;
+        let instances = instances.clamp(1, Semaphore::MAX_PERMITS);
+        Ok(Component {
+            http: exports(&pre, "wasi:http/incoming-handler@")
+                .then(|| incoming_handler::GuestIndices::new(&pre))
+                .transpose()?,
+            handler: exports(&pre, "wasmcloud:messaging/handler@")
+                .then(|| handler::GuestIndices::new(&pre))
+                .transpose()?,
+            name,
+            limits: options.limits.clone(),
+            metrics: ComponentMetrics::default(),
+            pre,
+            capabilities,
+            observer,
+            line_bytes_max: options.log_line_bytes_max,
+            reuse: options.reuse.max(1),
+            instances,
+            permits: Arc::new(Semaphore::new(instances)),
+            waiting: AtomicUsize::new(0),
+            free: Mutex::new(Vec::with_capacity(instances)),
+            made: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn instances(&self) -> usize {
+        self.instances
+    }
+
+    pub(crate) fn answers_http(&self) -> bool {
+        self.http.is_some()
+    }
+
+    pub(crate) fn handles_messages(&self) -> bool {
+        self.handler.is_some()
+    }
+
+    /// An instance for one call, which must be over at the lease's deadline.
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, CallError> {
+        let permit = self.permit().await?;
+        let free = self.free.lock().pop();
+        let mut instance = match free {
+            Some(instance) => instance,
+            None => self.instantiate().await.map_err(|error| self.failed(&error))?,
+        };
+        instance.calls += 1;
+        instance.store.data_mut().deadline = Instant::now() + self.limits.call_time_max;
+        instance.store.set_epoch_deadline(1);
+        Ok(Lease { instance: Some(instance), component: self.clone(), _permit: permit })
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, CallError> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let busy = || CallError::Busy { component: self.name.clone() };
+        let waiting = Waiting::enter(&self.waiting, self.limits.queue_len_max).ok_or_else(busy)?;
+        let permit =
+            tokio::time::timeout(self.limits.queue_time_max, self.permits.clone().acquire_owned()).await;
+        drop(waiting);
+        // The semaphore is closed when the application stops: no more calls then.
+        permit.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance> {
+        let probe = Probe {
+            component: self.name.clone(),
+            instance: self.made.fetch_add(1, Ordering::Relaxed),
+            observer: self.observer.clone(),
+        };
+        let state = State::new(self.capabilities.clone(), probe, &self.limits, self.line_bytes_max);
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.epoch_deadline_callback(|context| {
+            // Between two ticks others may run; past the deadline nothing of this instance does.
+            if Instant::now() >= context.data().deadline {
+                Err(Overrun.into())
+            } else {
+                Ok(UpdateDeadline::Yield(1))
+            }
+        });
+        store.set_epoch_deadline(1);
+        store.data_mut().deadline = Instant::now() + self.limits.call_time_max;
+        let instance = self.pre.instantiate_async(&mut store).await?;
+        let http = self.http.as_ref().map(|indices| indices.load(&mut store, &instance)).transpose()?;
+        let handler = self.handler.as_ref().map(|indices| indices.load(&mut store, &instance)).transpose()?;
+        self.metrics.instances_made.add(1);
+        Ok(Instance { store, http, handler, calls: 0 })
+    }
+
+    pub(crate) fn failed(&self, error: &wasmtime::Error) -> CallError {
+        if error.is::<Overrun>() {
+            return CallError::Overrun { component: self.name.clone(), limit: self.limits.call_time_max };
+        }
+        CallError::Failed { component: self.name.clone(), reason: format!("{error:#}") }
+    }
+
+    /// Refuses new calls, waits until those that run are over, or until `within` has passed. Says whether they are.
+    pub(crate) async fn drain(&self, within: Duration) -> bool {
+        let all = u32::try_from(self.instances).unwrap_or(u32::MAX);
+        let idle = tokio::time::timeout(within, self.permits.acquire_many(all)).await.is_ok();
+        self.permits.close();
+        self.free.lock().clear();
+        idle
+    }
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Component")
+            .field("name", &self.name)
+            .field("instances", &self.instances)
+            .finish_non_exhaustive()
+    }
+}
+
+fn exports(pre: &InstancePre<State>, prefix: &str) -> bool {
+    let component = pre.component();
+    component.component_type().exports(component.engine()).any(|(name, export)| {
+        name.starts_with(prefix) && matches!(export.ty, ComponentItem::ComponentInstance(_))
+    })
+}
+
+/// The guest computed past its deadline.
+#[derive(Debug, thiserror::Error)]
+#[error("computed past the deadline of its call")]
+pub(crate) struct Overrun;
+
+/// A place in the queue for an instance.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(waiting: &'a AtomicUsize, max: usize) -> Option<Waiting<'a>> {
+        let place = Waiting(waiting);
+        // Given back by the drop of `place` in both cases.
+        (waiting.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An instance that serves a call. Dropped without [`Lease::finish`], the instance is gone.
+pub(crate) struct Lease {
+    instance: Option<Instance>,
+    component: Arc<Component>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    pub(crate) fn component(&self) -> &Arc<Component> {
+        &self.component
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.instance.as_ref().map_or_else(Instant::now, |instance| instance.store.data().deadline)
+    }
+
+    pub(crate) fn instance(&mut self) -> wasmtime::Result<&mut Instance> {
+        self.instance.as_mut().ok_or_else(|| wasmtime::format_err!("the instance was given back"))
+    }
+
+    /// The call ended well: the instance may serve another.
+    pub(crate) fn finish(&mut self) {
+        let Some(instance) = self.instance.take() else { return };
+        let kept = self.component.limits.memory_bytes_kept;
+        if instance.calls < self.component.reuse && instance.store.data().limiter.memory_bytes <= kept {
+            self.component.free.lock().push(instance);
+        }
+    }
+}

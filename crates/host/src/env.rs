@@ -1,0 +1,168 @@
+//! What a host takes from the world around it. Everything here is handed in, so that a test can hand in something else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub use trellis_broker::{Clock, SystemClock, TokioClock};
+use trellis_store::Store;
+
+use crate::observe::Observer;
+
+/// The surroundings of one [`App`](crate::App).
+#[derive(Clone)]
+pub struct Env {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<dyn Randomness>,
+    /// Sees, and may disturb, every host call. `None` costs nothing.
+    pub observer: Option<Arc<dyn Observer>>,
+    pub options: Options,
+}
+
+impl Env {
+    /// The real clock and the operating system's randomness.
+    pub fn real(store: Store, options: Options) -> Env {
+        Env {
+            store,
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+            observer: None,
+            options,
+        }
+    }
+
+    /// Time from `clock` (a [`TokioClock`]) and randomness from `seed`. Nothing ticks in the background: a
+    /// guest that loops for ever is not interrupted here, because interrupting it would depend on how fast the machine is.
+    pub fn simulated(store: Store, clock: Arc<dyn Clock>, seed: u64, observer: Arc<dyn Observer>) -> Env {
+        Env {
+            store,
+            clock,
+            randomness: Arc::new(SeededRandomness::new(seed)),
+            observer: Some(observer),
+            options: Options { epoch_thread: false, ..Options::default() },
+        }
+    }
+}
+
+impl std::fmt::Debug for Env {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Env").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// How components are run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many calls an instance may serve in its life. 1: a fresh instance for every call.
+    pub reuse: u32,
+    pub limits: Limits,
+    /// Whether a thread counts epochs, which is what interrupts a guest that computes for too long.
+    pub epoch_thread: bool,
+    /// Where compiled components are kept. `None`: compiled again at each start.
+    pub cache_dir: Option<std::path::PathBuf>,
+    /// How much of a message one line of a guest's output may fill.
+    pub log_line_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            reuse: 1000,
+            limits: Limits::default(),
+            epoch_thread: true,
+            cache_dir: None,
+            log_line_bytes_max: 8 * 1024,
+        }
+    }
+}
+
+/// What one instance, and one call, may use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub memory_bytes_max: usize,
+    /// An instance whose memory has grown beyond this is not used again.
+    pub memory_bytes_kept: usize,
+    pub table_elements_max: usize,
+    /// Host resources (streams, requests, buckets) that a guest may hold at once.
+    pub resources_max: usize,
+    pub call_time_max: Duration,
+    /// How long a call waits for a free instance.
+    pub queue_time_max: Duration,
+    /// How many calls wait for a free instance of one component.
+    pub queue_len_max: usize,
+    pub request_body_bytes_max: usize,
+    /// Concurrent calls of a component whose manifest does not say.
+    pub instances_default: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory_bytes_max: 64 << 20,
+            memory_bytes_kept: 16 << 20,
+            table_elements_max: 20_000,
+            resources_max: 4096,
+            call_time_max: Duration::from_secs(10),
+            queue_time_max: Duration::from_secs(5),
+            queue_len_max: 4096,
+            request_body_bytes_max: 1 << 20,
+            instances_default: 32,
+        }
+    }
+}
+
+/// Where random bytes come from.
+pub trait Randomness: Send + Sync {
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The operating system's generator.
+#[derive(Debug)]
+pub struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        if let Err(error) = getrandom::fill(bytes) {
+            // Going on with predictable bytes would be worse: they become ids and keys.
+            tracing::error!(%error, "the operating system gives no random bytes: stopping");
+            std::process::abort();
+        }
+    }
+}
+
+/// Bytes that follow from a seed. Not for anything that must be hard to guess.
+#[derive(Debug)]
+pub struct SeededRandomness {
+    state: AtomicU64,
+}
+
+impl SeededRandomness {
+    pub fn new(seed: u64) -> SeededRandomness {
+        SeededRandomness { state: AtomicU64::new(seed) }
+    }
+
+    /// The next number of a splitmix64 sequence.
+    pub fn next(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`; 0 when `bound` is 0.
+    pub fn below(&self, bound: u64) -> u64 {
+        self.next().checked_rem(bound).unwrap_or(0)
+    }
+}
+
+impl Randomness for SeededRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            for (byte, random) in chunk.iter_mut().zip(self.next().to_le_bytes()) {
+                *byte = random;
+            }
+        }
+    }
+}

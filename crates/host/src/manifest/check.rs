@@ -1,0 +1,398 @@
+//! From the text of a manifest to an [`Application`], with every rule that does not concern links.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use wadm_types::{
+    APPLICATION_KIND, CapabilityProperties, Component, ComponentProperties, ConfigProperty,
+    DAEMONSCALER_TRAIT, LINK_TRAIT, Manifest, OAM_VERSION, Properties, SPREADSCALER_TRAIT, TraitProperty,
+};
+
+use super::document::Document;
+use super::{Application, ComponentPlan, Problem, links};
+
+/// What a capability image is recognised by, and what it then is.
+const CAPABILITIES: [(&str, Capability); 4] = [
+    ("http-server", Capability::HttpServer),
+    ("http-client", Capability::HttpClient),
+    ("messaging-nats", Capability::Messaging),
+    ("keyvalue-", Capability::KeyValue),
+];
+
+/// A capability that this host serves in process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Capability {
+    HttpServer,
+    HttpClient,
+    Messaging,
+    KeyValue,
+}
+
+/// The manifest while it is being checked.
+pub(super) struct Checking<'a> {
+    document: Document,
+    pub(super) problems: &'a mut Vec<Problem>,
+    pub(super) manifest: Manifest,
+    /// Named configurations that have properties, from anywhere in the manifest.
+    configs: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+pub(super) fn application(file: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Application> {
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(malformed) => {
+            let what = format!("not valid YAML: {}", malformed.what);
+            problems.push(Problem {
+                line: Some(malformed.line),
+                what,
+                remedy: "correct the syntax".to_owned(),
+            });
+            return None;
+        }
+    };
+    let manifest = typed(&document, problems)?;
+    let mut checking = Checking { document, problems, manifest, configs: BTreeMap::new() };
+    checking.header();
+    checking.names();
+    checking.collect_configs();
+    let components = checking.components(file);
+    let mut application = Application {
+        name: checking.manifest.metadata.name.clone(),
+        file: file.to_owned(),
+        components,
+        http: Vec::new(),
+    };
+    links::connect(&mut checking, &mut application);
+    Some(application)
+}
+
+/// The manifest as wadm reads it.
+fn typed(document: &Document, problems: &mut Vec<Problem>) -> Option<Manifest> {
+    let value = document.to_json();
+    let before = problems.len();
+    link_shapes(document, &value, problems);
+    if problems.len() > before {
+        return None;
+    }
+    match serde_path_to_error::deserialize::<_, Manifest>(value) {
+        Ok(manifest) => Some(manifest),
+        Err(error) => {
+            let path: Vec<String> = error.path().iter().map(step).collect();
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let (line, what) = (Some(document.line(&path)), error.inner().to_string());
+            problems.push(Problem {
+                line,
+                what,
+                remedy: "see https://wasmcloud.com/docs/ecosystem/wadm/model".to_owned(),
+            });
+            None
+        }
+    }
+}
+
+fn step(segment: &serde_path_to_error::Segment) -> String {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => index.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// The wadm types take a link's parts for strings without looking, and a link of the wrong shape for another trait.
+fn link_shapes(document: &Document, value: &Value, problems: &mut Vec<Problem>) {
+    let components = value.pointer("/spec/components").and_then(Value::as_array);
+    for (c, component) in components.into_iter().flatten().enumerate() {
+        let traits = component.get("traits").and_then(Value::as_array);
+        for (t, link) in traits.into_iter().flatten().enumerate() {
+            if link.get("type").and_then(Value::as_str) != Some(LINK_TRAIT) {
+                continue;
+            }
+            if let Err((field, what)) = link_shape(link.get("properties").unwrap_or(&Value::Null)) {
+                let (c, t) = (c.to_string(), t.to_string());
+                let line = document.line(&["spec", "components", &c, "traits", &t, "properties", field]);
+                let remedy = "a link has namespace, package, interfaces and target: { name }".to_owned();
+                problems.push(Problem { line: Some(line), what, remedy });
+            }
+        }
+    }
+}
+
+fn link_shape(properties: &Value) -> Result<(), (&'static str, String)> {
+    for field in ["namespace", "package"] {
+        if !properties.get(field).is_some_and(Value::is_string) {
+            return Err((field, format!("the link's {field} is missing or not a string")));
+        }
+    }
+    let interfaces = properties.get("interfaces").and_then(Value::as_array);
+    if !interfaces.is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string)) {
+        return Err((
+            "interfaces",
+            "the link's interfaces are missing, empty or not a list of strings".to_owned(),
+        ));
+    }
+    if properties.get("name").is_some_and(|name| !name.is_string()) {
+        return Err(("name", "the link's name is not a string".to_owned()));
+    }
+    let target = properties.get("target").unwrap_or(&Value::Null);
+    if !target.is_string() && !target.get("name").is_some_and(Value::is_string) {
+        return Err(("target", "the link's target is missing or has no name".to_owned()));
+    }
+    for side in ["source", "target"] {
+        let configs = properties.get(side).and_then(|side| side.get("config")).and_then(Value::as_array);
+        for config in configs.into_iter().flatten() {
+            serde_json::from_value::<ConfigProperty>(config.clone()).map_err(|error| {
+                (side, format!("a config of the link's {side} is not of the right shape: {error}"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+impl Checking<'_> {
+    pub(super) fn line(&self, path: &[&str]) -> usize {
+        self.document.line(path)
+    }
+
+    pub(super) fn problem(&mut self, path: &[&str], what: impl Into<String>, remedy: impl Into<String>) {
+        let line = Some(self.line(path));
+        self.problems.push(Problem { line, what: what.into(), remedy: remedy.into() });
+    }
+
+    fn header(&mut self) {
+        let (version, kind) = (self.manifest.api_version.clone(), self.manifest.kind.clone());
+        if version != OAM_VERSION {
+            self.problem(
+                &["apiVersion"],
+                format!("apiVersion {version} is not known"),
+                format!("write {OAM_VERSION}"),
+            );
+        }
+        if kind != APPLICATION_KIND {
+            self.problem(&["kind"], format!("kind {kind} is not known"), format!("write {APPLICATION_KIND}"));
+        }
+        if !self.manifest.spec.policies.is_empty() {
+            self.problem(
+                &["spec", "policies"],
+                "policies are not honoured here",
+                "remove them, or deploy on a lattice",
+            );
+        }
+    }
+
+    fn names(&mut self) {
+        let names: Vec<String> =
+            self.manifest.spec.components.iter().map(|component| component.name.clone()).collect();
+        for (i, name) in names.iter().enumerate() {
+            let at = i.to_string();
+            let path = ["spec", "components", &at, "name"];
+            let good = !name.is_empty()
+                && name.len() <= 64
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            if !good {
+                self.problem(
+                    &path,
+                    format!("{name:?} is not a name"),
+                    "use up to 64 letters, digits, - and _",
+                );
+            }
+            if let Some(first) = names.iter().take(i).position(|other| other == name) {
+                let first = self.line(&["spec", "components", &first.to_string(), "name"]);
+                self.problem(
+                    &path,
+                    format!("{name} is declared twice, first on line {first}"),
+                    "rename one of them",
+                );
+            }
+        }
+    }
+
+    fn collect_configs(&mut self) {
+        let mut configs = BTreeMap::new();
+        for config in self.manifest.spec.components.iter().flat_map(all_configs) {
+            if let Some(properties) = &config.properties {
+                let properties = properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+                configs.insert(config.name.clone(), properties);
+            }
+        }
+        self.configs = configs;
+    }
+
+    /// The values of `configs`, later ones winning.
+    pub(super) fn resolve(&mut self, path: &[&str], configs: &[ConfigProperty]) -> BTreeMap<String, String> {
+        let mut values = BTreeMap::new();
+        for (i, config) in configs.iter().enumerate() {
+            if let Some(properties) = &config.properties {
+                values.extend(properties.iter().map(|(key, value)| (key.clone(), value.clone())));
+            } else if let Some(named) = self.configs.get(&config.name) {
+                values.extend(named.clone());
+            } else {
+                let at = i.to_string();
+                let path: Vec<&str> = path.iter().copied().chain(["config", &at]).collect();
+                let what = format!("the config {} has no properties anywhere in this manifest", config.name);
+                self.problem(&path, what, "add its properties: this host has no store of named configs");
+            }
+        }
+        values
+    }
+
+    fn components(&mut self, file: &Path) -> Vec<ComponentPlan> {
+        let mut plans = Vec::new();
+        for (i, component) in self.manifest.spec.components.clone().iter().enumerate() {
+            let at = i.to_string();
+            let instances = self.scalers(&at, component);
+            match &component.properties {
+                Properties::Component { properties } => {
+                    plans.push(self.component(file, &at, &component.name, properties, instances));
+                }
+                Properties::Capability { properties } => self.capability(&at, &component.name, properties),
+            }
+        }
+        plans
+    }
+
+    fn component(
+        &mut self,
+        file: &Path,
+        at: &str,
+        name: &str,
+        properties: &ComponentProperties,
+        instances: Option<usize>,
+    ) -> ComponentPlan {
+        let path = ["spec", "components", at, "properties"];
+        let [spec, list, at, own] = path;
+        if !properties.secrets.is_empty() {
+            self.problem(
+                &[spec, list, at, own, "secrets"],
+                "secrets are not honoured here",
+                "give the values as config",
+            );
+        }
+        let image = [spec, list, at, own, "image"];
+        ComponentPlan {
+            name: name.to_owned(),
+            line: self.line(&image),
+            wasm: self.wasm(file, &image, properties),
+            instances,
+            config: self.resolve(&path, &properties.config),
+            buckets: BTreeMap::new(),
+            imports: Vec::new(),
+            subscriptions: Vec::new(),
+        }
+    }
+
+    fn wasm(&mut self, file: &Path, path: &[&str], properties: &ComponentProperties) -> PathBuf {
+        let Some(image) = &properties.image else {
+            let what = "the component has no image; components of other applications are not reachable here";
+            self.problem(path, what, "add image: file://build/<name>.wasm");
+            return PathBuf::new();
+        };
+        let Some(relative) = image.strip_prefix("file://") else {
+            let remedy = "build it and write file://build/<name>.wasm";
+            self.problem(
+                path,
+                format!("{image} is a registry reference, and this host does not download"),
+                remedy,
+            );
+            return PathBuf::new();
+        };
+        let wasm = file.parent().unwrap_or(Path::new("")).join(relative);
+        if !wasm.is_file() {
+            self.problem(path, format!("{} does not exist", wasm.display()), "run `cargo xtask build`");
+        }
+        wasm
+    }
+
+    fn capability(&mut self, at: &str, name: &str, properties: &CapabilityProperties) {
+        let path = ["spec", "components", at, "properties", "image"];
+        let image = properties.image.as_deref().unwrap_or_default();
+        if capability(image).is_none() {
+            let known = CAPABILITIES.map(|(name, _)| name.trim_end_matches('-')).join(", ");
+            let what = format!("the image of {name}, {image:?}, is no capability that this host serves");
+            self.problem(&path, what, format!("use one whose name says what it provides: {known}"));
+        }
+        if !properties.secrets.is_empty() {
+            self.problem(&path, "secrets are not honoured here", "give the values as config");
+        }
+    }
+
+    /// How many instances the component's scaler asks for.
+    fn scalers(&mut self, at: &str, component: &Component) -> Option<usize> {
+        let mut instances = None;
+        for (t, scaler) in component.traits.iter().flatten().enumerate() {
+            let t = t.to_string();
+            let path = ["spec", "components", at, "traits", &t, "type"];
+            match (scaler.trait_type.as_str(), &scaler.properties) {
+                (LINK_TRAIT, _) => {}
+                (SPREADSCALER_TRAIT | DAEMONSCALER_TRAIT, TraitProperty::SpreadScaler(scaler)) => {
+                    if instances.is_some() {
+                        self.problem(
+                            &path,
+                            format!("{} has two scalers", component.name),
+                            "keep one of them",
+                        );
+                    }
+                    instances = Some(scaler.instances);
+                }
+                (kind @ (SPREADSCALER_TRAIT | DAEMONSCALER_TRAIT), _) => {
+                    self.problem(
+                        &path,
+                        format!("the {kind} has no instances"),
+                        "write properties: { instances: 10 }",
+                    );
+                }
+                (kind, _) => {
+                    let known =
+                        format!("known are {LINK_TRAIT}, {SPREADSCALER_TRAIT} and {DAEMONSCALER_TRAIT}");
+                    self.problem(&path, format!("the trait type {kind} is not known"), known);
+                }
+            }
+        }
+        if let Some(count @ (0 | 10_001..)) = instances {
+            let path = ["spec", "components", at, "traits"];
+            self.problem(&path, format!("{count} instances cannot be had"), "ask for 1 to 10000");
+        }
+        instances
+    }
+}
+
+/// What the capability image `image` provides: its name says so, wherever it comes from and whatever its version.
+pub(super) fn capability(image: &str) -> Option<Capability> {
+    let name = image.rsplit(['/']).next()?.split([':', '@']).next()?;
+    CAPABILITIES.iter().find(|(part, _)| name.contains(part)).map(|(_, capability)| *capability)
+}
+
+fn all_configs(component: &Component) -> Vec<&ConfigProperty> {
+    let own = match &component.properties {
+        Properties::Component { properties } => &properties.config,
+        Properties::Capability { properties } => &properties.config,
+    };
+    let linked = component.traits.iter().flatten().filter_map(|of| match &of.properties {
+        TraitProperty::Link(link) => Some(link),
+        _ => None,
+    });
+    let linked = linked
+        .flat_map(|link| link.source.iter().flat_map(|source| &source.config).chain(&link.target.config));
+    own.iter().chain(linked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_is_recognised_by_its_name() {
+        let cases = [
+            ("ghcr.io/wasmcloud/http-server:0.27.0", Some(Capability::HttpServer)),
+            ("ghcr.io/wasmcloud/http-client@sha256:abc", Some(Capability::HttpClient)),
+            ("file://lattice/target/messaging-nats.par.gz", Some(Capability::Messaging)),
+            ("wasmcloud+builtin://http-server", Some(Capability::HttpServer)),
+            ("localhost:5000/keyvalue-nats:1.0.0", Some(Capability::KeyValue)),
+            ("ghcr.io/wasmcloud/keyvalue-redis:0.28.2", Some(Capability::KeyValue)),
+            ("ghcr.io/http-server/blobstore-fs:1", None),
+            ("", None),
+        ];
+        for (image, expected) in cases {
+            assert_eq!(capability(image), expected, "{image}");
+        }
+    }
+}

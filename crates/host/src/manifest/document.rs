@@ -1,0 +1,121 @@
+//! YAML with its line numbers: read once into a tree that knows where everything stands, and handed on as JSON values.
+
+use marked_yaml::{LoadError, Node, Span};
+use serde_json::Value;
+
+/// A file larger than this is not a manifest.
+const BYTES_MAX: usize = 1 << 20;
+/// Deeper than any manifest goes; the parser's own recursion is what this protects.
+const DEPTH_MAX: usize = 64;
+
+/// A parsed file.
+pub(super) struct Document {
+    root: Node,
+}
+
+/// Why a file is not YAML, and the line.
+pub(super) struct Malformed {
+    pub(super) line: usize,
+    pub(super) what: String,
+}
+
+impl Document {
+    pub(super) fn parse(text: &str) -> Result<Document, Malformed> {
+        if text.len() > BYTES_MAX {
+            return Err(Malformed { line: 1, what: format!("the file has more than {BYTES_MAX} bytes") });
+        }
+        if let Some(line) = too_deep(text) {
+            return Err(Malformed { line, what: format!("more than {DEPTH_MAX} levels of nesting") });
+        }
+        let options = marked_yaml::LoaderOptions::default().error_on_duplicate_keys(true);
+        match marked_yaml::parse_yaml_with_options(0, text, options) {
+            Ok(root) => Ok(Document { root }),
+            Err(error) => Err(malformed(&error)),
+        }
+    }
+
+    /// The line of what `path` leads to, or of the nearest thing around it that exists. Numbers index lists.
+    pub(super) fn line(&self, path: &[&str]) -> usize {
+        let mut node = &self.root;
+        let mut line = line_of(node.span());
+        for step in path {
+            let next = match node {
+                Node::Mapping(mapping) => {
+                    mapping.iter().find(|(key, _)| key.as_str() == *step).map(|(key, value)| {
+                        // A key stands where the reader looks; its value may begin lines below.
+                        line = line_of(key.span());
+                        value
+                    })
+                }
+                Node::Sequence(list) => {
+                    step.parse::<usize>().ok().and_then(|i| list.get_node(i)).inspect(|item| {
+                        line = line_of(item.span());
+                    })
+                }
+                Node::Scalar(_) => None,
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        line
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        to_json(&self.root)
+    }
+}
+
+/// Flow collections can nest a level per byte and block ones a level per two.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut flow = 0usize;
+    for (number, line) in text.lines().enumerate() {
+        let indent = line.len() - line.trim_start_matches([' ', '-', '\t']).len();
+        for byte in line.bytes() {
+            match byte {
+                b'[' | b'{' => flow += 1,
+                b']' | b'}' => flow = flow.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if flow > DEPTH_MAX || indent > 4 * DEPTH_MAX {
+            return Some(number + 1);
+        }
+    }
+    None
+}
+
+fn malformed(error: &LoadError) -> Malformed {
+    use LoadError::*;
+    let mark = match error {
+        TopLevelMustBeMapping(mark)
+        | TopLevelMustBeSequence(mark)
+        | UnexpectedAnchor(mark)
+        | MappingKeyMustBeScalar(mark)
+        | UnexpectedTag(mark)
+        | ScanError(mark, _) => Some(*mark),
+        DuplicateKey(duplicate) => duplicate.key.span().start().copied(),
+    };
+    Malformed { line: mark.map_or(1, |mark| mark.line()), what: error.to_string() }
+}
+
+fn line_of(span: &Span) -> usize {
+    span.start().map_or(1, |mark| mark.line())
+}
+
+fn to_json(node: &Node) -> Value {
+    match node {
+        Node::Mapping(mapping) => Value::Object(
+            mapping.iter().map(|(key, value)| (key.as_str().to_owned(), to_json(value))).collect(),
+        ),
+        Node::Sequence(list) => Value::Array(list.iter().map(to_json).collect()),
+        Node::Scalar(scalar) if !scalar.may_coerce() => Value::String(scalar.as_str().to_owned()),
+        Node::Scalar(scalar) => match scalar.as_str() {
+            "" | "~" | "null" => Value::Null,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            text => text.parse::<i64>().map_or_else(|_| Value::String(text.to_owned()), Value::from),
+        },
+    }
+}

@@ -1,0 +1,112 @@
+//! `wadm.yaml`: read with the published wadm types, checked against what this host serves, and turned into an
+//! [`Application`], which holds decisions only.
+//!
+//! Every problem is reported with the line it stands on, and all of them at once. Nothing is skipped silently: what this host
+//! cannot honour is a problem, except for settings that say how to reach NATS, which in one process is not needed.
+
+mod check;
+mod document;
+mod links;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What a manifest asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    pub name: String,
+    pub file: PathBuf,
+    pub components: Vec<ComponentPlan>,
+    pub http: Vec<HttpPlan>,
+}
+
+/// One component, and what it is linked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentPlan {
+    pub name: String,
+    /// The line that names the image.
+    pub line: usize,
+    pub wasm: PathBuf,
+    /// How many calls may run at once; `None` when the manifest does not say.
+    pub instances: Option<usize>,
+    pub config: BTreeMap<String, String>,
+    /// The bucket behind each key-value link, by the link's name.
+    pub buckets: BTreeMap<String, String>,
+    /// `package/interface` of each link to a capability, such as `wasi:keyvalue/store`.
+    pub imports: Vec<String>,
+    pub subscriptions: Vec<SubscriptionPlan>,
+}
+
+/// A subject on which a component is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionPlan {
+    pub line: usize,
+    pub subject: String,
+    pub queue: Option<String>,
+}
+
+/// An address on which a component answers HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpPlan {
+    pub line: usize,
+    pub component: String,
+    pub address: SocketAddr,
+}
+
+impl Application {
+    pub fn read(file: &Path) -> Result<Application, ManifestError> {
+        let problem = |what: String, remedy: &str| ManifestError {
+            file: file.to_owned(),
+            problems: vec![Problem { line: None, what, remedy: remedy.to_owned() }],
+        };
+        let bytes = std::fs::read(file).map_err(|error| {
+            problem(format!("cannot be read: {error}"), "name the manifest: `trellis up path/to/wadm.yaml`")
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| problem(format!("is not text: {error}"), "save it as UTF-8"))?;
+        Application::parse(file, &text)
+    }
+
+    /// Reads `text` as the contents of `file`. Component images are looked for beside it.
+    pub fn parse(file: &Path, text: &str) -> Result<Application, ManifestError> {
+        let mut problems = Vec::new();
+        let application = check::application(file, text, &mut problems);
+        problems.sort_by_key(|problem| problem.line);
+        match application {
+            Some(application) if problems.is_empty() => Ok(application),
+            _ => Err(ManifestError { file: file.to_owned(), problems }),
+        }
+    }
+}
+
+/// What is wrong with a manifest.
+#[derive(Clone, Debug)]
+pub struct ManifestError {
+    pub file: PathBuf,
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong, and what to do about it.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub line: Option<usize>,
+    pub what: String,
+    pub remedy: String,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Problem { line, what, remedy }) in self.problems.iter().enumerate() {
+            let end = if i + 1 < self.problems.len() { "\n" } else { "" };
+            match line {
+                Some(line) => write!(f, "{}:{line}: {what}; {remedy}{end}", self.file.display())?,
+                None => write!(f, "{}: {what}; {remedy}{end}", self.file.display())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ManifestError {}

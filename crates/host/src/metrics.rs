@@ -1,0 +1,54 @@
+//! Counters, and how they are written for Prometheus.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is counted for each component.
+#[derive(Debug, Default)]
+pub(crate) struct ComponentMetrics {
+    pub(crate) http_calls: Counter,
+    pub(crate) message_calls: Counter,
+    pub(crate) failed_calls: Counter,
+    pub(crate) instances_made: Counter,
+}
+
+/// What a counter is called, what it means, and where it is.
+type Metric = (&'static str, &'static str, fn(&ComponentMetrics) -> &Counter);
+
+const METRICS: [Metric; 4] = [
+    ("trellis_http_calls_total", "HTTP requests given to a component.", |m| &m.http_calls),
+    ("trellis_message_calls_total", "Messages given to a component.", |m| &m.message_calls),
+    ("trellis_failed_calls_total", "Calls that trapped, overran, were refused or gave no response.", |m| {
+        &m.failed_calls
+    }),
+    ("trellis_instances_made_total", "Instances made of a component.", |m| &m.instances_made),
+];
+
+/// All counters in Prometheus' text format.
+pub(crate) fn render<'a>(
+    components: impl Iterator<Item = (&'a str, &'a ComponentMetrics)> + Clone,
+) -> String {
+    let mut text = String::new();
+    for (name, help, counter) in METRICS {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+        for (component, metrics) in components.clone() {
+            let _ = writeln!(text, "{name}{{component=\"{component}\"}} {}", counter(metrics).get());
+        }
+    }
+    text
+}

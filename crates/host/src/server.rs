@@ -1,0 +1,252 @@
+//! HTTP/1.1 on a socket, in front of a component.
+//!
+//! Requests are read whole, within bounds of size and time, before an instance is taken: a slow client holds a connection,
+//! never an instance. Everything is bounded: connections, headers, target, body, and how long either side may keep silent.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::App;
+use crate::call::Body;
+use crate::problem;
+use crate::server::stall::Stall;
+
+mod admin;
+mod stall;
+
+pub use admin::serve_admin;
+
+/// Bounds on what clients may do.
+#[derive(Clone, Debug)]
+pub struct ServerLimits {
+    pub connections_max: usize,
+    pub headers_max: usize,
+    pub head_bytes_max: usize,
+    pub target_bytes_max: usize,
+    /// From the first byte of a request, or the end of the one before, to the end of its headers.
+    pub head_time_max: Duration,
+    pub body_time_max: Duration,
+    /// A client that takes none of its response for so long is cut off.
+    pub stall_time_max: Duration,
+    /// What still runs this long after the stop is cut off.
+    pub stop_time_max: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> ServerLimits {
+        ServerLimits {
+            connections_max: 4096,
+            headers_max: 100,
+            head_bytes_max: 64 << 10,
+            target_bytes_max: 8 << 10,
+            head_time_max: Duration::from_secs(30),
+            body_time_max: Duration::from_secs(10),
+            stall_time_max: Duration::from_secs(30),
+            stop_time_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Answers HTTP for `component` on `listener` until `shutdown` is over; then finishes what runs, within the limits.
+pub async fn serve(
+    app: App,
+    component: &str,
+    listener: TcpListener,
+    limits: ServerLimits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let front = Arc::new(Front { app, component: component.to_owned(), limits });
+    front.listen(listener, shutdown).await;
+}
+
+/// A component, seen from the network.
+struct Front {
+    app: App,
+    component: String,
+    limits: ServerLimits,
+}
+
+impl Front {
+    async fn listen(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let free = Arc::new(Semaphore::new(self.limits.connections_max));
+        let (stop, stopped) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accept = async {
+                let permit = free.clone().acquire_owned().await;
+                (permit, listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = accept => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let (front, stopped) = (self.clone(), stopped.clone());
+                    connections.spawn(async move {
+                        front.connection(stream, stopped).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => pause_after(&error).await,
+            }
+        }
+        drop(listener);
+        // Nobody listening any more is fine: then there are no connections.
+        let _ = stop.send(true);
+        let all = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.limits.stop_time_max, all).await.is_err() {
+            tracing::warn!(component = self.component, "connections cut off at the stop");
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+        // Small responses must not wait for an acknowledgement; if it cannot be set, they are only slower.
+        let _ = stream.set_nodelay(true);
+        let limits = &self.limits;
+        let io = Stall::new(TokioIo::new(stream), limits.stall_time_max);
+        let service = service_fn(|request| {
+            let front = self.clone();
+            async move { Ok::<_, std::convert::Infallible>(front.answer(request).await) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(limits.head_time_max)
+            .max_headers(limits.headers_max)
+            .max_buf_size(limits.head_bytes_max.max(8192));
+        let mut connection = pin!(http.serve_connection(io, service));
+        // The sender gone means the same as told to stop.
+        let stop = async { _ = stopped.wait_for(|stopped| *stopped).await.map(|_| ()) };
+        let result = tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            () = stop => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let trace_id = trace(&mut head.headers, self.app.env());
+        if let Err(status) = self.check(&head) {
+            return problem::response(status, &trace_id);
+        }
+        let body = match self.read(&head.headers, body).await {
+            Ok(body) => body,
+            Err(status) => return last(problem::response(status, &trace_id)),
+        };
+        match self.app.http(&self.component, Request::from_parts(head, body)).await {
+            Ok(response) if !response.status().is_informational() => response,
+            Ok(response) => {
+                let status = response.status();
+                tracing::error!(trace_id, component = self.component, %status, "not a status to answer with");
+                problem::response(StatusCode::INTERNAL_SERVER_ERROR, &trace_id)
+            }
+            Err(error) => {
+                tracing::error!(trace_id, component = self.component, %error, "request failed");
+                problem::response(problem::status(&error), &trace_id)
+            }
+        }
+    }
+
+    fn check(&self, head: &http::request::Parts) -> Result<(), StatusCode> {
+        let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+        if path.len() > self.limits.target_bytes_max {
+            return Err(StatusCode::URI_TOO_LONG);
+        }
+        // Asterisk and authority forms are for proxies.
+        if !path.starts_with('/') || head.method == http::Method::CONNECT {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        if head.version != Version::HTTP_11 && head.version != Version::HTTP_10 {
+            return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+        }
+        let mut hosts = head.headers.get_all(header::HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None)
+                if host.to_str().is_ok_and(|host| host.parse::<http::uri::Authority>().is_ok()) =>
+            {
+                Ok(())
+            }
+            _ => Err(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<Bytes, StatusCode> {
+        let max = self.app.env().options.limits.request_body_bytes_max;
+        let declared =
+            headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
+        if declared.is_some_and(|len| len > max) {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if hyper::body::Body::is_end_stream(&body) {
+            return Ok(Bytes::new());
+        }
+        let whole = tokio::time::timeout(self.limits.body_time_max, Limited::new(body, max).collect()).await;
+        match whole.map_err(|_| StatusCode::REQUEST_TIMEOUT)? {
+            Ok(whole) => Ok(whole.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_) => Err(StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+/// The connection is closed after this: what is left of the request's body must not be read as the next request.
+fn last(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The trace that the request belongs to. One is started where it has none, or none that is well-formed.
+fn trace(headers: &mut HeaderMap, env: &crate::env::Env) -> String {
+    let given = headers.get("traceparent").and_then(|value| trace_id(value.to_str().ok()?));
+    if let Some(id) = given {
+        return id;
+    }
+    let mut random = [0; 24];
+    env.randomness.fill(&mut random);
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (id, span) = hex.split_at(32);
+    if let Ok(value) = HeaderValue::from_str(&format!("00-{id}-{span}-01")) {
+        headers.insert("traceparent", value);
+    }
+    id.to_owned()
+}
+
+fn trace_id(traceparent: &str) -> Option<String> {
+    let is_hex =
+        |part: &str, len| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = traceparent.split('-');
+    let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let good = is_hex(version, 2) && is_hex(id, 32) && is_hex(span, 16) && is_hex(flags, 2);
+    (good && version != "ff" && id.bytes().any(|b| b != b'0')).then(|| id.to_owned())
+}
+
+/// Some failures to accept are the peer's; those that are ours (no descriptors left) do not pass by trying at once.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::warn!(%error, "cannot accept connections");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
