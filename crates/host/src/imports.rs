@@ -1,6 +1,7 @@
 //! Whether a component's imports are met by the manifest's links, and by this host at all.
 
 use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
 
 use crate::manifest::{ComponentPlan, Problem};
 
@@ -28,9 +29,18 @@ const LINKED: [(&str, &str); 4] = [
 ];
 
 pub(crate) fn check(plan: &ComponentPlan, component: &Component) -> Vec<Problem> {
-    let imports = component.component_type();
-    let imports = imports.imports(component.engine());
-    imports.filter_map(|(name, _)| missing(plan, name)).collect()
+    let component_type = component.component_type();
+    let imports = component_type.imports(component.engine());
+    imports
+        .filter(|(_, import)| !is_plain(&import.ty, component))
+        .filter_map(|(name, _)| missing(plan, name))
+        .collect()
+}
+
+/// Interfaces of plain types (records, variants) ask for nothing.
+fn is_plain(import: &ComponentItem, component: &Component) -> bool {
+    let ComponentItem::ComponentInstance(instance) = import else { return false };
+    instance.exports(component.engine()).all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
 }
 
 fn missing(plan: &ComponentPlan, import: &str) -> Option<Problem> {

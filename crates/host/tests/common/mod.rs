@@ -26,6 +26,7 @@ pub fn artifact(name: &str) -> PathBuf {
 /// A manifest for one component with every capability, `extra` lines under its properties, and its own bucket.
 pub fn manifest(name: &str, wasm: &Path, instances: usize, subscriptions: &str, config: &str) -> String {
     let wasm = wasm.display();
+    let handler = if subscriptions.is_empty() { NATS.to_owned() } else { handler(name, subscriptions) };
     format!(
         r#"
 apiVersion: core.oam.dev/v1beta1
@@ -55,10 +56,22 @@ spec:
             interfaces: [incoming-handler]
             target: {{ name: {name} }}
             source: {{ config: [{{ name: address, properties: {{ address: "127.0.0.1:0" }} }}] }}
+{handler}    - name: kv
+      type: capability
+      properties: {{ image: "ghcr.io/wasmcloud/keyvalue-nats:0.3.0" }}
+"#
+    )
+}
+
+const NATS: &str = r#"
     - name: nats
       type: capability
-      properties: {{ image: "ghcr.io/wasmcloud/messaging-nats:0.27.0" }}
-      traits:
+      properties: { image: "ghcr.io/wasmcloud/messaging-nats:0.27.0" }
+"#;
+
+fn handler(name: &str, subscriptions: &str) -> String {
+    format!(
+        r#"{NATS}      traits:
         - type: link
           properties:
             namespace: wasmcloud
@@ -66,9 +79,6 @@ spec:
             interfaces: [handler]
             target: {{ name: {name} }}
             source: {{ config: [{{ name: subscriptions, properties: {{ subscriptions: "{subscriptions}" }} }}] }}
-    - name: kv
-      type: capability
-      properties: {{ image: "ghcr.io/wasmcloud/keyvalue-nats:0.3.0" }}
 "#
     )
 }

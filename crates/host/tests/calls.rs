@@ -1,0 +1,146 @@
+//! What becomes of calls that go wrong, and of the call after them: with a fresh instance each, and with reused ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{get, guest, send};
+use http::StatusCode;
+use trellis_host::env::{Limits, Options};
+use trellis_host::{App, CallError};
+
+fn options(reuse: u32) -> Options {
+    let limits = Limits { call_time_max: Duration::from_secs(5), ..Limits::default() };
+    Options { reuse, limits, ..Options::default() }
+}
+
+async fn failure(app: &App, path: &str) -> CallError {
+    match app.http("rogue", get(path)).await {
+        Ok(response) => panic!("{path} was answered with {}", response.status()),
+        Err(error) => error,
+    }
+}
+
+async fn assert_unharmed(app: &App) {
+    assert_eq!(send(app, "rogue", get("/")).await, (StatusCode::OK, "fine".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trap_a_panic_and_a_missing_answer_harm_nothing_else() {
+    for reuse in [1, 1000] {
+        let app = guest("rogue", 2, options(reuse)).await;
+        for _ in 0..3 {
+            for path in ["/trap", "/panic"] {
+                let error = failure(&app, path).await;
+                assert!(matches!(error, CallError::Failed { .. }), "{path}: {error}");
+                assert_unharmed(&app).await;
+            }
+            let error = failure(&app, "/never").await;
+            assert!(matches!(error, CallError::NoResponse { .. }), "{error}");
+            assert_unharmed(&app).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_is_stopped_at_the_deadline() {
+    for reuse in [1, 1000] {
+        let mut options = options(reuse);
+        options.limits.call_time_max = Duration::from_millis(100);
+        let app = guest("rogue", 2, options).await;
+        let (one, other) = tokio::join!(failure(&app, "/loop"), failure(&app, "/loop"));
+        assert!(matches!((one, other), (CallError::Overrun { .. }, CallError::Overrun { .. })));
+        assert_unharmed(&app).await;
+    }
+}
+
+/// One thread runs everything here: without epochs the loop would keep the others from being answered for ever.
+#[tokio::test]
+async fn a_loop_gives_way_to_others_on_the_same_thread() {
+    let mut options = options(1000);
+    options.limits.call_time_max = Duration::from_millis(500);
+    let app = guest("rogue", 2, options).await;
+    let looping = tokio::spawn({
+        let app = app.clone();
+        async move { failure(&app, "/loop").await }
+    });
+    tokio::task::yield_now().await;
+    assert_unharmed(&app).await;
+    assert!(!looping.is_finished(), "the loop should still have been running");
+    assert!(matches!(looping.await.unwrap(), CallError::Overrun { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_is_bounded() {
+    for reuse in [1, 1000] {
+        let app = guest("rogue", 2, options(reuse)).await;
+        let error = failure(&app, "/eat").await;
+        assert!(matches!(error, CallError::Failed { .. }), "{error}");
+        assert_unharmed(&app).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_body_is_streamed() {
+    for reuse in [1, 1000] {
+        let app = guest("rogue", 2, options(reuse)).await;
+        let (status, body) = send(&app, "rogue", get("/big")).await;
+        assert_eq!((status, body.len()), (StatusCode::OK, 64 << 20));
+        assert_unharmed(&app).await;
+    }
+}
+
+#[tokio::test]
+async fn calls_beyond_the_instances_wait_and_beyond_the_queue_are_refused() {
+    let mut options = options(1);
+    options.limits.queue_len_max = 1;
+    let app = guest("rogue", 1, options).await;
+    let slow = || {
+        let app = app.clone();
+        tokio::spawn(async move { app.http("rogue", get("/slow")).await.map(|response| response.status()) })
+    };
+    let all = [slow(), slow(), slow()];
+    let mut answered = 0;
+    for call in all {
+        match call.await.unwrap() {
+            Ok(status) => {
+                assert_eq!(status, StatusCode::OK);
+                answered += 1;
+            }
+            Err(error) => assert!(matches!(error, CallError::Busy { .. }), "{error}"),
+        }
+    }
+    assert_eq!(answered, 2);
+}
+
+#[tokio::test]
+async fn an_instance_is_used_as_often_as_asked_and_not_after_a_trap() {
+    let made = async |reuse: u32, paths: &[&str]| {
+        let app = guest("rogue", 1, options(reuse)).await;
+        for path in paths {
+            // Only how many instances it took matters here.
+            let _ = app.http("rogue", get(path)).await;
+        }
+        let metrics = app.metrics();
+        let line = metrics.lines().find(|line| line.starts_with("trellis_instances_made_total{")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!(made(1, &["/", "/", "/"]).await, 3);
+    assert_eq!(made(2, &["/", "/", "/"]).await, 2);
+    assert_eq!(made(1000, &["/", "/", "/"]).await, 1);
+    assert_eq!(made(1000, &["/", "/trap", "/", "/"]).await, 2);
+}
+
+#[tokio::test]
+async fn a_stopped_application_finishes_what_runs_and_takes_no_more() {
+    let app = guest("rogue", 2, options(1000)).await;
+    let slow = tokio::spawn({
+        let app = app.clone();
+        async move { send(&app, "rogue", get("/slow")).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(app.stop(Duration::from_secs(5)).await);
+    assert_eq!(slow.await.unwrap(), (StatusCode::OK, "slow".to_owned()));
+    assert!(matches!(failure(&app, "/").await, CallError::Busy { .. }));
+}

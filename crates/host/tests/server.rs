@@ -1,0 +1,222 @@
+//! The HTTP server against clients that are careless, slow or hostile.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::guest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use trellis_host::env::{Limits, Options};
+use trellis_host::server::{ServerLimits, serve};
+
+/// A server in front of a guest, stopped when dropped.
+struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(name: &'static str, limits: ServerLimits) -> Server {
+        let call = Limits { call_time_max: Duration::from_millis(2500), ..Limits::default() };
+        let app = guest(name, 4, Options { limits: call, ..Options::default() }).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(serve(app, name, listener, limits, async { _ = stopped.await }));
+        Server { address, stop: Some(stop), task }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends bytes on a connection of their own and returns all that comes back until the server closes it.
+    async fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect().await;
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(bytes.as_ref()).await;
+        read_to_end(stream).await
+    }
+
+    async fn status(&self, bytes: impl AsRef<[u8]>) -> String {
+        let answer = self.exchange(bytes).await;
+        answer.split(' ').nth(1).unwrap_or_else(|| panic!("no status in {answer:?}")).to_owned()
+    }
+}
+
+async fn read_to_end(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 16 << 10];
+    let reading = async {
+        // A reset after the answer ends it as well as an orderly close.
+        while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+            answer.extend_from_slice(&buffer[..n]);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("the server should have closed the connection");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn request(target: &str, more: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n")
+}
+
+#[tokio::test]
+async fn an_answer_has_a_length_and_the_connection_serves_the_next_request() {
+    let server = Server::start("hello", ServerLimits::default()).await;
+    let two = format!("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n{}", request("/", ""));
+    let answer = server.exchange(two).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{answer}");
+    assert_eq!(answer.matches("content-length: 19\r\n").count(), 2, "{answer}");
+    assert_eq!(answer.matches("Hello from Trellis!").count(), 2, "{answer}");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_inside_is_answered_without_internals() {
+    let server = Server::start("rogue", ServerLimits::default()).await;
+    for (path, status) in
+        [("/trap", "500"), ("/panic", "500"), ("/never", "500"), ("/eat", "500"), ("/loop", "504")]
+    {
+        let answer = server.exchange(request(
+            path,
+            "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+        ));
+        let answer = answer.await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        assert!(answer.contains("content-type: application/problem+json\r\n"), "{path}: {answer}");
+        assert!(answer.contains("\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\""), "{path}: {answer}");
+        for internal in ["wasm", "rogue", "unreachable", "panic", "trap"] {
+            assert!(!answer.contains(internal), "{path}: {answer}");
+        }
+    }
+    assert_eq!(server.status(request("/", "")).await, "200");
+}
+
+#[tokio::test]
+async fn requests_out_of_bounds_are_refused() {
+    let server = Server::start("hello", ServerLimits::default()).await;
+    let headers: String = (0..10_000).map(|i| format!("x-{i}: y\r\n")).collect();
+    assert_eq!(server.status(request("/", &headers)).await, "431");
+    let long = format!("x-long: {}\r\n", "y".repeat(1 << 20));
+    assert_eq!(server.status(request("/", &long)).await, "431");
+    let target = format!("/{}", "x".repeat(10_000));
+    assert_eq!(server.status(request(&target, "")).await, "414");
+    let declared = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2097152\r\n\r\n";
+    assert_eq!(server.status(declared).await, "413");
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let chunked = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        chunk.repeat(32)
+    );
+    assert_eq!(server.status(chunked).await, "413");
+    assert_eq!(server.status(request("/", "")).await, "200");
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused() {
+    let server = Server::start("hello", ServerLimits::default()).await;
+    let cases = [
+        "GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n",
+        "GET nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "CONNECT a:80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        "\x16\x03\x01\x02\0\x01\0",
+        "SSH-2.0-OpenSSH_9.2\r\n",
+    ];
+    for case in cases {
+        assert_eq!(server.status(case).await, "400", "{case:?}");
+    }
+    for path in ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//", "/./", "/\\", "/%00", "/%", "/?/../"]
+    {
+        let status = server.status(request(path, "")).await;
+        assert!(["400", "404"].contains(&status.as_str()), "{path}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn slow_clients_hold_a_connection_for_a_bounded_time_and_never_an_instance() {
+    let limits = ServerLimits {
+        head_time_max: Duration::from_millis(200),
+        body_time_max: Duration::from_millis(200),
+        ..ServerLimits::default()
+    };
+    let server = Server::start("hello", limits).await;
+    let mut silent = Vec::new();
+    for beginning in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: loc"] {
+        let mut stream = server.connect().await;
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    for _ in 0..8 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").await.unwrap();
+        silent.push(stream);
+    }
+    // Twice as many clients as instances are half-way through a body.
+    assert_eq!(server.status(request("/", "")).await, "200");
+    for stream in silent {
+        let answer = read_to_end(stream).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off() {
+    let limits = ServerLimits { stall_time_max: Duration::from_millis(200), ..ServerLimits::default() };
+    let server = Server::start("rogue", limits).await;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let mut stream = server.connect().await;
+        stream.write_all(request("/big", "").as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    // All instances are busy with clients that do not read. This is answered once they are cut off.
+    assert_eq!(server.status(request("/", "")).await, "200");
+    drop(streams);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_until_one_is_free() {
+    let limits = ServerLimits { connections_max: 1, ..ServerLimits::default() };
+    let server = Server::start("hello", limits).await;
+    let mut first = server.connect().await;
+    first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut buffer = [0; 1024];
+    assert!(first.read(&mut buffer).await.unwrap() > 0);
+    let mut second = server.connect().await;
+    second.write_all(request("/", "").as_bytes()).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), second.read(&mut buffer)).await;
+    assert!(early.is_err(), "the second connection should wait for the first");
+    drop(first);
+    assert!(read_to_end(second).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_runs_and_closes_idle_connections() {
+    let mut server = Server::start("rogue", ServerLimits::default()).await;
+    let idle = server.connect().await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    // The request is under way once another one, sent later, has been answered.
+    assert_eq!(server.status(request("/", "")).await, "200");
+    server.stop.take().unwrap().send(()).unwrap();
+    let answer = read_to_end(busy).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with("slow\r\n0\r\n\r\n") || answer.ends_with("slow"), "{answer}");
+    assert_eq!(read_to_end(idle).await, "");
+    server.task.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
