@@ -27,7 +27,8 @@ impl Document {
         if let Some(line) = too_deep(text) {
             return Err(Malformed { line, what: format!("more than {DEPTH_MAX} levels of nesting") });
         }
-        let options = marked_yaml::LoaderOptions::default().error_on_duplicate_keys(true);
+        let options =
+            marked_yaml::LoaderOptions::default().error_on_duplicate_keys(true).prevent_coercion(true);
         match marked_yaml::parse_yaml_with_options(0, text, options) {
             Ok(root) => Ok(Document { root }),
             Err(error) => Err(malformed(&error)),

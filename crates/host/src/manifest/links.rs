@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use wadm_types::{Component, LinkProperty, Properties, TraitProperty};
+use wadm_types::{Component, ConfigProperty, LinkProperty, Properties, TraitProperty};
 
 use super::check::{Capability, Checking, capability};
 use super::{Application, ComponentPlan, HttpPlan, SubscriptionPlan};
@@ -156,6 +156,30 @@ impl Link<'_> {
         values
     }
 
+    /// Reports a setting at the line where the link gives it; where it does not, at the link's side.
+    fn problem_with(
+        &self,
+        checking: &mut Checking<'_>,
+        side: &str,
+        setting: &str,
+        what: String,
+        remedy: &str,
+    ) {
+        let configs = match side {
+            "source" => self.properties.source.as_ref().map(|source| &source.config),
+            _ => Some(&self.properties.target.config),
+        };
+        let gives =
+            |config: &ConfigProperty| config.properties.as_ref().is_some_and(|all| all.contains_key(setting));
+        match configs.and_then(|configs| configs.iter().position(gives)) {
+            Some(i) => {
+                let i = i.to_string();
+                checking.problem(&path(&self.at, &[side, "config", &i, "properties", setting]), what, remedy);
+            }
+            None => checking.problem(&path(&self.at, &[side]), what, remedy),
+        }
+    }
+
     /// Reports settings that would be ignored.
     fn known_only(
         &self,
@@ -169,7 +193,7 @@ impl Link<'_> {
             if !known.contains(&setting.as_str()) && !LATTICE_ONLY.contains(&setting.as_str()) {
                 let what = format!("the setting {setting} is not honoured by {} here", capability.name);
                 let remedy = format!("remove it; known are {}", known.join(", "));
-                checking.problem(&path(&self.at, &[side, "config"]), what, remedy);
+                self.problem_with(checking, side, setting, what, &remedy);
             }
         }
         settings
@@ -208,11 +232,18 @@ impl Link<'_> {
         };
         let Ok(address) = text.parse::<SocketAddr>() else {
             let remedy = "write an IP address and a port, such as 127.0.0.1:8000";
-            checking.problem(&at, format!("{text:?} is not an address to listen on"), remedy);
+            self.problem_with(
+                checking,
+                "source",
+                "address",
+                format!("{text:?} is not an address to listen on"),
+                remedy,
+            );
             return;
         };
         if address.port() != 0 && application.http.iter().any(|other| other.address == address) {
-            checking.problem(&at, format!("{address} is used by two links"), "give each its own port");
+            let what = format!("{address} is used by two links");
+            self.problem_with(checking, "source", "address", what, "give each its own port");
             return;
         }
         application.http.push(HttpPlan {
@@ -237,7 +268,8 @@ impl Link<'_> {
             };
             if let Err(error) = trellis_broker::Pattern::new(subject) {
                 let remedy = "write subject or subject|queue, with commas between";
-                checking.problem(&at, format!("{subject:?} cannot be subscribed to: {error}"), remedy);
+                let what = format!("{subject:?} cannot be subscribed to: {error}");
+                self.problem_with(checking, "source", "subscriptions", what, remedy);
                 continue;
             }
             if let Some(component) = plan(application, &self.target.name) {
