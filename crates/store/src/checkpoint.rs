@@ -101,6 +101,11 @@ impl Checkpoint {
         transaction.commit()?;
         Ok(())
     }
+
+    /// Reads every page and checks it. `false`: redb would have to repair it.
+    pub(crate) fn is_sound(&mut self) -> Result<bool, ReadError> {
+        Ok(self.database.check_integrity()?)
+    }
 }
 
 /// Entries in the order that was asked for.

@@ -17,6 +17,9 @@ pub enum OpenError {
     )]
     Newer { directory: String, found: u64, known: u64 },
 
+    #[error("there is no store in {directory}")]
+    NoStore { directory: String },
+
     #[error(transparent)]
     Damaged(#[from] Damage),
 

@@ -56,6 +56,7 @@ mod shared;
 mod sim;
 mod stats;
 mod transaction;
+mod verify;
 mod writer;
 
 use std::fmt;
@@ -76,6 +77,7 @@ pub use shared::OnFatal;
 pub use sim::SimDisk;
 pub use stats::{SYNC_BUCKETS, Stats};
 pub use transaction::Transaction;
+pub use verify::{Report, verify, verify_dir};
 
 use driver::{Entrance, Request, Timing};
 use memtable::Layers;

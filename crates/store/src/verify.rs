@@ -1,0 +1,389 @@
+//! Checking a directory without changing it.
+//!
+//! Everything is read: every frame of every segment, whether the checkpoint needs it or not, and every page of the
+//! checkpoint. redb cannot be opened without writing, so what it writes stays in memory, in [`Overlay`].
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use redb::StorageBackend;
+
+use crate::Order;
+use crate::checkpoint::{Checkpoint, FILE, Place, ReadError};
+use crate::disk::{Access, Disk, DiskFile, RealDisk};
+use crate::error::{Damage, OpenError};
+use crate::frame::{self, Kind, Salt};
+use crate::log::{SEGMENT_HEAD_BYTES, segment_name};
+use crate::open;
+use crate::recovery;
+
+const CACHE_BYTES: usize = 16 << 20;
+
+/// What was found. It can be printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub directory: String,
+    /// The last frame of the log.
+    pub sequence: u64,
+    /// The last frame that the checkpoint holds.
+    pub sequence_checkpoint: u64,
+    /// Entries in the checkpoint.
+    pub entries: u64,
+    pub segments: u64,
+    pub frames: u64,
+    /// Not as after an orderly stop, but nothing that was answered is lost by it.
+    pub notes: Vec<String>,
+    /// What opening would refuse, or would if it read everything.
+    pub problems: Vec<Damage>,
+}
+
+impl Report {
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.directory)?;
+        writeln!(f, "  checkpoint  {} entries, up to frame {}", self.entries, self.sequence_checkpoint)?;
+        writeln!(
+            f,
+            "  log         {} frames in {} segments, up to frame {}",
+            self.frames, self.segments, self.sequence
+        )?;
+        for note in &self.notes {
+            writeln!(f, "  note        {note}")?;
+        }
+        for Damage { file, offset, what, .. } in &self.problems {
+            writeln!(f, "  PROBLEM     {file} at byte {offset}: {what}")?;
+        }
+        f.write_str(if self.is_sound() { "  sound" } else { "  DAMAGED" })
+    }
+}
+
+/// Checks the store in a directory of the operating system.
+pub fn verify_dir(directory: impl AsRef<Path>) -> Result<Report, OpenError> {
+    let path = directory.as_ref();
+    let disk = RealDisk::existing(path).map_err(|source| OpenError::Io {
+        directory: path.display().to_string(),
+        action: "enter it".to_owned(),
+        source,
+    })?;
+    verify(&disk)
+}
+
+/// Checks everything that is on the disk and changes nothing. An error means that it could not be checked: there is
+/// no store, another process has it, it is a newer version's, or the disk cannot be read.
+pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
+    let _lock = open::lock(disk, Access::Read)?;
+    let names = open::list(disk)?;
+    let mut report = Report { directory: disk.label(), ..Report::default() };
+    let salt = match open::read_format(disk, &names) {
+        Ok(Some(salt)) => salt,
+        Ok(None) => return Err(OpenError::NoStore { directory: disk.label() }),
+        Err(error) => {
+            report.take(error)?;
+            return Ok(report);
+        }
+    };
+    let place = match check_checkpoint(disk, &mut report) {
+        Ok(place) => Some(place),
+        Err(error) => {
+            report.take(error)?;
+            None
+        }
+    };
+    let segments = open::segments_of(&names);
+    report.segments = segments.len() as u64;
+    check_segments(disk, salt, place, &segments, &mut report)?;
+    if let Some(place) = place {
+        check_log(disk, salt, place, &segments, &mut report)?;
+    }
+    Ok(report)
+}
+
+impl Report {
+    /// Damage is a finding; anything else ends the check.
+    fn take(&mut self, error: OpenError) -> Result<(), OpenError> {
+        match error {
+            OpenError::Damaged(damage) => {
+                let known = |other: &Damage| other.file == damage.file && other.offset == damage.offset;
+                if !self.problems.iter().any(known) {
+                    self.problems.push(damage);
+                }
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+
+    fn problem(&mut self, segment: u64, offset: usize, what: impl Into<String>) {
+        self.problems.push(Damage {
+            directory: self.directory.clone(),
+            file: segment_name(segment),
+            offset: offset as u64,
+            what: what.into(),
+        });
+    }
+}
+
+fn check_checkpoint(disk: &dyn Disk, report: &mut Report) -> Result<Place, OpenError> {
+    let file = disk.open(FILE, Access::Read).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => open::damage(disk, FILE, "the file is missing"),
+        _ => open::failed(disk, format!("open {FILE}"), source),
+    })?;
+    let unreadable = |error: ReadError| open::unreadable(disk, error);
+    let length = file.length().map_err(|source| open::failed(disk, format!("measure {FILE}"), source))?;
+    if length == 0 {
+        return Err(open::damage(disk, FILE, "the file is empty"));
+    }
+    let mut checkpoint = Checkpoint::open(Overlay::new(file, length), CACHE_BYTES).map_err(unreadable)?;
+    if !checkpoint.is_sound().map_err(unreadable)? {
+        return Err(open::damage(disk, FILE, "its pages do not match their checksums or their allocation"));
+    }
+    let place = open::place_of(disk, &checkpoint)?;
+    let everything = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+    let snapshot = checkpoint.snapshot().map_err(unreadable)?;
+    for entry in snapshot.range(&everything, Order::Ascending).map_err(unreadable)? {
+        entry.map_err(unreadable)?;
+        report.entries += 1;
+    }
+    report.sequence_checkpoint = place.sequence;
+    Ok(place)
+}
+
+/// The end of the log, as opening would find it.
+fn check_log(
+    disk: &dyn Disk,
+    salt: Salt,
+    place: Place,
+    segments: &[u64],
+    report: &mut Report,
+) -> Result<(), OpenError> {
+    let walked = recovery::walk(disk, salt, place, segments, |frame| match frame.head.kind {
+        Kind::Changes => frame::Entries(frame.body).try_for_each(|entry| entry.map(drop)),
+        _ => Ok(()),
+    });
+    match walked {
+        Ok(end) => {
+            report.sequence = end.place.sequence;
+            if end.last != Some(Kind::Closed) {
+                let name = segment_name(end.place.segment);
+                report.notes.push(format!(
+                    "the store was not closed in good order; the log ends in {name} at byte {}: {}",
+                    end.place.offset, end.reason
+                ));
+            }
+            Ok(())
+        }
+        Err(error) => report.take(error),
+    }
+}
+
+/// Every segment by itself, and how they follow each other. Behind the end of the last one lies whatever an earlier
+/// life of the file has left.
+fn check_segments(
+    disk: &dyn Disk,
+    salt: Salt,
+    place: Option<Place>,
+    segments: &[u64],
+    report: &mut Report,
+) -> Result<(), OpenError> {
+    let mut before: Option<(u64, Link)> = None;
+    for number in segments.iter().copied() {
+        let log = recovery::read(disk, number)?;
+        if let Err(error) = recovery::check_head(disk, salt, number, &log) {
+            // Interrupted while it was being made into a new one.
+            if place.is_some_and(|place| number < place.segment) {
+                report.notes.push(format!("{} is free to be used again", segment_name(number)));
+            } else {
+                report.take(error)?;
+            }
+            before = None;
+            continue;
+        }
+        let link = before.filter(|(other, _)| other + 1 == number).map(|(_, link)| link);
+        let place_here = place.filter(|place| place.segment == number);
+        let scan = scan(number, &log, salt, link, place_here, report);
+        let superseded = place.is_some_and(|place| number < place.segment);
+        if superseded && !scan.sealed {
+            report.problem(number, scan.end, "the segment is not sealed, though the log went on in another");
+        }
+        before = scan.last.map(|last| (number, last));
+    }
+    Ok(())
+}
+
+/// The sequence and the hash of a frame.
+type Link = (u64, u64);
+
+struct Scan {
+    last: Option<Link>,
+    sealed: bool,
+    end: usize,
+}
+
+fn scan(
+    number: u64,
+    log: &Bytes,
+    salt: Salt,
+    before: Option<Link>,
+    place: Option<Place>,
+    report: &mut Report,
+) -> Scan {
+    let mut scan = Scan { last: before, sealed: false, end: SEGMENT_HEAD_BYTES };
+    while !scan.sealed {
+        let frame = match frame::decode(log, scan.end, salt) {
+            Ok(frame) if follows(scan.last, (frame.head.sequence, frame.head.previous)) => frame,
+            bad => {
+                let missing = scan.last.map_or(1, |(sequence, _)| sequence + 1);
+                let Some(next) = frame::find(log, scan.end, salt, |head| head.durable >= missing) else {
+                    return scan;
+                };
+                let what = bad.err().unwrap_or("the frame here is not the next one");
+                report.problem(number, scan.end, format!("{what}; the next frame begins at byte {next}"));
+                scan.last = None;
+                scan.end = next;
+                continue;
+            }
+        };
+        scan.end += frame.length;
+        scan.last = Some((frame.head.sequence, frame.hash));
+        scan.sealed = frame.head.kind == Kind::Sealed;
+        report.frames += 1;
+        if let Some(place) = place.filter(|place| place.offset == scan.end as u64)
+            && scan.last != Some((place.sequence, place.hash))
+        {
+            report.problem(number, scan.end, "the log here is not the one that the checkpoint was made from");
+        }
+    }
+    scan
+}
+
+/// Whether a frame with this sequence and this hash of the one before it is the next one.
+fn follows(last: Option<Link>, (sequence, previous): Link) -> bool {
+    last.is_none_or(|(last, hash)| sequence == last + 1 && previous == hash)
+}
+
+/// A file as it is on the disk, and over it, in memory, what is written to it.
+#[derive(Debug)]
+struct Overlay {
+    file: Arc<dyn DiskFile>,
+    file_bytes: u64,
+    written: Mutex<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    length: u64,
+    /// The file may have been cut and grown since: from here on it is zero.
+    file_bytes_left: u64,
+    pages: BTreeMap<u64, Vec<u8>>,
+}
+
+const PAGE_BYTES: usize = 4096;
+
+impl Overlay {
+    fn new(file: Arc<dyn DiskFile>, file_bytes: u64) -> Overlay {
+        let written = Written { length: file_bytes, file_bytes_left: file_bytes, pages: BTreeMap::new() };
+        Overlay { file, file_bytes, written: Mutex::new(written) }
+    }
+
+    /// The page as it was before anything was written to it.
+    fn page(&self, number: u64, file_bytes_left: u64) -> io::Result<Vec<u8>> {
+        let mut page = vec![0; PAGE_BYTES];
+        let start = number * PAGE_BYTES as u64;
+        let there = file_bytes_left.min(self.file_bytes).saturating_sub(start).min(PAGE_BYTES as u64);
+        // At most PAGE_BYTES.
+        if let Some(part) = page.get_mut(..there as usize) {
+            self.file.read_at(start, part)?;
+        }
+        Ok(page)
+    }
+
+    /// Calls `use_part` for each page that the bytes from `offset` on lie in: page, place in it, and how many.
+    fn each_page(
+        offset: u64,
+        count: usize,
+        mut use_part: impl FnMut(u64, std::ops::Range<usize>, std::ops::Range<usize>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut done = 0;
+        while done < count {
+            let at = offset + done as u64;
+            let within = (at % PAGE_BYTES as u64) as usize;
+            let length = (count - done).min(PAGE_BYTES - within);
+            use_part(at / PAGE_BYTES as u64, within..within + length, done..done + length)?;
+            done += length;
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for Overlay {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.written.lock().length)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let written = self.written.lock();
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > written.length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Overlay::each_page(offset, out.len(), |number, within, part| {
+            let from_file;
+            let page = match written.pages.get(&number) {
+                Some(page) => page,
+                None => {
+                    from_file = self.page(number, written.file_bytes_left)?;
+                    &from_file
+                }
+            };
+            if let (Some(out), Some(page)) = (out.get_mut(part), page.get(within)) {
+                out.copy_from_slice(page);
+            }
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut written = self.written.lock();
+        written.file_bytes_left = written.file_bytes_left.min(length);
+        if length < written.length {
+            let first_gone = length.div_ceil(PAGE_BYTES as u64);
+            written.pages.split_off(&first_gone);
+            let within = (length % PAGE_BYTES as u64) as usize;
+            if let Some(page) = written.pages.get_mut(&(length / PAGE_BYTES as u64)) {
+                page.iter_mut().skip(within).for_each(|byte| *byte = 0);
+            }
+        }
+        written.length = length;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut written = self.written.lock();
+        let file_bytes_left = written.file_bytes_left;
+        written.length = written.length.max(offset.saturating_add(data.len() as u64));
+        Overlay::each_page(offset, data.len(), |number, within, part| {
+            let page = match written.pages.entry(number) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(self.page(number, file_bytes_left)?),
+            };
+            if let (Some(page), Some(data)) = (page.get_mut(within), data.get(part)) {
+                page.copy_from_slice(data);
+            }
+            Ok(())
+        })
+    }
+}
