@@ -14,8 +14,8 @@ const WASMTIME: &str = "48.0.8";
 
 pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> Result<()> {
     let trellis = crate::build_all(workspace, steps)?;
-    let wasmtime = steps.run("wasmtime (a first build: minutes)", wasmtime)?;
-    steps.run("measurements", || {
+    let wasmtime = steps.run_long("wasmtime (a first build: minutes)", wasmtime)?;
+    steps.run_long("measurements", || {
         let mut bench = workspace.cargo();
         bench.args(["run", "--release", "--package", "bench", "--", "--trellis"]).arg(trellis);
         process::run(bench.arg("--wasmtime").arg(wasmtime).args(arguments))

@@ -64,6 +64,15 @@ pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Waits until no other process holds the lock of this folder, which need not exist yet. Held until dropped.
+pub fn lock(folder: &Path) -> Result<fs::File> {
+    let path = folder.with_added_extension("lock");
+    path.parent().map_or(Ok(()), create_folder)?;
+    let file = fs::File::create(&path).map_err(|error| Failure::io("create", &path, &error))?;
+    file.lock().map_err(|error| Failure::io("lock", &path, &error))?;
+    Ok(file)
+}
+
 /// Where slow downloads are kept between checkouts: `${XDG_CACHE_HOME:-~/.cache}/trellis`.
 pub fn cache() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -113,7 +113,7 @@ fn check(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.run("format", || process::run(workspace.cargo().args(["fmt", "--all", "--check"])))?;
     components::build_all(workspace, steps)?;
     checks::run(workspace, steps)?;
-    steps.run("lints", || {
+    steps.run_long("lints", || {
         process::run(workspace.cargo().args([
             "clippy",
             "--workspace",
@@ -123,7 +123,7 @@ fn check(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
             "warnings",
         ]))
     })?;
-    steps.run("documentation", || {
+    steps.run_long("documentation", || {
         let mut doc = workspace.cargo();
         doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
         process::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
@@ -133,7 +133,7 @@ fn check(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
 /// Builds everything and returns the path of the command.
 fn build_all(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
     components::build_all(workspace, steps)?;
-    steps.run("command (a first build compiles the engine: minutes)", || {
+    steps.run_long("command (a first build compiles the engine: minutes)", || {
         process::run(workspace.cargo().args(["build", "--release", "--package", "trellis-cli"]))
     })?;
     let trellis = workspace.target.join("release/trellis");

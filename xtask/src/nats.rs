@@ -22,6 +22,7 @@ pub fn ready() -> Result<PathBuf> {
     }
     let folder = files::cache()?.join(format!("nats-server-{VERSION}"));
     let server = folder.join("nats-server");
+    let _lock = files::lock(&folder)?;
     if !server.is_file() {
         download(&folder, &server)?;
     }

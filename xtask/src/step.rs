@@ -27,7 +27,13 @@ impl Steps {
         Ok(value)
     }
 
-    /// Every step with its time, longest name first in width, for the end of a long command.
+    /// As `run`, for what may take minutes: says first what it is about to do.
+    pub fn run_long<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        eprintln!("xtask: {name} ...");
+        self.run(name, work)
+    }
+
+    /// Every step with its time, for the end of a long command.
     pub fn summary(&self) {
         let width = self.done.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         eprintln!();

@@ -15,12 +15,12 @@ pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Resul
     components::build_all(workspace, steps)?;
     let nats_server = steps.run("nats-server", nats::ready)?;
     // Tests of the whole system start the command as users do, so it has to be there before they run.
-    steps.run("command, as the tests use it", || {
+    steps.run_long("command, as the tests use it", || {
         process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
     })?;
-    steps.run("tests", || process::run(runner(workspace, &nats_server).args(filter)))?;
+    steps.run_long("tests", || process::run(runner(workspace, &nats_server).args(filter)))?;
     if filter.is_empty() {
-        steps.run("examples in documentation", || {
+        steps.run_long("examples in documentation", || {
             process::run(workspace.cargo().args(["test", "--quiet", "--workspace", "--doc"]))
         })?;
     }

@@ -42,6 +42,10 @@ pub fn ready() -> Result<Debian> {
     if debian.root.is_dir() {
         return Ok(debian);
     }
+    let _lock = files::lock(&folder)?;
+    if debian.root.is_dir() {
+        return Ok(debian); // Another process has just done it.
+    }
     if !process::succeeds(Command::new("apt-get").arg("--version")) {
         return Err(Failure::new("there is no apt-get, so this is not Debian or one of its kin"));
     }
