@@ -1,8 +1,14 @@
 //! Posts: someone writes, everyone may read, the author may change the title.
 
+#[cfg(test)]
+mod tests;
+
 use api::{Context, Guest, NewPost, NewTitle, PageRequest, Post, PostPage, Problem};
-use posts::events::PostEvent;
-use trellis_kit::{Aggregate, Event, Route, Service, routes};
+use trellis::posts::events::PostEvent;
+use trellis_kit::{
+    Aggregate, Docs, Event, Failure, Index, Projection, Recorded, Route, Service, Writer, projections,
+    routes, text,
+};
 
 trellis_kit::bindings!(posts);
 trellis_kit::export!(Posts);
@@ -10,19 +16,31 @@ trellis_kit::export!(Posts);
 #[derive(Debug)]
 pub struct Posts;
 
+const TITLE_MAX: usize = 200;
+
+/// What lists show of each post.
+const POSTS: Docs<Post> = Docs::new("posts", "post");
+/// All posts, as they came.
+const FEED: Index = Index::new("posts", "feed", Posts::PARTITIONS);
+
 impl Service for Posts {
     const NAME: &'static str = "posts";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const ROUTES: &'static [Route] = routes! {
         POST "/posts" => |r| r.created(Self::create(r.context(), r.body()?)),
+        GET "/posts" => |r| {
+            let page = Self::list(r.context(), r.page()?)?;
+            r.list(&page.items, page.next.as_deref())
+        },
         GET "/posts/{id}" => |r| r.ok(Self::get(r.context(), r.param("id"))),
         PUT "/posts/{id}" => |r| r.ok(Self::retitle(r.context(), r.param("id"), r.body()?)),
     };
+    const PROJECTIONS: &'static [Projection] = projections! { "posts" => follow };
 }
 
 impl Guest for Posts {
     fn create(cx: Context, new: NewPost) -> Result<Post, Problem> {
-        let title = title(&new.title)?;
+        let title = text::one_line("title", &new.title, TITLE_MAX)?;
         cx.create(&new, |id| {
             PostEvent::Created(Post {
                 id,
@@ -38,15 +56,17 @@ impl Guest for Posts {
         cx.load(&id)
     }
 
-    fn list(_cx: Context, _page: PageRequest) -> Result<PostPage, Problem> {
-        Err(Problem::not_found("not yet"))
+    fn list(cx: Context, page: PageRequest) -> Result<PostPage, Problem> {
+        let views = cx.views()?;
+        let listed = FEED.list(&views, &page)?;
+        Ok(PostPage { items: POSTS.get_many(&views, &listed.ids)?, next: listed.next })
     }
 
     fn retitle(cx: Context, id: String, to: NewTitle) -> Result<Post, Problem> {
-        let title = title(&to.title)?;
+        let title = text::one_line("title", &to.title, TITLE_MAX)?;
         cx.update(&id, |post: &Post| {
             if post.author.is_none() || post.author != cx.caller {
-                return Err(Problem::forbidden("Only the author of a post may change it."));
+                return Err(Problem::forbidden("Only its author may change a post."));
             }
             let changes = post.title != title;
             Ok(changes.then(|| PostEvent::Retitled(NewTitle { title: title.clone() })))
@@ -76,8 +96,11 @@ impl Aggregate for Post {
     }
 }
 
-/// A title is one line of 1 to 200 characters, and shows nothing that is not in it.
-fn title(text: &str) -> Result<String, Problem> {
-    let title = text.trim();
-    Ok(title.to_owned())
+/// Keeps the list of posts.
+fn follow(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    POSTS.put(writer, &event.entity, &event.state()?)?;
+    match &event.data {
+        PostEvent::Created(post) => FEED.add(writer, &post.id),
+        PostEvent::Retitled(_) => Ok(()),
+    }
 }

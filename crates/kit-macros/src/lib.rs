@@ -9,7 +9,7 @@ use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 /// `bindings!(posts)` reads `wit/posts`; `bindings!(query: posts, comments)` makes the packages that `wit/query` uses known too, in
 /// the order in which they build on one another. Paths are seen from a component's folder, `components/<service>`. The types can be
 /// compared, printed, and written as JSON (see [`Wire`]); what all services share comes from `trellis_kit` itself. The functions to implement
-/// are those of `api::Guest`; the types and events of each package are in `<package>::types` and `<package>::events`.
+/// are those of `api::Guest`; what `wit/posts` has in its interface `events` is in `trellis::posts::events`.
 #[proc_macro]
 pub fn bindings(input: TokenStream) -> TokenStream {
     let mut names = input.into_iter().filter_map(|token| match token {
@@ -34,7 +34,7 @@ pub fn bindings(input: TokenStream) -> TokenStream {
             }});
         }}
         pub use bindings::exports::trellis::{module}::api;
-        pub use bindings::trellis::*;"#,
+        pub use bindings::trellis;"#,
         module = service.replace('-', "_"),
     );
     parse(&generate)

@@ -46,12 +46,22 @@ impl Context {
         request: &impl Serialize,
         birth: impl FnOnce(String) -> A::Event,
     ) -> Result<A, Problem> {
-        let request = serde_json::to_vec(request).map_err(Problem::internal)?;
-        let digest = id::hex(&id::digest(&[&request]));
         let id = match &self.idempotency_key {
             Some(key) => self.id_from::<A>(key)?,
             None => id::unique(),
         };
+        self.create_as(id, request, birth)
+    }
+
+    /// Creates an entity with an id that the caller made; the same id and request again find what is there.
+    pub fn create_as<A: Aggregate>(
+        &self,
+        id: String,
+        request: &impl Serialize,
+        birth: impl FnOnce(String) -> A::Event,
+    ) -> Result<A, Problem> {
+        let request = serde_json::to_vec(request).map_err(Problem::internal)?;
+        let digest = id::hex(&id::digest(&[&request]));
         let (event, created) = self.next::<A>(&id, None, 1, &birth(id.clone()), Some(digest.clone()))?;
         match eventlog::append::<A::Service>(&event)? {
             Outcome::Stored => Ok(created),

@@ -49,7 +49,6 @@ pub struct Recorded<E> {
     pub actor: Option<String>,
     pub data: E,
     pub(crate) state: Value,
-    pub(crate) traceparent: Option<String>,
 }
 
 impl<E> Recorded<E> {
@@ -177,8 +176,8 @@ impl Envelope {
             tagged.insert("data".to_owned(), data);
         }
         let data = E::deserialize(Value::Object(tagged)).map_err(|error| self.undecodable("data", &error))?;
-        let Self { id, subject: entity, version, time, actor, traceparent, .. } = self;
-        Ok(Recorded { id, entity, version, seq, time, actor, data, state, traceparent })
+        let Self { id, subject: entity, version, time, actor, .. } = self;
+        Ok(Recorded { id, entity, version, seq, time, actor, data, state })
     }
 
     fn upcast<E: Event>(&self) -> Result<Old, Undecodable> {

@@ -22,6 +22,7 @@ use crate::contract::types::PageRequest;
 use crate::{Aggregate, Context, Problem};
 
 pub(crate) use message::answer;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use router::respond;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use wasi::serve;

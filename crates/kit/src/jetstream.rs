@@ -113,10 +113,8 @@ struct ApiError {
 }
 
 #[derive(Deserialize)]
-struct Reply<T> {
+struct Reply {
     error: Option<ApiError>,
-    #[serde(flatten)]
-    answer: Option<T>,
 }
 
 /// Appends unless the subject is taken.
@@ -233,12 +231,10 @@ fn call<T: for<'de> Deserialize<'de>>(
     patience: Duration,
 ) -> Result<Result<T, ApiError>, Fault> {
     let reply = platform::current().request(subject, body, patience)?;
-    let garbled = || Fault::new(format!("the answer on {subject} is not what JetStream answers"));
-    let reply: Reply<T> = serde_json::from_slice(&reply).map_err(|_| garbled())?;
-    match (reply.error, reply.answer) {
-        (Some(error), _) => Ok(Err(error)),
-        (None, Some(answer)) => Ok(Ok(answer)),
-        (None, None) => Err(garbled()),
+    let garbled = |_| Fault::new(format!("the answer on {subject} is not what JetStream answers"));
+    match serde_json::from_slice::<Reply>(&reply).map_err(garbled)?.error {
+        Some(error) => Ok(Err(error)),
+        None => serde_json::from_slice(&reply).map(Ok).map_err(garbled),
     }
 }
 

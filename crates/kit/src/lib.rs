@@ -8,10 +8,14 @@
 extern crate self as trellis_kit;
 
 mod aggregate;
+mod delivery;
+mod describe;
 pub mod event;
 mod eventlog;
+mod generation;
 pub mod http;
 pub mod id;
+mod index;
 mod jetstream;
 pub mod log;
 mod messages;
@@ -19,18 +23,27 @@ mod names;
 pub mod platform;
 mod problem;
 mod provision;
+mod reaction;
 pub mod rt;
 mod service;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+pub mod text;
 mod time;
 mod trace;
+mod views;
 
 pub use aggregate::Aggregate;
 pub use contract::types::{Context, PageRequest};
+pub use delivery::{Failure, Incoming, Projection, Reacts};
 pub use event::{Event, Recorded};
 pub use http::{Call, Response, Route};
+pub use index::{Index, Listed};
 pub use problem::{FieldError, Problem};
+pub use reaction::Reaction;
 pub use service::Service;
 pub use trellis_kit_macros::{Wire, bindings};
+pub use views::{Docs, Reader, Writer};
 
 /// The types that all services share, from `wit/common.wit`.
 pub mod contract {

@@ -1,16 +1,69 @@
 //! Every message that reaches a service, and what it means.
+//!
+//! | subject | meaning |
+//! |---|---|
+//! | `svc.<service>` | a request, as `message/http` |
+//! | any, with an acknowledgement to `$JS.ACK.…` expected | an event of a durable consumer |
+//! | `trellis.announce` | somebody is new, or `{"replay": "<service>"}`: make sure of everything; build the read models anew |
+//! | `wasmbus.evt.…` | the lattice changed or is alive: make sure of everything |
+//! | `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS`, with or without `.<service>` and `.<id>` | the NATS services protocol |
 
-use crate::platform::{self, Platform};
-use crate::{Service, http, names};
+use serde::Deserialize;
 
-/// Handles one message. An error is for the host's log only: nothing is lost by it.
+use crate::delivery::{self, Delivery};
+use crate::platform::{self, Fault, Platform};
+use crate::{Service, describe, generation, http, log, names, provision};
+
+/// Handles one message. An error is for the host's log only: whatever can be done about it has been done.
 pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
+    if let Some(delivery) = reply_to.and_then(|reply_to| Delivery::parse(S::NAME, reply_to, body)) {
+        return delivery::handle::<S>(&delivery).map_err(|fault| fault.what);
+    }
     if subject == names::request_subject(S::NAME) {
-        let Some(reply_to) = reply_to else {
-            return Err(format!("a request on {subject} says nowhere to answer to"));
+        return answer(subject, reply_to, &http::answer::<S>(body));
+    }
+    if let Some(words) = subject.strip_prefix("$SRV.") {
+        return match describe::service_protocol::<S>(words) {
+            Some(description) => answer(subject, reply_to, description.to_string().as_bytes()),
+            None => Ok(()),
         };
-        let answer = http::answer::<S>(body);
-        return platform::current().publish(reply_to, &answer).map_err(|fault| fault.what);
+    }
+    if subject == names::ANNOUNCE {
+        return news::<S>(body).map_err(complain::<S>);
+    }
+    if subject.starts_with("wasmbus.evt.") {
+        return provision::all::<S>().map_err(complain::<S>);
     }
     Err(format!("nobody here knows what a message on {subject} means"))
+}
+
+fn answer(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
+    let Some(reply_to) = reply_to else {
+        return Err(format!("a request on {subject} says nowhere to answer to"));
+    };
+    platform::current().publish(reply_to, body).map_err(|fault| fault.what)
+}
+
+fn news<S: Service>(body: &[u8]) -> Result<(), Fault> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct News {
+        service: Option<String>,
+        replay: Option<String>,
+    }
+    // Anybody may announce anything; what is not understood is still a reason to look around.
+    let News { service, replay } = serde_json::from_slice(body).unwrap_or_default();
+    if service.as_deref() == Some(S::NAME) {
+        return Ok(()); // Our own announcement.
+    }
+    provision::all::<S>()?;
+    if replay.as_deref() == Some(S::NAME) {
+        generation::start::<S>()?;
+    }
+    Ok(())
+}
+
+fn complain<S: Service>(fault: Fault) -> String {
+    log::error(&format!("{} cannot set itself up: {fault}", S::NAME));
+    fault.what
 }

@@ -54,10 +54,29 @@ pub fn consumer(service: &str, generation: u64, partition: u32) -> String {
     format!("{service}-g{generation}-{partition}")
 }
 
-/// The generation that a consumer's name speaks of.
-pub fn consumer_generation(name: &str) -> Option<u64> {
-    let (rest, _partition) = name.rsplit_once('-')?;
-    rest.rsplit_once("-g")?.1.parse().ok()
+/// The durable consumer with which a service reacts to one partition of a source.
+pub fn reaction_consumer(service: &str, partition: u32) -> String {
+    format!("{service}-r-{partition}")
+}
+
+/// The partition that a consumer's name speaks of, and the generation; none for reactions.
+pub fn parse_consumer(service: &str, name: &str) -> Option<(u32, Option<u64>)> {
+    let (role, partition) = name.strip_prefix(service)?.strip_prefix('-')?.split_once('-')?;
+    let generation = match role {
+        "r" => None,
+        role => Some(role.strip_prefix('g')?.parse().ok()?),
+    };
+    Some((partition.parse().ok()?, generation))
+}
+
+/// The key of a document in a read model. Generations take turns in two slots.
+pub fn doc_key(generation: u64, source: &str, name: &str, id: &str) -> String {
+    format!("g{}.{source}.{name}.{id}", generation % 2)
+}
+
+/// The key of a part of an index, of one partition of its source.
+pub fn index_key(generation: u64, source: &str, name: &str, partition: u32, part: impl Display) -> String {
+    format!("g{}.{source}.{name}.{partition}.{part}", generation % 2)
 }
 
 #[cfg(test)]
@@ -65,10 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_consumer_knows_its_generation() {
-        assert_eq!(consumer_generation(&consumer("my-g9-service", 12, 3)), Some(12));
-        for foreign in ["", "posts", "posts-3", "posts-g-3", "posts-gx-3"] {
-            assert_eq!(consumer_generation(foreign), None, "{foreign}");
+    fn a_consumer_knows_what_it_is_for() {
+        let parse = |name: &str| parse_consumer("my-g9-service", name);
+        assert_eq!(parse(&consumer("my-g9-service", 12, 3)), Some((3, Some(12))));
+        assert_eq!(parse(&reaction_consumer("my-g9-service", 3)), Some((3, None)));
+        for foreign in
+            ["", "posts-g1-3", "my-g9-service", "my-g9-service-3", "my-g9-service-gx-3", "my-g9-service-g1-x"]
+        {
+            assert_eq!(parse(foreign), None, "{foreign}");
         }
     }
 }

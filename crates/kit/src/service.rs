@@ -1,5 +1,6 @@
 //! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a component of it.
 
+use crate::delivery::{Projection, Reacts};
 use crate::http::Route;
 
 /// One component of the application: it owns one log, one bucket, and the requests on its name.
@@ -8,6 +9,12 @@ pub trait Service: 'static {
     const NAME: &'static str;
     const VERSION: &'static str;
     const ROUTES: &'static [Route];
+
+    /// The events, its own or others', that its read models follow.
+    const PROJECTIONS: &'static [Projection] = &[];
+
+    /// The events that it does something about.
+    const REACTIONS: &'static [Reacts] = &[];
 
     /// How many entities can be followed side by side: events of one partition are delivered one after the other. It decides where
     /// events are stored, so it never changes once there are any. 0 is a service without a log.
@@ -25,12 +32,12 @@ macro_rules! export {
             unsafe_code,
             reason = "the exports of a component are raw functions, written by the binding generators"
         )]
-const _: () = {
-    type Events = $crate::rt::Events<$service>;
-    type Http = $crate::rt::Http<$service>;
-            bindings::export!($service with_types_in bindings);
-            $crate::rt::export_events!(Events with_types_in $crate::rt::bindings);
-            $crate::rt::wasi::http::proxy::export!(Http with_types_in $crate::rt::wasi);
+        const _: () = {
+            type Events = $crate::rt::Events<$service>;
+            type Http = $crate::rt::Http<$service>;
+    bindings::export!($service with_types_in bindings);
+    $crate::rt::export_events!(Events with_types_in $crate::rt::bindings);
+    $crate::rt::wasi::http::proxy::export!(Http with_types_in $crate::rt::wasi);
         };
     };
 }

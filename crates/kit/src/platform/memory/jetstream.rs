@@ -81,7 +81,7 @@ impl Streams {
 
     fn append(&mut self, subject: &str, body: &[u8], now_ms: u64) -> Option<Value> {
         let (name, stream) = self.0.iter_mut().find(|(_, stream)| {
-            stream.config["subjects"].as_array().is_some_and(|patterns| {
+            stream.config.get("subjects").and_then(Value::as_array).is_some_and(|patterns| {
                 patterns.iter().any(|pattern| matches(pattern.as_str().unwrap_or_default(), subject))
             })
         })?;
@@ -171,7 +171,8 @@ impl Streams {
         let body = String::from_utf8_lossy(body);
         if let Some(options) = body.strip_prefix("-NAK") {
             let options: Value = serde_json::from_str(options).unwrap_or_default();
-            pending.due = elapsed + Duration::from_nanos(options["delay"].as_u64().unwrap_or_default());
+            pending.due = elapsed
+                + Duration::from_nanos(options.get("delay").and_then(Value::as_u64).unwrap_or_default());
         } else if matches!(&*body, "+ACK" | "+TERM") {
             consumer.done = pending.seq;
             consumer.pending = None;
@@ -188,7 +189,7 @@ impl Stream {
     }
 
     fn newest(&self, request: &Value) -> Value {
-        let pattern = request["last_by_subj"].as_str().unwrap_or_default();
+        let pattern = request.get("last_by_subj").and_then(Value::as_str).unwrap_or_default();
         match self.messages.iter().rev().find(|message| matches(pattern, &message.subject)) {
             Some(Stored { seq, subject, body, .. }) => {
                 json!({ "message": { "subject": subject, "seq": seq, "data": BASE64.encode(body) } })
@@ -198,7 +199,7 @@ impl Stream {
     }
 
     fn add_consumer(&mut self, name: &str, request: &Value) -> Value {
-        let config = request["config"].clone();
+        let config = request.get("config").cloned().unwrap_or_default();
         let consumer = Consumer { config: config.clone(), done: 0, pending: None, delivered: 0 };
         self.consumers.entry(name.to_owned()).or_insert(consumer);
         json!({ "config": config })
@@ -215,12 +216,13 @@ impl Stream {
 
 impl Consumer {
     fn text(&self, key: &str) -> &str {
-        self.config[key].as_str().unwrap_or_default()
+        self.config.get(key).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// The message to send now, and how often it has been sent then.
     fn take_due(&mut self, messages: &[Stored], elapsed: Duration) -> Option<(u64, u64)> {
-        let ack_wait = Duration::from_nanos(self.config["ack_wait"].as_u64().unwrap_or_default());
+        let ack_wait =
+            Duration::from_nanos(self.config.get("ack_wait").and_then(Value::as_u64).unwrap_or_default());
         let (seq, attempts) = match &self.pending {
             Some(pending) if pending.due <= elapsed => (pending.seq, pending.attempts + 1),
             Some(_) => return None,

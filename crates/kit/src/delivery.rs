@@ -1,0 +1,275 @@
+//! Events as they reach a service: what they are, what is done with them, and what becomes of those that cannot be handled.
+//!
+//! An event comes again until it is acknowledged, so it is acknowledged last, and everything done before can be done again. An event that
+//! fails is asked for again later, each time later than before; after [`ATTEMPTS`] times, or at once if it cannot be read, it is
+//! put into the service's stream of dead letters, and the events behind it move on.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::event::{Envelope, Event, Recorded, Undecodable};
+use crate::jetstream::{self, Appended};
+use crate::platform::{self, Fault, Platform};
+use crate::reaction::Reaction;
+use crate::views::Writer;
+use crate::{Problem, Service, generation, log, names, provision, time};
+
+/// How often an event is tried.
+pub const ATTEMPTS: u64 = 8;
+/// How long an event may take before it is given to somebody else. Handlers stop writing after half of it.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
+const FIRST_DELAY_MS: u64 = 500;
+const LONGEST_DELAY_MS: u64 = 5 * 60 * 1000;
+
+/// Why an event could not be handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub why: String,
+    /// Trying again cannot help.
+    pub lasting: bool,
+}
+
+impl Failure {
+    /// May go well another time.
+    pub fn passing(why: impl Into<String>) -> Self {
+        Self { why: why.into(), lasting: false }
+    }
+
+    /// Will go wrong every time, until somebody changes something.
+    pub fn lasting(why: impl Into<String>) -> Self {
+        Self { why: why.into(), lasting: true }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::passing(fault.what)
+    }
+}
+
+impl From<Undecodable> for Failure {
+    fn from(undecodable: Undecodable) -> Self {
+        Self::lasting(undecodable.0)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let Problem { status, title, detail, .. } = problem;
+        Self::passing(format!("{status} {title}: {}", detail.unwrap_or_default()))
+    }
+}
+
+/// One line of what a service makes read models of.
+#[derive(Debug, Clone, Copy)]
+pub struct Projection {
+    pub source: &'static str,
+    pub apply: fn(&Incoming, &Writer<'_>) -> Result<(), Failure>,
+}
+
+/// One line of what a service reacts to.
+#[derive(Debug, Clone, Copy)]
+pub struct Reacts {
+    pub source: &'static str,
+    pub apply: fn(&Incoming, &Reaction) -> Result<(), Failure>,
+}
+
+/// A table of [`Projection`]s: `"source" => function`, in which the function takes a [`Recorded`] event and a [`Writer`].
+#[macro_export]
+macro_rules! projections {
+    ($($source:literal => $apply:expr),* $(,)?) => {
+        &[$($crate::Projection { source: $source, apply: |event, writer| event.give($apply, writer) }),*]
+    };
+}
+
+/// A table of [`Reacts`]: `"source" => function`, in which the function takes a [`Recorded`] event and a [`Reaction`].
+#[macro_export]
+macro_rules! reactions {
+    ($($source:literal => $apply:expr),* $(,)?) => {
+        &[$($crate::Reacts { source: $source, apply: |event, reaction| event.give($apply, reaction) }),*]
+    };
+}
+
+/// An event that came in, not yet of any type.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    pub(crate) envelope: Envelope,
+    pub(crate) seq: u64,
+}
+
+impl Incoming {
+    /// Gives the event to a function that takes events of its kind. What is about another kind of entity of the same service is no
+    /// concern of that function.
+    pub fn give<E: Event, W>(
+        &self,
+        function: impl FnOnce(&Recorded<E>, &W) -> Result<(), Failure>,
+        with: &W,
+    ) -> Result<(), Failure> {
+        let (of, ..) = self.envelope.kind()?;
+        if of != E::OF {
+            return Ok(());
+        }
+        function(&self.envelope.clone().decode::<E>(self.seq)?, with)
+    }
+}
+
+/// A message of a durable consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delivery<'a> {
+    reply_to: &'a str,
+    body: &'a [u8],
+    /// The service whose log this comes from.
+    source: &'a str,
+    consumer: &'a str,
+    partition: u32,
+    /// The generation of the read models that it is for; none is for reactions.
+    generation: Option<u64>,
+    /// How often it has been delivered, this time included.
+    attempt: u64,
+    seq: u64,
+    /// How many are behind it.
+    behind: u64,
+}
+
+impl<'a> Delivery<'a> {
+    /// Reads what the subject for the acknowledgement says: `$JS.ACK.<stream>.<consumer>.<attempt>.<stream seq>.<consumer seq>.<time>.<behind>`, with
+    /// domain and account before the stream, and possibly a token at the end, on servers that have domains.
+    pub fn parse(service: &str, reply_to: &'a str, body: &'a [u8]) -> Option<Self> {
+        let words: Vec<&str> = reply_to.split('.').collect();
+        let (stream, consumer, attempt, seq, behind) = match words[..] {
+            ["$JS", "ACK", stream, consumer, attempt, seq, _, _, behind] => {
+                (stream, consumer, attempt, seq, behind)
+            }
+            ["$JS", "ACK", _, _, stream, consumer, attempt, seq, _, _, behind, ..] => {
+                (stream, consumer, attempt, seq, behind)
+            }
+            _ => return None,
+        };
+        let (partition, generation) = names::parse_consumer(service, consumer)?;
+        Some(Self {
+            reply_to,
+            body,
+            source: stream.strip_prefix("LOG_")?,
+            consumer,
+            partition,
+            generation,
+            attempt: attempt.parse().ok()?,
+            seq: seq.parse().ok()?,
+            behind: behind.parse().ok()?,
+        })
+    }
+}
+
+/// Handles an event and says so to the server. An error is one that the server need not know: it will send the event again.
+pub(crate) fn handle<S: Service>(delivery: &Delivery<'_>) -> Result<(), Fault> {
+    let platform = platform::current();
+    let answer = match process::<S>(delivery) {
+        Ok(()) => "+ACK".to_owned(),
+        Err(failure) if !failure.lasting && delivery.attempt < ATTEMPTS => {
+            let Delivery { source, seq, attempt, .. } = delivery;
+            log::warn(&format!(
+                "event {seq} of {source} failed, attempt {attempt} of {ATTEMPTS}: {}",
+                failure.why
+            ));
+            later(delivery.attempt)
+        }
+        Err(failure) => match bury::<S>(delivery, &failure) {
+            Ok(()) => "+TERM".to_owned(),
+            Err(fault) => {
+                log::error(&format!(
+                    "event {} of {} cannot even be put aside: {fault}",
+                    delivery.seq, delivery.source
+                ));
+                later(delivery.attempt)
+            }
+        },
+    };
+    platform.publish(delivery.reply_to, answer.as_bytes())
+}
+
+fn process<S: Service>(delivery: &Delivery<'_>) -> Result<(), Failure> {
+    let deadline = platform::current().elapsed() + ACK_WAIT / 2;
+    let envelope = Envelope::parse(delivery.body)?;
+    let incoming = Incoming { envelope, seq: delivery.seq };
+    let Some(generation) = delivery.generation else {
+        let reaction = Reaction::new(&incoming, delivery.source, deadline);
+        let mut concerned = S::REACTIONS.iter().filter(|line| line.source == delivery.source);
+        return concerned.try_for_each(|line| (line.apply)(&incoming, &reaction));
+    };
+    let generations = generation::load()?;
+    if !generations.follows(generation) {
+        return Ok(()); // A straggler of a generation that nobody reads any more.
+    }
+    let writer = Writer {
+        source: delivery.source,
+        partition: delivery.partition,
+        entity: &incoming.envelope.subject,
+        seq: delivery.seq,
+        generation,
+        deadline,
+    };
+    let mut concerned = S::PROJECTIONS.iter().filter(|line| line.source == delivery.source);
+    concerned.try_for_each(|line| (line.apply)(&incoming, &writer))?;
+    if generations.building == Some(generation) && delivery.behind == 0 {
+        generation::advance::<S>(Some(&format!("{}/{}", delivery.source, delivery.consumer)))?;
+    }
+    Ok(())
+}
+
+/// Asks for the event again after a pause that doubles each time, and differs for each who asks.
+fn later(attempt: u64) -> String {
+    let doubled = FIRST_DELAY_MS << attempt.clamp(1, 16);
+    let delay_ms = doubled.min(LONGEST_DELAY_MS);
+    let jittered_ms = delay_ms / 2 + platform::current().random() % delay_ms;
+    format!("-NAK {{\"delay\": {}}}", jittered_ms * 1_000_000)
+}
+
+/// Puts an event among the dead letters, once, however often this is done.
+fn bury<S: Service>(delivery: &Delivery<'_>, failure: &Failure) -> Result<(), Fault> {
+    #[derive(Serialize)]
+    struct DeadLetter<'a> {
+        error: &'a str,
+        source: &'a str,
+        seq: u64,
+        consumer: &'a str,
+        attempts: u64,
+        time: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event: Option<&'a RawValue>,
+        /// The event as it is, if it is not even JSON.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        base64: Option<String>,
+    }
+    let Delivery { source, seq, consumer, attempt, body, .. } = *delivery;
+    let event = serde_json::from_slice::<&RawValue>(body).ok();
+    let letter = DeadLetter {
+        error: &failure.why,
+        source,
+        seq,
+        consumer,
+        attempts: attempt,
+        time: time::rfc3339(platform::current().now_ms()),
+        event,
+        base64: event.is_none().then(|| BASE64.encode(body)),
+    };
+    let letter = serde_json::to_vec(&letter).map_err(|error| Fault::new(error.to_string()))?;
+    let subject = names::dead_subject(S::NAME, source, seq);
+    let stored = match jetstream::append(&subject, &letter) {
+        Appended::Unknown(_) => {
+            provision::dead_letters::<S>()?;
+            jetstream::append(&subject, &letter)
+        }
+        stored => stored,
+    };
+    match stored {
+        Appended::At(_) | Appended::Taken => {
+            log::error(&format!("event {seq} of {source} is a dead letter now: {}", failure.why));
+            Ok(())
+        }
+        Appended::Unknown(fault) => Err(fault),
+    }
+}

@@ -1,0 +1,74 @@
+//! What a service does because of an event, as opposed to what it writes down about it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::delivery::Incoming;
+use crate::platform::{self, Platform};
+use crate::{Aggregate, Context, Problem, id};
+
+/// The means to react to an event: like a [`Context`], but what is created belongs to the event, so that a redelivered event finds what it
+/// created before, and nothing is begun when the event may already be with somebody else.
+#[derive(Debug)]
+pub struct Reaction {
+    context: Context,
+    /// What ids of new entities follow from.
+    origin: String,
+    deadline: Duration,
+}
+
+impl Reaction {
+    pub(crate) fn new(incoming: &Incoming, source: &str, deadline: Duration) -> Self {
+        let event = &incoming.envelope;
+        let context = Context {
+            caller: None,
+            idempotency_key: None,
+            traceparent: event.traceparent.clone(),
+            causation: Some(event.id.clone()),
+        };
+        Self { context, origin: format!("{source} {}", incoming.seq), deadline }
+    }
+
+    pub fn now(&self) -> String {
+        self.context.now()
+    }
+
+    /// Creates the one entity of its kind that this event leads to.
+    pub fn create<A: Aggregate>(
+        &self,
+        request: &impl Serialize,
+        birth: impl FnOnce(String) -> A::Event,
+    ) -> Result<A, Problem> {
+        let of = <A::Event as crate::Event>::OF;
+        let id = id::derived(&[b"reaction", of.as_bytes(), self.origin.as_bytes()]);
+        self.in_time()?.create_as(id, request, birth)
+    }
+
+    pub fn load<A: Aggregate>(&self, id: &str) -> Result<A, Problem> {
+        self.context.load(id)
+    }
+
+    pub fn update<A: Aggregate>(
+        &self,
+        id: &str,
+        decide: impl FnMut(&A) -> Result<Option<A::Event>, Problem>,
+    ) -> Result<A, Problem> {
+        self.in_time()?.update(id, decide)
+    }
+
+    pub fn execute<A: Aggregate>(
+        &self,
+        id: &str,
+        decide: impl FnMut(Option<&A>) -> Result<Option<A::Event>, Problem>,
+    ) -> Result<A, Problem> {
+        self.in_time()?.execute(id, decide)
+    }
+
+    fn in_time(&self) -> Result<&Context, Problem> {
+        if platform::current().elapsed() >= self.deadline {
+            return Err(Problem::unavailable("took more than half of the time there is for an event"));
+        }
+        Ok(&self.context)
+    }
+}

@@ -1,0 +1,167 @@
+//! Read models: documents in the service's bucket that follow from events, and can be made again from them.
+//!
+//! **One writer per key.** A key belongs to one partition of one source, whose events come one after the other; what two sources know of
+//! a thing is two documents, joined when read. Each value remembers the sequence of the event that wrote it, and an older or equal event
+//! leaves it alone: redelivery changes nothing.
+//!
+//! **Generations.** A rebuild writes a new generation beside the one that is read. A generation lives in one of two slots, so building
+//! number 3 writes over what number 1 left; a value also remembers its generation, and a leftover counts as absent. So storage stays
+//! within twice the size of the read models, and no key is ever searched for.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::platform::{self, Fault, Platform};
+use crate::{Context, Failure, Problem, generation, id, names};
+
+/// Documents of one kind, by id. `T` is what is kept of each.
+pub struct Docs<T> {
+    source: &'static str,
+    name: &'static str,
+    kind: PhantomData<fn() -> T>,
+}
+
+/// What a projection writes with: it knows the event, its generation, and how long there is time.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) partition: u32,
+    pub(crate) entity: &'a str,
+    pub(crate) seq: u64,
+    pub(crate) generation: u64,
+    /// When it is too late to write, as [`Platform::elapsed`] counts.
+    pub(crate) deadline: Duration,
+}
+
+/// What read models are read with: the generation that answers now.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    pub(crate) generation: u64,
+}
+
+impl Context {
+    /// The read models as they are now.
+    pub fn views(&self) -> Result<Reader, Problem> {
+        Ok(Reader { generation: generation::load()?.active })
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Docs<T> {
+    /// Documents that follow the events of one service. The name is part of their keys.
+    pub const fn new(source: &'static str, name: &'static str) -> Self {
+        Self { source, name, kind: PhantomData }
+    }
+
+    /// Writes the document of the event's entity, or of one in the same family.
+    pub fn put(&self, writer: &Writer<'_>, id: &str, value: &T) -> Result<(), Failure> {
+        self.update(writer, id, |_| Some(value))
+    }
+
+    /// Changes a document, seeing what it is (none if there is none yet). Answering none leaves it as it is.
+    ///
+    /// One event may write a document once: to the second change it would look like a redelivery.
+    pub fn update<V: std::borrow::Borrow<T>>(
+        &self,
+        writer: &Writer<'_>,
+        id: &str,
+        change: impl FnOnce(Option<T>) -> Option<V>,
+    ) -> Result<(), Failure> {
+        if writer.source != self.source || id::root(id) != id::root(writer.entity) {
+            return Err(Failure::lasting(format!(
+                "{} of {id} is not for events of {} in {} to write",
+                self.name, writer.entity, writer.source
+            )));
+        }
+        let key = self.key(writer.generation, id);
+        let before = load::<T>(&key, writer.generation)?;
+        if before.as_ref().is_some_and(|before| before.seq >= writer.seq) {
+            return Ok(());
+        }
+        match change(before.map(|before| before.value)) {
+            Some(value) => writer.save(&key, value.borrow()),
+            None => Ok(()),
+        }
+    }
+
+    pub fn get(&self, reader: &Reader, id: &str) -> Result<Option<T>, Problem> {
+        if !id::is_valid(id) {
+            return Ok(None);
+        }
+        Ok(load(&self.key(reader.generation, id), reader.generation)?.map(|found| found.value))
+    }
+
+    /// The documents of these ids, in their order, for the price of one read; what is not there is left out.
+    pub fn get_many(&self, reader: &Reader, ids: &[String]) -> Result<Vec<T>, Problem> {
+        let keys: Vec<String> = ids.iter().map(|id| self.key(reader.generation, id)).collect();
+        let found = load_many(&keys, reader.generation)?;
+        Ok(found.into_iter().flatten().map(|found| found.value).collect())
+    }
+
+    fn key(&self, generation: u64, id: &str) -> String {
+        names::doc_key(generation, self.source, self.name, id)
+    }
+}
+
+impl Writer<'_> {
+    /// Writes a value, unless so much time has passed that somebody else may have been given the same event.
+    pub(crate) fn save<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Failure> {
+        let platform = platform::current();
+        if platform.elapsed() >= self.deadline {
+            return Err(Failure::passing("took more than half of the time there is for an event"));
+        }
+        let kept = Kept { generation: self.generation, seq: self.seq, value };
+        let bytes = serde_json::to_vec(&kept).map_err(|error| Failure::lasting(error.to_string()))?;
+        Ok(platform.set(key, &bytes)?)
+    }
+}
+
+/// A value in the bucket, with what wrote it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Kept<T> {
+    #[serde(rename = "g")]
+    generation: u64,
+    #[serde(rename = "s")]
+    pub seq: u64,
+    #[serde(rename = "v")]
+    pub value: T,
+}
+
+pub(crate) fn load<T: DeserializeOwned>(key: &str, generation: u64) -> Result<Option<Kept<T>>, Fault> {
+    let bytes = platform::current().get(key)?;
+    bytes.map_or(Ok(None), |bytes| parse(key, &bytes, generation))
+}
+
+pub(crate) fn load_many<T: DeserializeOwned>(
+    keys: &[String],
+    generation: u64,
+) -> Result<Vec<Option<Kept<T>>>, Fault> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = platform::current().get_many(keys)?;
+    let each = keys.iter().zip(found);
+    each.map(|(key, bytes)| bytes.map_or(Ok(None), |bytes| parse(key, &bytes, generation))).collect()
+}
+
+/// A value of an older generation in the same slot may have any shape; only its generation is looked at.
+fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8], generation: u64) -> Result<Option<Kept<T>>, Fault> {
+    #[derive(Deserialize)]
+    struct Age {
+        g: u64,
+    }
+    let broken = |error: serde_json::Error| Fault::new(format!("the value of {key} cannot be read: {error}"));
+    let age: Age = serde_json::from_slice(bytes).map_err(broken)?;
+    if age.g != generation {
+        return Ok(None);
+    }
+    serde_json::from_slice(bytes).map(Some).map_err(broken)
+}
+
+impl<T> std::fmt::Debug for Docs<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Docs({}.{})", self.source, self.name)
+    }
+}
