@@ -3,7 +3,9 @@
 //! It is written in one redb transaction per checkpoint, so it is always the state after one frame, and it says
 //! which. Nothing else is ever written to it, and nothing of the log before that place is needed again.
 
+use std::io;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -38,36 +40,71 @@ pub(crate) struct Checkpoint {
     database: Database,
 }
 
-/// Why redb could not do something. Large in redb, so boxed.
+/// Why redb could not do something.
 #[derive(Debug)]
-pub(crate) struct ReadError(pub Box<redb::Error>);
+pub(crate) enum CheckpointError {
+    Redb(Box<redb::Error>),
+    /// It stopped in the middle: its file holds what it thinks cannot be.
+    Nonsense(String),
+}
 
-impl<E: Into<redb::Error>> From<E> for ReadError {
-    fn from(error: E) -> ReadError {
-        ReadError(Box::new(error.into()))
+impl<E: Into<redb::Error>> From<E> for CheckpointError {
+    fn from(error: E) -> CheckpointError {
+        CheckpointError::Redb(Box::new(error.into()))
     }
+}
+
+impl CheckpointError {
+    /// What the operator needs to see is the disk's own error, where it is that.
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            CheckpointError::Redb(error) => match *error {
+                redb::Error::Io(source) => source,
+                other => io::Error::new(io::ErrorKind::InvalidData, other),
+            },
+            CheckpointError::Nonsense(what) => io::Error::new(io::ErrorKind::InvalidData, what),
+        }
+    }
+}
+
+/// redb checks most of what it reads, but panics on some of it. A damaged file must not look like our own mistake.
+fn guarded<T>(action: impl FnOnce() -> Result<T, CheckpointError>) -> Result<T, CheckpointError> {
+    catch_unwind(AssertUnwindSafe(action)).unwrap_or_else(|panic| {
+        let text =
+            panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        Err(CheckpointError::Nonsense(format!(
+            "its content makes no sense ({})",
+            text.unwrap_or("no reason given")
+        )))
+    })
 }
 
 impl Checkpoint {
     /// Opens it, or, on an empty file, makes a new one.
-    pub(crate) fn open(file: impl StorageBackend, cache_bytes: usize) -> Result<Checkpoint, ReadError> {
-        let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(file)?;
-        Ok(Checkpoint { database })
+    pub(crate) fn open(file: impl StorageBackend, cache_bytes: usize) -> Result<Checkpoint, CheckpointError> {
+        guarded(|| {
+            let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(file)?;
+            Ok(Checkpoint { database })
+        })
     }
 
     /// The state that readers see from now on until the next checkpoint.
-    pub(crate) fn snapshot(&self) -> Result<Snapshot, ReadError> {
-        Ok(Snapshot { data: self.database.begin_read()?.open_table(DATA)? })
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, CheckpointError> {
+        guarded(|| Ok(Snapshot { data: self.database.begin_read()?.open_table(DATA)? }))
     }
 
     /// Where the log goes on; `None` if nothing was ever written here.
-    pub(crate) fn place(&self) -> Result<Option<Place>, ReadError> {
+    pub(crate) fn place(&self) -> Result<Option<Place>, CheckpointError> {
+        guarded(|| self.read_place())
+    }
+
+    fn read_place(&self) -> Result<Option<Place>, CheckpointError> {
         let table = match self.database.begin_read()?.open_table(PLACE) {
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
             table => table?,
         };
         let field =
-            |name: &str| -> Result<Option<u64>, ReadError> { Ok(table.get(name)?.map(|v| v.value())) };
+            |name: &str| -> Result<Option<u64>, CheckpointError> { Ok(table.get(name)?.map(|v| v.value())) };
         let (Some(sequence), Some(hash), Some(epoch), Some(segment), Some(offset)) =
             (field("sequence")?, field("hash")?, field("epoch")?, field("segment")?, field("offset")?)
         else {
@@ -78,7 +115,11 @@ impl Checkpoint {
     }
 
     /// Brings the checkpoint to `place` by `changes`, durably.
-    pub(crate) fn advance(&self, changes: &Changes, place: &Place) -> Result<(), ReadError> {
+    pub(crate) fn advance(&self, changes: &Changes, place: &Place) -> Result<(), CheckpointError> {
+        guarded(|| self.write(changes, place))
+    }
+
+    fn write(&self, changes: &Changes, place: &Place) -> Result<(), CheckpointError> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         // Without it, a start after a crash would read the whole file.
@@ -103,13 +144,13 @@ impl Checkpoint {
     }
 
     /// Reads every page and checks it. `false`: redb would have to repair it.
-    pub(crate) fn is_sound(&mut self) -> Result<bool, ReadError> {
-        Ok(self.database.check_integrity()?)
+    pub(crate) fn is_sound(&mut self) -> Result<bool, CheckpointError> {
+        guarded(|| Ok(self.database.check_integrity()?))
     }
 }
 
 /// Entries in the order that was asked for.
-pub(crate) type Found = Box<dyn Iterator<Item = Result<(Bytes, Bytes), ReadError>>>;
+pub(crate) type Found = Box<dyn Iterator<Item = Result<(Bytes, Bytes), CheckpointError>>>;
 
 /// The state of the last checkpoint, readable while the next one is written.
 pub(crate) struct Snapshot {
@@ -123,21 +164,26 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        Ok(self.data.get(key)?.map(|value| Bytes::copy_from_slice(value.value())))
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, CheckpointError> {
+        guarded(|| Ok(self.data.get(key)?.map(|value| Bytes::copy_from_slice(value.value()))))
     }
 
-    pub(crate) fn range(&self, range: &Range, order: Order) -> Result<Found, ReadError> {
+    pub(crate) fn range(&self, range: &Range, order: Order) -> Result<Found, CheckpointError> {
         let bounds: (Bound<&[u8]>, Bound<&[u8]>) =
             (range.0.as_ref().map(|key| key.as_ref()), range.1.as_ref().map(|key| key.as_ref()));
-        let entries = self.data.range::<&[u8]>(bounds)?.map(|entry| {
-            let (key, value) = entry?;
-            Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
-        });
-        Ok(match order {
-            Order::Ascending => Box::new(entries),
-            Order::Descending => Box::new(entries.rev()),
-        })
+        let mut entries = guarded(|| Ok(self.data.range::<&[u8]>(bounds)?))?;
+        Ok(Box::new(std::iter::from_fn(move || {
+            let next = guarded(|| {
+                let entry = match order {
+                    Order::Ascending => entries.next(),
+                    Order::Descending => entries.next_back(),
+                };
+                let Some(entry) = entry else { return Ok(None) };
+                let (key, value) = entry?;
+                Ok(Some((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value()))))
+            });
+            next.transpose()
+        })))
     }
 }
 
@@ -146,23 +192,23 @@ impl Snapshot {
 pub(crate) struct Backend(pub Arc<dyn DiskFile>);
 
 impl StorageBackend for Backend {
-    fn len(&self) -> std::io::Result<u64> {
+    fn len(&self) -> io::Result<u64> {
         self.0.length()
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.0.read_at(offset, out)
     }
 
-    fn set_len(&self, length: u64) -> std::io::Result<()> {
+    fn set_len(&self, length: u64) -> io::Result<()> {
         self.0.set_length(length)
     }
 
-    fn sync_data(&self) -> std::io::Result<()> {
+    fn sync_data(&self) -> io::Result<()> {
         self.0.sync()
     }
 
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_at(offset, data)
     }
 }

@@ -88,11 +88,3 @@ impl From<Fatal> for OpenError {
         OpenError::Io { directory: fatal.directory, action: fatal.action, source: fatal.source }
     }
 }
-
-/// redb wraps the disk's own errors; what the operator needs to see is those.
-pub(crate) fn unwrap_redb(error: redb::Error) -> io::Error {
-    match error {
-        redb::Error::Io(source) => source,
-        other => io::Error::other(other),
-    }
-}

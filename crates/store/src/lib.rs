@@ -50,6 +50,7 @@ mod frame;
 mod log;
 mod memtable;
 mod open;
+mod overlay;
 mod pages;
 mod recovery;
 mod shared;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::Order;
-use crate::checkpoint::{ReadError, Snapshot};
+use crate::checkpoint::{CheckpointError, Snapshot};
 use crate::frame::{Changes, Entries};
 
 /// Changes in the order of their keys.
@@ -123,7 +123,7 @@ pub(crate) fn over_base(
     range: &Range,
     order: Order,
     limit: usize,
-) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
+) -> Result<Vec<(Bytes, Bytes)>, CheckpointError> {
     let mut found = Vec::new();
     let mut recent = recent.into_iter().peekable();
     let mut older = base.range(range, order)?.peekable();
@@ -146,4 +146,87 @@ pub(crate) fn over_base(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::checkpoint::{Backend, Checkpoint, Place};
+    use crate::disk::Disk;
+    use crate::sim::SimDisk;
+
+    struct Rng(u64);
+
+    impl Rng {
+        fn below(&mut self, bound: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % bound
+        }
+
+        fn key(&mut self) -> Bytes {
+            Bytes::from(format!("{:02}", self.below(40)))
+        }
+
+        /// Changes of which a good part are deletions, often of what is not there.
+        fn changes(&mut self, layer: &str) -> Changes {
+            let count = self.below(15);
+            (0..count)
+                .map(|_| (self.key(), (self.below(3) > 0).then(|| Bytes::from(layer.to_owned()))))
+                .collect()
+        }
+
+        fn bound(&mut self) -> Bound<Bytes> {
+            match self.below(4) {
+                0 => Bound::Unbounded,
+                1 => Bound::Excluded(self.key()),
+                _ => Bound::Included(self.key()),
+            }
+        }
+    }
+
+    /// All layers in every state, against one map to which their changes were made one after the other.
+    #[test]
+    fn a_scan_over_all_layers_finds_what_one_map_holds() {
+        let mut rng = Rng(4);
+        for round in 0..200 {
+            let file = SimDisk::new(0).create("file").unwrap();
+            let checkpoint = Checkpoint::open(Backend(file), 1 << 20).unwrap();
+            let layers = ["base", "frozen", "active", "batch", "own"].map(|name| rng.changes(name));
+            checkpoint.advance(&layers[0], &Place::default()).unwrap();
+            let base = Arc::new(checkpoint.snapshot().unwrap());
+
+            let mut model = BTreeMap::new();
+            for layer in &layers {
+                for (key, value) in layer {
+                    match value {
+                        Some(value) => model.insert(key.clone(), value.clone()),
+                        None => model.remove(key),
+                    };
+                }
+            }
+            for _ in 0..50 {
+                let range: Range = (rng.bound(), rng.bound());
+                let limit = rng.below(12) as usize;
+                for order in [Order::Ascending, Order::Descending] {
+                    let found = if is_empty(&range) {
+                        vec![]
+                    } else {
+                        let recent = recent_of(layers[1..].iter().rev(), &range, order, limit);
+                        over_base(recent, &base, &range, order, limit).unwrap()
+                    };
+                    let matching = model
+                        .iter()
+                        .filter(|(key, _)| std::ops::RangeBounds::<Bytes>::contains(&range, *key));
+                    let mut expected: Vec<_> = matching.map(|(k, v)| (k.clone(), v.clone())).collect();
+                    if order == Order::Descending {
+                        expected.reverse();
+                    }
+                    expected.truncate(limit);
+                    assert_eq!(found, expected, "round {round}, {range:?}, {order:?}, limit {limit}");
+                }
+            }
+        }
+    }
 }

@@ -7,18 +7,20 @@ use std::io;
 use std::sync::Arc;
 
 use crate::Options;
-use crate::checkpoint::{Backend, Checkpoint, FILE, FILE_NEW, Place, ReadError};
+use crate::checkpoint::{Backend, Checkpoint, CheckpointError, FILE, FILE_NEW, Place};
 use crate::disk::{self, Access, Disk, Lock};
-use crate::error::{Damage, OpenError, unwrap_redb};
+use crate::error::{Damage, OpenError};
 use crate::frame::{Changes, Kind, Salt};
 use crate::log::{Log, LogOptions, SEGMENT_HEAD_BYTES, SEGMENT_NEW, segment_name, segment_number};
 use crate::memtable::Memtable;
+use crate::overlay::Overlay;
 use crate::recovery;
 
 pub(crate) const FORMAT_FILE: &str = "format";
 const FORMAT_FILE_NEW: &str = "format.new";
 const FORMAT_BYTES_MAX: u64 = 4096;
 pub(crate) const VERSION: u64 = 1;
+const LOOK_CACHE_BYTES: usize = 4 << 20;
 
 const START: Place = Place { sequence: 0, hash: 0, epoch: 0, segment: 1, offset: SEGMENT_HEAD_BYTES as u64 };
 
@@ -30,60 +32,79 @@ pub(crate) struct Opened {
     pub memtable: Memtable,
 }
 
+/// First everything is read, then, if none of it is refused, anything is written.
 pub(crate) fn open(disk: &Arc<dyn Disk>, options: &Options) -> Result<Opened, OpenError> {
     let lock = lock(&**disk, Access::Write)?;
     let names = list(&**disk)?;
-    let salt = match read_format(&**disk, &names)? {
+    let salt = read_format(&**disk, &names)?;
+    let from = match open_unchanged(&**disk, &names)? {
+        Some(checkpoint) => place_of(&**disk, &checkpoint)?,
+        None => START,
+    };
+    let mut segments = segments_of(&names);
+    let read = match salt {
+        Some(salt) if !segments.is_empty() || from != START => read_log(&**disk, salt, from, &segments)?,
+        _ => ReadLog { end: START, memtable: Memtable::default() },
+    };
+
+    let salt = match salt {
         Some(salt) => salt,
         None => create_format(&**disk)?,
     };
     let checkpoint = open_checkpoint(disk, &names, options.cache_bytes)?;
-    let place = place_of(&**disk, &checkpoint)?;
     let log_options = LogOptions { disk: disk.clone(), salt, segment_bytes: options.segment_bytes };
-    let mut segments = segments_of(&names);
-    if segments.is_empty() && place == START {
+    if segments.is_empty() {
         Log::create(&log_options, START.segment)?;
         segments.push(START.segment);
     }
-    let (log, memtable) = open_log(log_options, place, &names, &segments)?;
-    Ok(Opened { lock, checkpoint, log, memtable })
+    let log = open_log(log_options, from.segment, read.end, &names, &segments)?;
+    Ok(Opened { lock, checkpoint, log, memtable: read.memtable })
 }
 
-/// Reads the log, makes sure that what was read stays, and says in it that a new epoch begins.
-fn open_log(
-    options: LogOptions,
-    from: Place,
-    names: &[String],
-    segments: &[u64],
-) -> Result<(Log, Memtable), OpenError> {
-    let disk = options.disk.clone();
+struct ReadLog {
+    end: Place,
+    memtable: Memtable,
+}
+
+fn read_log(disk: &dyn Disk, salt: Salt, from: Place, segments: &[u64]) -> Result<ReadLog, OpenError> {
     let mut memtable = Memtable::default();
-    let end = recovery::walk(&*disk, options.salt, from, segments, |frame| match frame.head.kind {
+    let end = recovery::walk(disk, salt, from, segments, |frame| match frame.head.kind {
         Kind::Changes => memtable.apply(frame.body, frame.length),
         _ => Ok(()),
     })?;
     tracing::debug!(frames = end.frames, sequence = end.place.sequence, end = end.reason, "log read");
+    Ok(ReadLog { end: end.place, memtable })
+}
 
+/// Makes sure that what was read stays, and says in the log that a new epoch begins.
+fn open_log(
+    options: LogOptions,
+    first_needed: u64,
+    end: Place,
+    names: &[String],
+    segments: &[u64],
+) -> Result<Log, OpenError> {
+    let disk = options.disk.clone();
     // What was read may so far be in the operating system's memory only.
-    for number in segments.iter().filter(|number| (from.segment..=end.place.segment).contains(number)) {
+    for number in segments.iter().filter(|number| (first_needed..=end.segment).contains(number)) {
         let name = segment_name(*number);
         let synced = disk.open(&name, Access::Write).and_then(|file| file.sync());
         synced.map_err(|source| failed(&*disk, format!("sync {name}"), source))?;
     }
     // An interrupted start of a segment: nothing was ever written behind its head.
-    let unused = segments.iter().filter(|number| **number > end.place.segment).map(|n| segment_name(*n));
+    let unused = segments.iter().filter(|number| **number > end.segment).map(|n| segment_name(*n));
     let unfinished = names.iter().filter(|name| *name == SEGMENT_NEW).cloned();
     for name in unused.chain(unfinished) {
         disk.remove(&name).map_err(|source| failed(&*disk, format!("remove {name}"), source))?;
     }
     disk.sync_directory().map_err(|source| failed(&*disk, "sync the directory", source))?;
 
-    let mut log = Log::resume(options, end.place, segments)?;
+    let mut log = Log::resume(options, end, segments)?;
     log.append(Kind::Opened, &Changes::new())?;
     log.sync()?;
     log.take_batch();
-    log.release(from.segment)?;
-    Ok((log, memtable))
+    log.release(first_needed)?;
+    Ok(log)
 }
 
 pub(crate) fn lock(disk: &dyn Disk, access: Access) -> Result<Lock, OpenError> {
@@ -149,31 +170,40 @@ fn create_format(disk: &dyn Disk) -> Result<Salt, OpenError> {
     create().map_err(|source| failed(disk, format!("create {FORMAT_FILE}"), source))
 }
 
+/// The checkpoint, if there is one, without writing to its file.
+pub(crate) fn open_unchanged(disk: &dyn Disk, names: &[String]) -> Result<Option<Checkpoint>, OpenError> {
+    if !names.iter().any(|name| name == FILE) {
+        if segments_of(names).is_empty() {
+            return Ok(None);
+        }
+        return Err(damage(disk, FILE, "the file is missing, though there is a log beside it"));
+    }
+    let file =
+        disk.open(FILE, Access::Read).map_err(|source| failed(disk, format!("open {FILE}"), source))?;
+    let bytes = file.length().map_err(|source| failed(disk, format!("measure {FILE}"), source))?;
+    if bytes == 0 {
+        return Err(damage(disk, FILE, "the file is empty"));
+    }
+    let checkpoint = Checkpoint::open(Overlay::new(file, bytes), LOOK_CACHE_BYTES);
+    checkpoint.map(Some).map_err(|error| unreadable(disk, error))
+}
+
 fn open_checkpoint(
     disk: &Arc<dyn Disk>,
     names: &[String],
     cache_bytes: usize,
 ) -> Result<Checkpoint, OpenError> {
-    if names.iter().any(|name| name == FILE) {
-        let file = disk
-            .open(FILE, Access::Write)
-            .map_err(|source| failed(&**disk, format!("open {FILE}"), source))?;
-        if file.length().is_ok_and(|length| length == 0) {
-            return Err(damage(&**disk, FILE, "the file is empty"));
-        }
-        return Checkpoint::open(Backend(file), cache_bytes).map_err(|error| unreadable(&**disk, error));
-    }
-    if !segments_of(names).is_empty() {
-        return Err(damage(&**disk, FILE, "the file is missing, though there is a log beside it"));
-    }
-    let file =
-        disk.create(FILE_NEW).map_err(|source| failed(&**disk, format!("create {FILE_NEW}"), source))?;
+    let there = names.iter().any(|name| name == FILE);
+    let file = if there { disk.open(FILE, Access::Write) } else { disk.create(FILE_NEW) };
+    let file = file.map_err(|source| failed(&**disk, format!("open {FILE}"), source))?;
     let checkpoint =
         Checkpoint::open(Backend(file), cache_bytes).map_err(|error| unreadable(&**disk, error))?;
-    checkpoint.advance(&Changes::new(), &START).map_err(|error| unreadable(&**disk, error))?;
-    disk.rename(FILE_NEW, FILE)
-        .and_then(|()| disk.sync_directory())
-        .map_err(|source| failed(&**disk, format!("create {FILE}"), source))?;
+    if !there {
+        checkpoint.advance(&Changes::new(), &START).map_err(|error| unreadable(&**disk, error))?;
+        disk.rename(FILE_NEW, FILE)
+            .and_then(|()| disk.sync_directory())
+            .map_err(|source| failed(&**disk, format!("create {FILE}"), source))?;
+    }
     Ok(checkpoint)
 }
 
@@ -183,12 +213,13 @@ pub(crate) fn place_of(disk: &dyn Disk, checkpoint: &Checkpoint) -> Result<Place
 }
 
 /// What redb says of its file, as damage unless it is the disk that failed.
-pub(crate) fn unreadable(disk: &dyn Disk, error: ReadError) -> OpenError {
-    match unwrap_redb(*error.0) {
-        source if source.get_ref().is_some_and(|inner| inner.is::<redb::Error>()) => {
+pub(crate) fn unreadable(disk: &dyn Disk, error: CheckpointError) -> OpenError {
+    let source = error.into_io();
+    match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
             damage(disk, FILE, format!("it cannot be read: {source}"))
         }
-        source => failed(disk, format!("read or write {FILE}"), source),
+        _ => failed(disk, format!("read or write {FILE}"), source),
     }
 }
 

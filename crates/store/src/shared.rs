@@ -8,9 +8,9 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::Order;
-use crate::checkpoint::{Checkpoint, Place, ReadError};
+use crate::checkpoint::{Checkpoint, CheckpointError, Place};
 use crate::disk::Lock;
-use crate::error::{Fatal, unwrap_redb};
+use crate::error::Fatal;
 use crate::frame::Changes;
 use crate::memtable::{self, Layers, Memtable, Range, detached};
 use crate::stats::Counters;
@@ -77,8 +77,8 @@ impl Shared {
             self.checkpoint.advance(&frozen.entries, place)?;
             self.checkpoint.snapshot()
         };
-        let base = Arc::new(advance().map_err(|error: ReadError| {
-            Fatal::new(&self.label, "write the checkpoint", unwrap_redb(*error.0))
+        let base = Arc::new(advance().map_err(|error: CheckpointError| {
+            Fatal::new(&self.label, "write the checkpoint", error.into_io())
         })?);
         let replaced = {
             let mut layers = self.layers.write();
@@ -96,8 +96,8 @@ impl Shared {
 
     /// A store that cannot read must not say "not there".
     #[allow(clippy::panic)]
-    fn unreadable(&self, error: ReadError) -> ! {
-        let fatal = Fatal::new(&self.label, "read the checkpoint", unwrap_redb(*error.0));
+    fn unreadable(&self, error: CheckpointError) -> ! {
+        let fatal = Fatal::new(&self.label, "read the checkpoint", error.into_io());
         self.fatal(&fatal);
         panic!("{fatal}")
     }
