@@ -48,14 +48,14 @@ pub struct Recorded<E> {
     pub time: String,
     pub actor: Option<String>,
     pub data: E,
-    pub(crate) state: Value,
+    /// JSON, in today's shape.
+    pub(crate) state: Box<RawValue>,
 }
 
 impl<E> Recorded<E> {
     /// The entity after this event.
     pub fn state<T: DeserializeOwned>(&self) -> Result<T, Undecodable> {
-        T::deserialize(&self.state)
-            .map_err(|error| Undecodable(format!("state after event {}: {error}", self.id)))
+        read(&self.state).map_err(|error| Undecodable(format!("state after event {}: {error}", self.id)))
     }
 }
 
@@ -117,7 +117,7 @@ struct Tagged {
 
 impl Envelope {
     pub fn new<E: Event, S: Serialize>(draft: Draft<'_, E, S>) -> Result<Self, serde_json::Error> {
-        let Tagged { case, data } = serde_json::from_str(&serde_json::to_string(draft.event)?)?;
+        let Tagged { case, data } = serde_json::from_slice(&serde_json::to_vec(draft.event)?)?;
         Ok(Self {
             specversion: "1.0".to_owned(),
             id: crate::id::unique(),
@@ -158,46 +158,61 @@ impl Envelope {
         Err(Undecodable(format!("type {:?} is not <entity>.<case>.v<n>", self.kind)))
     }
 
-    /// Only the state after the event, in today's shape.
+    /// Only the state after the event.
     pub fn state<E: Event, S: DeserializeOwned>(&self) -> Result<S, Undecodable> {
-        let (_, _, schema) = self.kind()?;
-        if schema == E::SCHEMA {
-            return serde_json::from_str(self.state.get()).map_err(|error| self.undecodable("state", &error));
-        }
-        S::deserialize(self.upcast::<E>()?.state).map_err(|error| self.undecodable("state", &error))
+        let state = if self.is_of_today::<E>()? { self.state.clone() } else { self.upcast::<E>()?.1 };
+        read(&state).map_err(|error| self.undecodable("state", &error))
     }
 
-    /// The event in today's shape, as handlers see it.
+    /// The event as handlers see it.
     pub fn decode<E: Event>(self, seq: u64) -> Result<Recorded<E>, Undecodable> {
-        let Old { case, data, state, .. } = self.upcast::<E>()?;
-        let mut tagged = serde_json::Map::new();
-        tagged.insert("type".to_owned(), case.into());
-        if !data.is_null() {
-            tagged.insert("data".to_owned(), data);
-        }
-        let data = E::deserialize(Value::Object(tagged)).map_err(|error| self.undecodable("data", &error))?;
+        let (tagged, state) = if self.is_of_today::<E>()? {
+            let (_, case, _) = self.kind()?;
+            (Tagged { case: case.to_owned(), data: self.data.clone() }, self.state.clone())
+        } else {
+            self.upcast::<E>()?
+        };
+        let data = serde_json::to_vec(&tagged)
+            .and_then(|tagged| serde_json::from_slice(&tagged))
+            .map_err(|error| self.undecodable("data", &error))?;
         let Self { id, subject: entity, version, time, actor, .. } = self;
         Ok(Recorded { id, entity, version, seq, time, actor, data, state })
     }
 
-    fn upcast<E: Event>(&self) -> Result<Old, Undecodable> {
-        let (of, case, schema) = self.kind()?;
-        if of != E::OF || schema > E::SCHEMA || schema == 0 {
-            let known = format!("{}.*.v1 to v{}", E::OF, E::SCHEMA);
-            return Err(Undecodable(format!("type {} is not among {known}", self.kind)));
+    /// Whether the event was written in today's version of its contract.
+    fn is_of_today<E: Event>(&self) -> Result<bool, Undecodable> {
+        let (of, _, schema) = self.kind()?;
+        if of == E::OF && (1..=E::SCHEMA).contains(&schema) {
+            return Ok(schema == E::SCHEMA);
         }
-        let value = |raw: &str| serde_json::from_str(raw).map_err(|error| self.undecodable("JSON", &error));
-        let data = self.data.as_ref().map_or(Ok(Value::Null), |raw| value(raw.get()))?;
-        let mut old = Old { schema, case: case.to_owned(), data, state: value(self.state.get())? };
-        for from in schema..E::SCHEMA {
-            old.schema = from;
+        let known = format!("{}.*.v1 to v{}", E::OF, E::SCHEMA);
+        Err(Undecodable(format!("type {} is not among {known}", self.kind)))
+    }
+
+    /// The event and the state after it, brought from an older version to today's.
+    fn upcast<E: Event>(&self) -> Result<(Tagged, Box<RawValue>), Undecodable> {
+        let (_, case, schema) = self.kind()?;
+        let value = |raw: &RawValue| read::<Value>(raw).map_err(|error| self.undecodable("JSON", &error));
+        let data = self.data.as_deref().map_or(Ok(Value::Null), value)?;
+        let mut old = Old { schema, case: case.to_owned(), data, state: value(&self.state)? };
+        while old.schema < E::SCHEMA {
+            let from = old.schema;
             E::upcast(&mut old).map_err(|why| self.undecodable("upcast", &why))?;
+            old.schema = from + 1;
         }
-        old.schema = E::SCHEMA;
-        Ok(old)
+        let raw = |value: &Value| {
+            RawValue::from_string(value.to_string()).map_err(|error| self.undecodable("upcast", &error))
+        };
+        let data = if old.data.is_null() { None } else { Some(raw(&old.data)?) };
+        Ok((Tagged { case: old.case, data }, raw(&old.state)?))
     }
 
     fn undecodable(&self, part: &str, why: &dyn std::fmt::Display) -> Undecodable {
         Undecodable(format!("{part} of event {} ({}): {why}", self.id, self.kind))
     }
+}
+
+/// Everything is read from bytes: one reader for all types keeps components small.
+fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(raw.get().as_bytes())
 }

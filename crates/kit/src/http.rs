@@ -17,6 +17,7 @@ mod wasi;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::contract::types::PageRequest;
 use crate::{Aggregate, Context, Problem};
@@ -176,12 +177,13 @@ fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut unknown = None;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let mut note = |path: serde_ignored::Path<'_>| {
-        unknown.get_or_insert_with(|| path.to_string());
+        // It marks what is optional with a question mark.
+        unknown.get_or_insert_with(|| path.to_string().replace(".?", ""));
     };
     let ignoring = serde_ignored::Deserializer::new(&mut reader, &mut note);
     let parsed = serde_path_to_error::deserialize::<_, T>(ignoring);
     let value = parsed.map_err(|error| {
-        let field = error.path().to_string();
+        let field = dotted(error.path());
         let cause = error.into_inner();
         if cause.is_data() { wrong_field(&field, &cause.to_string()) } else { not_json(&cause) }
     })?;
@@ -196,12 +198,26 @@ fn not_json(error: &serde_json::Error) -> Problem {
     Problem::malformed(format!("The body is not JSON: line {}, column {}.", error.line(), error.column()))
 }
 
-/// serde reports a missing field at its parent; the caller is told of the field itself.
-fn wrong_field(path: &str, message: &str) -> Problem {
+/// serde reports a field that is missing or there twice at its parent; the caller is told of the field itself.
+fn wrong_field(parent: &str, message: &str) -> Problem {
     let message = message.split(" at line ").next().unwrap_or_default();
-    match message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-        Some(field) if path == "." => Problem::invalid(field, "This field is required."),
-        Some(field) => Problem::invalid(format!("{path}.{field}"), "This field is required."),
-        None => Problem::invalid(path, message),
-    }
+    let named = |before| message.strip_prefix(before).and_then(|rest| rest.strip_suffix('`'));
+    let (field, message) = match (named("missing field `"), named("duplicate field `")) {
+        (Some(field), _) => (field, "This field is required."),
+        (_, Some(field)) => (field, "This field is there twice."),
+        (None, None) => return Problem::invalid(parent, message),
+    };
+    let dot = if parent.is_empty() { "" } else { "." };
+    Problem::invalid(format!("{parent}{dot}{field}"), message)
+}
+
+/// `tags.1.name`.
+fn dotted(path: &serde_path_to_error::Path) -> String {
+    let words = path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Enum { variant } => Some(variant.clone()),
+        Segment::Unknown => None,
+    });
+    words.collect::<Vec<_>>().join(".")
 }

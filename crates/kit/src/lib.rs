@@ -28,6 +28,8 @@ pub mod rt;
 mod service;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod time;
 mod trace;

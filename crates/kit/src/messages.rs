@@ -56,11 +56,10 @@ fn news<S: Service>(body: &[u8]) -> Result<(), Fault> {
     if service.as_deref() == Some(S::NAME) {
         return Ok(()); // Our own announcement.
     }
-    provision::all::<S>()?;
     if replay.as_deref() == Some(S::NAME) {
         generation::start::<S>()?;
     }
-    Ok(())
+    provision::all::<S>()
 }
 
 fn complain<S: Service>(fault: Fault) -> String {

@@ -115,6 +115,11 @@ impl Memory {
         state.streams.next_due(&format!("deliver.{service}")).map(|due| due.saturating_sub(state.elapsed))
     }
 
+    /// Empties the bucket.
+    pub fn forget_bucket(&self) {
+        self.0.borrow_mut().bucket.clear();
+    }
+
     /// How many calls that leave the instance there have been.
     pub fn calls(&self) -> u64 {
         self.0.borrow().calls
@@ -132,6 +137,11 @@ impl Memory {
         let mut state = self.0.borrow_mut();
         state.dead = false;
         state.harms.clear();
+    }
+
+    /// Starts a new instance if the last one was killed; what is still ordered to go wrong will.
+    pub fn revive_if_dead(&self) {
+        self.0.borrow_mut().dead = false;
     }
 
     /// One call that leaves the instance, with what was ordered to go wrong. `garbled` is an answer that makes no sense.

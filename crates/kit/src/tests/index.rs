@@ -1,0 +1,174 @@
+//! Lists: every id once, in order, at a price that does not grow.
+
+use super::*;
+use crate::PageRequest;
+use crate::index::{Listed, PAGE_LEN};
+use crate::platform::Platform;
+use crate::platform::memory::Harm;
+
+const LIST: Index = Index::new("notes", "list", 4);
+
+fn add(partition: u32, seq: u64) -> Result<(), Failure> {
+    let id = format!("n{seq}");
+    let writer =
+        Writer { source: "notes", partition, entity: &id, seq, generation: 1, deadline: Duration::MAX };
+    LIST.add(&writer, &id)
+}
+
+fn list(limit: u32, after: Option<String>) -> Result<Listed, Problem> {
+    LIST.list(&anonymous().views().unwrap(), &PageRequest { limit: Some(limit), after })
+}
+
+fn all(limit: u32) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut after = None;
+    loop {
+        let listed = list(limit, after).unwrap();
+        assert!(listed.ids.len() == limit as usize || listed.next.is_none(), "only the last page is short");
+        ids.extend(listed.ids);
+        after = listed.next;
+        if after.is_none() {
+            return ids;
+        }
+    }
+}
+
+/// Adds ids spread in one way or another, and says what the list should be.
+fn filled(count: u64, partition: impl Fn(u64) -> u32) -> Vec<String> {
+    platform().forget_bucket();
+    (1..=count).for_each(|seq| add(partition(seq), seq).unwrap());
+    (1..=count).rev().map(|seq| format!("n{seq}")).collect()
+}
+
+#[test]
+fn every_id_is_listed_once_newest_first_however_they_are_spread() {
+    type Spread = fn(u64) -> u32;
+    let spreads: [(&str, Spread); 5] = [
+        ("one partition", |_| 2),
+        ("in turn", |seq| (seq % 4) as u32),
+        ("by chance", |_| (platform().random() % 4) as u32),
+        ("one after the other", |seq| (seq / 150) as u32),
+        ("one is rare", |seq| if seq % 200 == 0 { 0 } else { 1 }),
+    ];
+    for (spread, partition) in spreads {
+        for count in [0, 1, PAGE_LEN as u64, PAGE_LEN as u64 + 1, 500] {
+            let expected = filled(count, partition);
+            for limit in [1, 7, 64, 100] {
+                assert_eq!(all(limit), expected, "{count} {spread}, {limit} at a time");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_added_meanwhile_does_not_disturb_who_is_reading() {
+    let expected = filled(300, |seq| (seq % 4) as u32);
+    let first = list(100, None).unwrap();
+    (301..=600).for_each(|seq| add((seq % 3) as u32, seq).unwrap());
+    let second = list(100, first.next).unwrap();
+    let third = list(100, second.next).unwrap();
+    assert_eq!([first.ids, second.ids, third.ids].concat(), expected);
+    assert_eq!(third.next, None);
+}
+
+#[test]
+fn the_price_does_not_grow() {
+    let mut prices = Vec::new();
+    for count in [100, 1_000, 10_000] {
+        filled(count, |_| (platform().random() % 4) as u32);
+        let before = platform().calls();
+        let first = list(100, None).unwrap();
+        let for_first = platform().calls() - before;
+        list(100, first.next).unwrap();
+        let for_second = platform().calls() - before - for_first;
+        let before = platform().calls();
+        add(0, count + 1).unwrap();
+        let for_add = platform().calls() - before;
+        assert!(
+            for_first <= 4 && for_second <= 4 && for_add <= 3,
+            "{count}: {for_first} {for_second} {for_add}"
+        );
+        prices.push(for_add);
+    }
+    let largest = platform().bucket().values().map(Vec::len).max().unwrap();
+    assert!(largest < 2_000, "{largest} bytes in one value");
+}
+
+#[test]
+fn dying_between_the_two_writes_of_a_full_page_is_harmless() {
+    for death in [|| Harm::DiesBefore, || Harm::DiesAfter] as [fn() -> Harm; 2] {
+        for nth in 0..3 {
+            let mut expected = filled(PAGE_LEN as u64, |_| 0);
+            let next = PAGE_LEN as u64 + 1;
+            platform().harm(nth, death());
+            add(0, next).unwrap_err();
+            platform().revive();
+            add(0, next).unwrap();
+            add(0, next).unwrap();
+            expected.insert(0, format!("n{next}"));
+            assert_eq!(all(100), expected, "call {nth}");
+        }
+    }
+}
+
+#[test]
+fn limits_are_limits() {
+    filled(3, |_| 0);
+    for bad in [0, 101, u32::MAX] {
+        assert_eq!(list(bad, None).unwrap_err().status, 400, "{bad}");
+    }
+    filled(30, |_| 0);
+    let default =
+        LIST.list(&anonymous().views().unwrap(), &PageRequest { limit: None, after: None }).unwrap();
+    assert_eq!(default.ids.len(), 20);
+}
+
+#[test]
+fn a_bad_cursor_is_refused_cheaply() {
+    use base64::Engine as _;
+    filled(1_000, |_| 1);
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let good = list(100, None).unwrap().next.unwrap();
+    assert!(list(100, Some(good.clone())).is_ok());
+    let many = "A".repeat(100_000);
+    let rows = [
+        String::new(),
+        "A".to_owned(),
+        "?".to_owned(),
+        many,
+        good.clone() + "A",
+        good[..good.len() - 1].to_owned(),
+        encode(&[1, 2, 0, 16, 0]),          // a position too few
+        encode(&[1, 2, 0, 16, 0, 0, 0]),    // one too many
+        encode(&[0x81, 0, 2, 0, 16, 0, 0]), // a number written longer than need be
+        encode(&[0xff; 80]),                // numbers without an end
+        encode(&[1, 2, 0, 99, 0, 0]),       // a page that is not there
+        encode(&[1, 2, 16, 0, 0, 0]),       // a partition that is empty
+        encode(&[7, 2, 0, 16, 0, 0]),       // a generation that is not there
+        encode(&[1, 2, 0, 15, 0, 0]),       // would have to read every page to find something so old
+    ];
+    for cursor in rows {
+        let before = platform().calls();
+        let problem = list(100, Some(cursor.clone())).unwrap_err();
+        assert_eq!(problem.status, 400, "{cursor:.20}: {problem:?}");
+        assert!(platform().calls() - before <= 3, "{cursor:.20}");
+    }
+}
+
+#[test]
+fn any_text_as_a_cursor_is_answered() {
+    filled(1_000, |_| (platform().random() % 4) as u32);
+    let good = list(100, None).unwrap().next.unwrap().into_bytes();
+    for _ in 0..5_000 {
+        let mut text = good.clone();
+        for _ in 0..=platform().random() % 3 {
+            let place = (platform().random() % text.len() as u64) as usize;
+            text[place] = b"ABCDEFabcdef0123456789-_"[(platform().random() % 24) as usize];
+        }
+        let before = platform().calls();
+        if let Err(problem) = list(100, Some(String::from_utf8(text).unwrap())) {
+            assert_eq!(problem.status, 400);
+        }
+        assert!(platform().calls() - before <= 5);
+    }
+}

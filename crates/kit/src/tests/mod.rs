@@ -1,0 +1,200 @@
+//! The kit as a service sees it, with every failure that a platform can have.
+
+mod delivery;
+mod execute;
+mod generation;
+mod http;
+mod index;
+mod message;
+mod service;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Envelope, Old};
+use crate::testing::{anonymous, platform};
+use crate::{
+    Aggregate, Call, Context, Docs, Event, Failure, Index, Problem, Projection, Reaction, Reacts, Recorded,
+    Response, Route, Service, Writer, names, projections, reactions, routes,
+};
+
+/// A service with one of everything. The text of a note says what it does to those who handle it.
+#[derive(Debug)]
+pub struct Notes;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    pub id: String,
+    pub text: String,
+    pub version: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewNote {
+    pub text: String,
+    pub tags: Option<Vec<Tag>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum NoteEvent {
+    Written(Note),
+    Edited(String),
+    Closed,
+}
+
+pub const NOTES: Docs<Note> = Docs::new("notes", "note");
+pub const EDITS: Docs<u64> = Docs::new("notes", "edits");
+pub const FEED: Index = Index::new("notes", "feed", Notes::PARTITIONS);
+
+impl Service for Notes {
+    const NAME: &'static str = "notes";
+    const VERSION: &'static str = "1.2.3";
+    const PARTITIONS: u32 = 2;
+    const ROUTES: &'static [Route] = routes! {
+        POST "/notes" => |r| r.created(write(&r.context(), r.body()?)),
+        GET "/notes" => list,
+        GET "/notes/{id}" => |r| r.ok(r.context().load::<Note>(&r.param("id"))),
+        PUT "/notes/{id}" => |r| r.ok(edit(&r.context(), &r.param("id"), &r.body::<NewNote>()?.text)),
+        GET "/" => |_| Ok(Response::empty(204)),
+        GET "/whoami" => |r| r.ok(Ok(r.context().caller)),
+    };
+    const PROJECTIONS: &'static [Projection] = projections! { "notes" => follow };
+    const REACTIONS: &'static [Reacts] = reactions! { "notes" => echo };
+}
+
+impl Event for NoteEvent {
+    const OF: &'static str = "note";
+    const SCHEMA: u32 = 3;
+
+    /// Version 1 called the text `body`; version 2 counted from 0.
+    fn upcast(old: &mut Old) -> Result<(), String> {
+        let parts =
+            if old.case == "written" { vec![&mut old.data, &mut old.state] } else { vec![&mut old.state] };
+        for part in parts.into_iter().filter_map(|part| part.as_object_mut()) {
+            match old.schema {
+                1 => {
+                    let body = part.remove("body").ok_or("a version 1 without a body")?;
+                    part.insert("text".to_owned(), body);
+                }
+                2 => {
+                    let version =
+                        part.get("version").and_then(serde_json::Value::as_u64).ok_or("no version")?;
+                    part.insert("version".to_owned(), (version + 1).into());
+                }
+                _ => return Err("from the future".to_owned()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Aggregate for Note {
+    type Service = Notes;
+    type Event = NoteEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &NoteEvent) -> Option<Self> {
+        match (before, event) {
+            (None, NoteEvent::Written(note)) => Some(note.clone()),
+            (Some(note), NoteEvent::Edited(text)) => {
+                Some(Self { text: text.clone(), version: note.version + 1, ..note })
+            }
+            (Some(note), NoteEvent::Closed) => Some(Self { version: note.version + 1, ..note }),
+            _ => None,
+        }
+    }
+}
+
+pub fn new(text: &str) -> NewNote {
+    NewNote { text: text.to_owned(), tags: None }
+}
+
+pub fn write(cx: &Context, new: NewNote) -> Result<Note, Problem> {
+    cx.create(&new, |id| NoteEvent::Written(Note { id, text: new.text.clone(), version: 1 }))
+}
+
+pub fn edit(cx: &Context, id: &str, text: &str) -> Result<Note, Problem> {
+    cx.update(id, |note: &Note| {
+        let changes = note.text != text;
+        Ok(changes.then(|| NoteEvent::Edited(text.to_owned())))
+    })
+}
+
+fn list(call: &Call<'_>) -> Result<Response, Problem> {
+    let views = call.context().views()?;
+    let listed = FEED.list(&views, &call.page()?)?;
+    call.list(&NOTES.get_many(&views, &listed.ids)?, listed.next.as_deref())
+}
+
+fn follow(event: &Recorded<NoteEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    let note: Note = event.state()?;
+    match note.text.as_str() {
+        "poison" => return Err(Failure::passing("this note is poison")),
+        "slow" => platform().advance(Duration::from_secs(15)),
+        _ => {}
+    }
+    NOTES.put(writer, &note.id, &note)?;
+    match event.data {
+        NoteEvent::Written(_) => FEED.add(writer, &note.id),
+        NoteEvent::Edited(_) | NoteEvent::Closed => {
+            EDITS.update(writer, &note.id, |edits| Some(edits.unwrap_or_default() + 1))
+        }
+    }
+}
+
+/// Writes an answer to every note that asks for one.
+fn echo(event: &Recorded<NoteEvent>, reaction: &Reaction) -> Result<(), Failure> {
+    if let NoteEvent::Written(note) = &event.data
+        && note.text == "echo?"
+    {
+        reaction.create::<Note>(&note.id, |id| {
+            NoteEvent::Written(Note { id, text: format!("echo of {}", note.id), version: 1 })
+        })?;
+    }
+    Ok(())
+}
+
+/// A call that can be repeated.
+pub fn with_key(key: &str) -> Context {
+    Context { idempotency_key: Some(key.to_owned()), ..anonymous() }
+}
+
+/// The stored events, oldest first.
+pub fn stored() -> Vec<Envelope> {
+    let messages = platform().stored(&names::log_stream(Notes::NAME));
+    messages.iter().map(|message| Envelope::parse(&message.body).unwrap()).collect()
+}
+
+/// The dead letters, oldest first.
+pub fn dead() -> Vec<serde_json::Value> {
+    let messages = platform().stored(&names::dead_stream(Notes::NAME));
+    messages.iter().map(|message| serde_json::from_slice(&message.body).unwrap()).collect()
+}
+
+/// Stores bytes as the first event of an entity, past everything that would refuse them.
+pub fn store_raw(entity: &str, body: &[u8]) {
+    let partition = crate::id::partition(entity, Notes::PARTITIONS);
+    platform().store("LOG_notes", &names::event_subject("notes", partition, entity, 1), body);
+}
+
+/// What read models hold, without the marks of who wrote it.
+pub fn values() -> BTreeMap<String, serde_json::Value> {
+    let values = platform().bucket().into_iter().filter(|(key, _)| key.starts_with('g') && key.contains('.'));
+    values
+        .map(|(key, bytes)| {
+            let kept: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            (key[3..].to_owned(), kept["v"].clone())
+        })
+        .collect()
+}

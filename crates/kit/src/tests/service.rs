@@ -1,0 +1,92 @@
+//! Setting up and describing a service.
+
+use super::*;
+use crate::platform::Platform;
+use crate::platform::memory::Harm;
+use crate::testing::{message, settle, start};
+
+fn ask(subject: &str) -> Option<serde_json::Value> {
+    message::<Notes>(subject, Some("_INBOX.1"), b"").unwrap();
+    platform().take_published().pop().map(|(_, body)| serde_json::from_slice(&body).unwrap())
+}
+
+#[test]
+fn the_services_protocol_is_answered() {
+    let ping = ask("$SRV.PING").unwrap();
+    let id = ping["id"].as_str().unwrap().to_owned();
+    assert_eq!(ping["type"], "io.nats.micro.v1.ping_response");
+    assert_eq!((&ping["name"], &ping["version"]), (&"notes".into(), &"1.2.3".into()));
+    assert_eq!(ask("$SRV.PING.notes"), Some(ping.clone()));
+    assert_eq!(ask(&format!("$SRV.PING.notes.{id}")), Some(ping));
+    let info = ask("$SRV.INFO.notes").unwrap();
+    assert_eq!(info["endpoints"][0]["subject"], "svc.notes");
+    let about: serde_json::Value =
+        serde_json::from_str(info["metadata"]["trellis"].as_str().unwrap()).unwrap();
+    assert_eq!((&about["stream"], &about["partitions"]), (&"LOG_notes".into(), &2.into()));
+    assert_eq!(about["routes"][0], "POST /notes");
+    assert_eq!(ask("$SRV.STATS").unwrap()["type"], "io.nats.micro.v1.stats_response");
+    for other in ["$SRV.PING.posts", "$SRV.PING.notes.other", "$SRV.SCHEMA", "$SRV."] {
+        assert_eq!(ask(other), None, "{other}");
+    }
+}
+
+#[test]
+fn setting_up_again_and_again_changes_nothing() {
+    start::<Notes>();
+    write(&anonymous(), new("a")).unwrap();
+    settle::<Notes>();
+    let bucket = platform().bucket();
+    for _ in 0..3 {
+        start::<Notes>();
+        settle::<Notes>();
+    }
+    assert_eq!((platform().bucket(), dead().len()), (bucket, 0));
+}
+
+#[test]
+fn what_was_lost_is_set_up_again() {
+    start::<Notes>();
+    platform().lose_stream("LOG_notes");
+    platform().lose_stream("DEAD_notes");
+    message::<Notes>("wasmbus.evt.default.host_heartbeat", None, b"anything").unwrap();
+    let id = write(&anonymous(), new("a")).unwrap().id;
+    settle::<Notes>();
+    assert!(NOTES.get(&anonymous().views().unwrap(), &id).unwrap().is_some());
+}
+
+#[test]
+fn a_service_does_not_listen_to_its_own_announcement() {
+    message::<Notes>(names::ANNOUNCE, None, br#"{"service":"notes"}"#).unwrap();
+    assert_eq!(platform().calls(), 0);
+}
+
+#[test]
+fn setting_up_fails_in_a_way_that_can_be_repeated() {
+    for nth in 0..30 {
+        for stream in ["LOG_notes", "DEAD_notes"] {
+            platform().lose_stream(stream);
+        }
+        platform().harm(nth, Harm::DiesAfter);
+        let _ = message::<Notes>(names::ANNOUNCE, None, b"");
+        platform().revive();
+        start::<Notes>();
+        let id = write(&anonymous(), new("a")).unwrap().id;
+        settle::<Notes>();
+        assert!(NOTES.get(&anonymous().views().unwrap(), &id).unwrap().is_some(), "call {nth}");
+        platform().forget_bucket();
+    }
+}
+
+#[test]
+fn config_is_checked() {
+    platform().configure("replicas", "3");
+    start::<Notes>();
+    let info = platform().request("$JS.API.STREAM.INFO.LOG_notes", b"", Duration::ZERO).unwrap();
+    let info: serde_json::Value = serde_json::from_slice(&info).unwrap();
+    assert_eq!(info["config"]["num_replicas"], 3);
+    for bad in ["0", "6", "many", ""] {
+        platform().configure("replicas", bad);
+        let why = message::<Notes>(names::ANNOUNCE, None, b"").unwrap_err();
+        assert!(why.contains("replicas"), "{why}");
+    }
+}
