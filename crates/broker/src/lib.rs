@@ -1,1 +1,193 @@
+//! NATS-shaped messaging inside one process: subjects with wildcards, queue groups, requests with answers, and the part of
+//! JetStream that durable event logs need, kept in a `trellis_store::Store`.
+//!
+//! ```
+//! # tokio_test(async {
+//! # fn tokio_test<F: Future>(f: F) -> F::Output { tokio::runtime::Runtime::new().unwrap().block_on(f) }
+//! use std::{sync::Arc, time::Duration};
+//! use trellis_broker::{Broker, Message, SystemClock};
+//!
+//! let broker = Broker::open(trellis_store::Store::in_memory(), Arc::new(SystemClock)).await?;
+//! let mut greetings = broker.subscribe("greet.*", None)?;
+//! broker.publish(Message::new("greet.joe".try_into()?, "hello")).await?;
+//! assert_eq!(greetings.next().await.unwrap().payload, "hello");
+//!
+//! // JetStream is requests, as on a NATS server.
+//! let config = r#"{"name":"LOG","subjects":["log.>"]}"#;
+//! let second = Duration::from_secs(1);
+//! broker.request("$JS.API.STREAM.CREATE.LOG", None, config, second).await?;
+//! let appended = broker.request("log.a", None, "durable", second).await?;
+//! assert_eq!(appended.payload, r#"{"stream":"LOG","seq":1}"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Answers of the API are those of nats-server 2.15, texts and codes included; a transcript test holds them equal. A setting
+//! that nats-server has and this broker has not is refused by name.
 
+mod clock;
+mod core;
+mod error;
+mod jetstream;
+mod message;
+mod routes;
+mod server;
+mod subject;
+mod subject_map;
+mod subscription;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use trellis_store::Store;
+
+pub use clock::{Clock, SystemClock, TokioClock};
+pub use error::{Error, PublishError, RequestError, SubscribeError};
+pub use message::{Headers, HeadersError, Message};
+pub use subject::{Pattern, SUBJECT_LEN_MAX, SUBJECT_TOKENS_MAX, Subject, SubjectError};
+pub use subscription::Subscription;
+
+use crate::core::{Core, Fate};
+use crate::routes::Sink;
+
+const QUEUE_NAME_LEN_MAX: usize = 255;
+
+/// Bounds. The defaults are nats-server's where it has them.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Headers and payload of one message.
+    pub payload_len_max: usize,
+    /// How many messages wait for a subscriber of this process before publishers do.
+    pub subscription_queue_len: usize,
+    /// How long a publisher waits for slow subscribers before the message is dropped for them.
+    pub publish_wait: Duration,
+    pub subscriptions_max: usize,
+    pub connections_max: u64,
+    /// How many bytes wait for a connected client before it is disconnected as a slow consumer.
+    pub pending_bytes_max: usize,
+    /// How long a write to a connected client may take before it is disconnected as a slow consumer.
+    pub write_wait: Duration,
+    /// How often a silent client is asked whether it is there. After two unanswered questions it is disconnected.
+    pub ping_interval: Duration,
+    /// How long a new connection may take to introduce itself.
+    pub connect_wait: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            payload_len_max: 1024 * 1024,
+            subscription_queue_len: 256,
+            publish_wait: Duration::from_secs(5),
+            subscriptions_max: 1_000_000,
+            connections_max: 64 * 1024,
+            pending_bytes_max: 64 * 1024 * 1024,
+            write_wait: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(120),
+            connect_wait: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The broker. Clones share it; it closes when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    core: Arc<Core>,
+    _owner: Arc<Owner>,
+}
+
+/// Closes the broker when no handle is left. Tasks hold the core, never this.
+#[derive(Debug)]
+struct Owner(Arc<Core>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Broker {
+    /// Opens the broker on what the store holds of it, and starts to deliver.
+    pub async fn open(store: Store, clock: Arc<dyn Clock>) -> Result<Broker, Error> {
+        Broker::open_with(store, clock, Settings::default()).await
+    }
+
+    pub async fn open_with(store: Store, clock: Arc<dyn Clock>, settings: Settings) -> Result<Broker, Error> {
+        let core = Core::new(store, clock, settings);
+        let broker = Broker { core: core.clone(), _owner: Arc::new(Owner(core.clone())) };
+        core.jetstream.open(&core).await?;
+        Ok(broker)
+    }
+
+    /// Publishes. For a subject that a stream captures, this returns when the message is durable.
+    pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        self.core.publish(message, None).await.map(|_: Fate| ())
+    }
+
+    /// Asks, and waits for the first answer.
+    pub async fn request<S>(
+        &self,
+        subject: S,
+        headers: Option<Headers>,
+        payload: impl Into<Bytes>,
+        timeout: Duration,
+    ) -> Result<Message, RequestError>
+    where
+        S: TryInto<Subject>,
+        RequestError: From<S::Error>,
+    {
+        self.core.request(subject.try_into()?, headers, payload.into(), timeout).await
+    }
+
+    /// Listens. Members of one queue group share the messages. Dropping the subscription ends it.
+    pub fn subscribe(
+        &self,
+        pattern: impl AsRef<str>,
+        queue: Option<&str>,
+    ) -> Result<Subscription, SubscribeError> {
+        self.subscribe_with(pattern, queue, self.core.settings.subscription_queue_len)
+    }
+
+    /// Listens with a queue of a given length.
+    pub fn subscribe_with(
+        &self,
+        pattern: impl AsRef<str>,
+        queue: Option<&str>,
+        queue_len: usize,
+    ) -> Result<Subscription, SubscribeError> {
+        let pattern = Pattern::new(pattern)?;
+        if let Some(queue) = queue {
+            check_queue(queue)?;
+        }
+        let (sender, messages) = mpsc::channel(queue_len.max(1));
+        let id = self.core.routes.add(&pattern, queue, 0, Sink::Local(sender))?;
+        Ok(Subscription { core: Arc::downgrade(&self.core), pattern, id, messages })
+    }
+
+    /// How many messages were dropped since the start because a subscriber had no room for too long.
+    pub fn dropped_messages(&self) -> u64 {
+        self.core.dropped()
+    }
+
+    /// Serves ordinary NATS clients until `shutdown` resolves; then their connections are closed.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        server::serve(&self.core, listener, shutdown).await
+    }
+
+    /// Stops delivering, and returns when everything that consumers did is durable. Subscriptions end.
+    pub async fn close(&self) {
+        self.core.close();
+        self.core.jetstream.keeper.sync().await;
+    }
+}
+
+pub(crate) fn check_queue(queue: &str) -> Result<(), SubscribeError> {
+    let bad = |c: char| c.is_whitespace() || c.is_control();
+    let well_formed = !queue.is_empty() && queue.len() <= QUEUE_NAME_LEN_MAX && !queue.contains(bad);
+    if well_formed { Ok(()) } else { Err(SubscribeError::Queue(queue.to_owned())) }
+}

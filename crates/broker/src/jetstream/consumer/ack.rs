@@ -1,0 +1,165 @@
+//! What receivers say about their deliveries.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::Consumer;
+use super::pulls::Status;
+use crate::core::Core;
+use crate::{Headers, Message, Subject};
+
+/// The numbers in the last tokens of `$JS.ACK.<stream>.<consumer>.<attempt>.<seq>.<delivery>.<date>.<ahead>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AckOf {
+    pub seq: u64,
+    pub delivery: u64,
+}
+
+/// Reads an acknowledgement's subject: stream, consumer, numbers.
+pub(crate) fn parse_subject(subject: &str) -> Option<(&str, &str, AckOf)> {
+    let mut tokens = subject.strip_prefix("$JS.ACK.")?.split('.');
+    let (stream, consumer) = (tokens.next()?, tokens.next()?);
+    let _attempt = tokens.next()?;
+    let seq = tokens.next()?.parse().ok()?;
+    let delivery = tokens.next()?.parse().ok()?;
+    let rest = tokens.count();
+    (rest == 2).then_some((stream, consumer, AckOf { seq, delivery }))
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct NakOptions {
+    #[serde(default)]
+    delay: i64,
+}
+
+impl Consumer {
+    /// Handles one acknowledgement. Whoever wants to know that it was heard gave a reply subject.
+    pub fn acknowledge(self: &Arc<Self>, core: &Core, of: AckOf, message: &Message) {
+        let payload = message.payload.as_ref();
+        let now = core.now();
+        let mut heard = true;
+        let mut settled = false;
+        let mut next: Option<&[u8]> = None;
+        {
+            let mut inner = self.inner.lock();
+            let was_full = inner.state.is_full();
+            let state = &mut inner.state;
+            if payload.is_empty() || payload == b"+ACK" || payload == b"+OK" {
+                heard = state.acked(of.seq, of.delivery, now);
+                settled = true;
+            } else if let Some(request) = payload.strip_prefix(b"+NXT") {
+                settled = state.acked(of.seq, of.delivery, now);
+                next = Some(request);
+            } else if let Some(options) = payload.strip_prefix(b"-NAK") {
+                state.nacked(of.seq, of.delivery, delay(options), now);
+            } else if payload == b"+WPI" {
+                state.in_progress(of.seq, now);
+            } else if payload.starts_with(b"+TERM") {
+                heard = state.acked(of.seq, of.delivery, now);
+                settled = true;
+            } else {
+                tracing::debug!(consumer = %self.name, "acknowledgement of an unknown kind ignored");
+            }
+            if let Some(batch) = self.save(core, state)
+                && settled
+            {
+                let _ = self.first_ack_batch.compare_exchange(0, batch, Ordering::AcqRel, Ordering::Acquire);
+            }
+            // Most acknowledgements change nothing for the task: it only cares for room, and for changed times.
+            if was_full || !settled {
+                self.wake.notify_one();
+            }
+        }
+        match (&message.reply, next) {
+            (Some(reply), Some(request)) => self.pull(core, reply.clone(), request),
+            (Some(reply), None) if heard => {
+                core.send_soon(reply, Message::new(reply.clone(), bytes::Bytes::new()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in a request for messages.
+    pub fn pull(self: &Arc<Self>, core: &Core, reply: Subject, payload: &[u8]) {
+        let refused = {
+            let mut inner = self.inner.lock();
+            let inner = &mut *inner;
+            inner.last_active = Instant::now();
+            let queued = u64::try_from(inner.state.queued_count()).unwrap_or(u64::MAX);
+            let available = inner.state.ahead().saturating_add(queued);
+            let config = inner.state.config.clone();
+            inner.pulls.add(&config, reply, payload, available, Instant::now())
+        };
+        match refused {
+            Ok(()) => self.wake.notify_one(),
+            Err(status) => core.send_statuses(status.into_iter().collect()),
+        }
+    }
+}
+
+/// The delay that a `-NAK` asks for: JSON with nanoseconds, or a duration in Go's words. What cannot be read is no delay.
+fn delay(options: &[u8]) -> Option<i64> {
+    let options = options.trim_ascii();
+    match options.first()? {
+        b'{' => serde_json::from_slice::<NakOptions>(options).ok().map(|options| options.delay),
+        _ => parse_go_duration(std::str::from_utf8(options).ok()?),
+    }
+}
+
+fn parse_go_duration(text: &str) -> Option<i64> {
+    const UNITS: [(&str, f64); 7] =
+        [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
+    let mut rest = text;
+    let mut nanos = 0.0;
+    while !rest.is_empty() {
+        let len = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at_checked(len)?;
+        let number: f64 = number.parse().ok()?;
+        let (unit, factor) = UNITS.iter().find(|(unit, _)| tail.starts_with(unit))?;
+        nanos += number * factor;
+        rest = tail.strip_prefix(unit)?;
+    }
+    // Out of range saturates, which is what a far-away date does anyway.
+    Some(nanos as i64)
+}
+
+impl Status {
+    pub(crate) fn into_message(self) -> Message {
+        let Status { reply, headers } = self;
+        let headers: Headers = headers;
+        Message { subject: reply, reply: None, headers: Some(headers), payload: bytes::Bytes::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_read_and_hostile_ones_refused() {
+        let read = parse_subject("$JS.ACK.LOG_x.q-1.2.30.4.1795147349164494510.0");
+        assert_eq!(read, Some(("LOG_x", "q-1", AckOf { seq: 30, delivery: 4 })));
+        for subject in [
+            "$JS.ACK",
+            "$JS.ACK.s.c",
+            "$JS.ACK.s.c.1.x.1.1.1",
+            "$JS.ACK.s.c.1.1.1.1",
+            "$JS.ACK.s.c.1.1.1.1.1.1",
+        ] {
+            assert_eq!(parse_subject(subject), None, "{subject}");
+        }
+    }
+
+    #[test]
+    fn delays() {
+        assert_eq!(delay(b""), None);
+        assert_eq!(delay(br#" {"delay": 1500000000}"#), Some(1_500_000_000));
+        assert_eq!(delay(b" 1m1.5s"), Some(61_500_000_000));
+        assert_eq!(delay(b" 250ms"), Some(250_000_000));
+        assert_eq!(delay(b" soon"), None);
+        assert_eq!(delay(b" {bad"), None);
+        assert_eq!(delay(b"\xff"), None);
+    }
+}

@@ -1,0 +1,349 @@
+//! A consumer: who gets a stream's messages, which of them, and what was acknowledged.
+//!
+//! Its state lives in memory; what a restart needs is recorded through the `Keeper`. **Delivery counts never go back in a way
+//! that lets one message kill the process for ever.** A delivery is synced before it is handed out if it is a repetition, or
+//! if no acknowledgement since the broker opened is known to have survived. So every run of a process that keeps dying
+//! either makes durable progress, or durably counts an attempt on the message that kills it. All other deliveries, and all
+//! acknowledgements, cost no sync of their own.
+
+mod ack;
+mod delivery;
+pub(crate) mod pulls;
+mod state;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use super::records::{Position, Stored, Unacked};
+use super::stream::Stream;
+use super::{date, keys};
+use crate::core::Core;
+use crate::{Message, Pattern, Subject};
+pub(crate) use ack::parse_subject as parse_ack_subject;
+use pulls::{Pulls, Status};
+use state::State;
+
+/// How long an ephemeral consumer lives without anybody listening, unless it says otherwise.
+const EPHEMERAL_INACTIVE_NANOS: i64 = 5_000_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub name: Arc<str>,
+    pub id: u64,
+    pub created: i64,
+    pub stream: Arc<Stream>,
+    inner: Mutex<Inner>,
+    /// Told whenever there may be something to do.
+    wake: Arc<Notify>,
+    stopped: AtomicBool,
+    /// The batch that holds the first acknowledgement since the broker opened; 0 before.
+    first_ack_batch: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    filters: Vec<Pattern>,
+    pulls: Pulls,
+    /// When somebody last listened or asked.
+    last_active: Instant,
+    /// When something was last sent, for idle heartbeats.
+    last_sent: Instant,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ConsumerInfo {
+    stream_name: String,
+    name: String,
+    created: String,
+    config: ConsumerConfig,
+    delivered: Sequences,
+    ack_floor: Sequences,
+    num_ack_pending: usize,
+    num_redelivered: usize,
+    num_waiting: usize,
+    num_pending: u64,
+    #[serde(skip_serializing_if = "super::config::is_false")]
+    push_bound: bool,
+    ts: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Sequences {
+    consumer_seq: u64,
+    stream_seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_active: Option<String>,
+}
+
+impl Consumer {
+    pub fn new(stream: &Arc<Stream>, name: &str, id: u64, created: i64, config: ConsumerConfig) -> Consumer {
+        let filters = config.filters();
+        let position = Position { next_delivery: 1, next_seq: 1, ..Position::default() };
+        Consumer {
+            name: name.into(),
+            id,
+            created,
+            stream: stream.clone(),
+            inner: Mutex::new(Inner {
+                state: State::new(config, position),
+                filters,
+                pulls: Pulls::default(),
+                last_active: Instant::now(),
+                last_sent: Instant::now(),
+            }),
+            wake: Arc::default(),
+            stopped: AtomicBool::new(false),
+            first_ack_batch: AtomicU64::new(0),
+        }
+    }
+
+    pub fn config(&self) -> Arc<ConsumerConfig> {
+        self.inner.lock().state.config.clone()
+    }
+
+    pub fn position(&self) -> Position {
+        self.inner.lock().state.position
+    }
+
+    /// Where a new consumer starts, by its delivery policy.
+    pub async fn choose_start(&self) {
+        let config = self.config();
+        let filters = config.filters();
+        let tail = self.stream.visible_tail();
+        let mut start = match config.deliver_policy {
+            DeliverPolicy::All | DeliverPolicy::LastPerSubject => tail.first_seq,
+            DeliverPolicy::New => tail.last_seq + 1,
+            DeliverPolicy::ByStartSequence => config.opt_start_seq,
+            DeliverPolicy::ByStartTime => self.stream.first_since(config.opt_start_time.unwrap_or_default()),
+            DeliverPolicy::Last => {
+                let mut newest = 0;
+                for filter in &filters {
+                    newest = newest.max(self.newest(filter, tail.last_seq).await);
+                }
+                newest
+            }
+        };
+        let fixed = config.deliver_policy == DeliverPolicy::ByStartSequence;
+        if tail.first_seq == 0 && !fixed {
+            start = 1;
+        } else if start > tail.last_seq && !fixed {
+            start = tail.last_seq + 1;
+        } else if start < tail.first_seq {
+            start = tail.first_seq;
+        }
+        let start = start.max(1);
+        let mut inner = self.inner.lock();
+        let position = &mut inner.state.position;
+        position.next_seq = start;
+        position.delivered_seq = start - 1;
+        position.floor_seq = start - 1;
+        if config.deliver_policy == DeliverPolicy::LastPerSubject {
+            position.only_last_until = tail.last_seq;
+        }
+    }
+
+    async fn newest(&self, filter: &Pattern, last_seq: u64) -> u64 {
+        if filter.as_str() == ">" { last_seq } else { self.stream.newest(filter).await.unwrap_or(0) }
+    }
+
+    /// Takes up where a stored consumer stopped.
+    pub fn restore(&self, position: Position, unacked: Vec<(u64, Unacked)>) {
+        let mut inner = self.inner.lock();
+        inner.state.position = position;
+        for (seq, stored) in unacked {
+            inner.state.restore(seq, stored);
+        }
+    }
+
+    /// Counts what lies ahead and joins those who are told of news, without a gap between the two.
+    pub async fn enrol(self: &Arc<Self>) {
+        let filters = self.inner.lock().filters.clone();
+        let from = self.position().next_seq;
+        let last = self.stream.visible_tail().last_seq;
+        let counted = self.count_ahead(&filters, from, last).await;
+        self.stream.while_quiet(|tail| {
+            let mut inner = self.inner.lock();
+            inner.state.set_ahead(counted, last);
+            inner.state.look_again();
+            drop(inner);
+            self.stream.listen(self, &filters);
+            // What came between the count and now: a handful, whose subjects are read here.
+            let more = last + 1..=tail.last_seq;
+            for seq in more {
+                let subject = self.stream.message(seq).map(|stored| stored.subject).unwrap_or_default();
+                if filters.iter().any(|filter| filter.matches(&subject)) {
+                    self.inner.lock().state.appended(seq);
+                }
+            }
+        });
+    }
+
+    async fn count_ahead(&self, filters: &[Pattern], from: u64, to: u64) -> u64 {
+        let only_last_until = self.position().only_last_until;
+        if from > only_last_until {
+            return self.stream.count(filters, from, to).await;
+        }
+        let mut subjects = 0;
+        for filter in filters {
+            self.stream.for_each_subject(filter, |_, entry| subjects += u64::from(entry.last >= from)).await;
+        }
+        subjects
+    }
+
+    /// Takes a changed configuration over. The caller has checked it and holds no lock of this consumer.
+    pub async fn reconfigure(self: &Arc<Self>, core: &Core, config: ConsumerConfig) {
+        let old = self.config();
+        self.stream.stop_listening(self, &old.filters());
+        self.unwatch(core);
+        {
+            let mut inner = self.inner.lock();
+            inner.filters = config.filters();
+            inner.state.config = Arc::new(config);
+            inner.state.look_again();
+        }
+        self.watch(core);
+        self.enrol().await;
+        self.wake.notify_one();
+    }
+
+    /// Asks to be woken when someone starts to listen.
+    pub fn watch(&self, core: &Core) {
+        let config = self.config();
+        if config.is_push() {
+            core.routes.watch(&config.deliver_subject, &self.wake);
+        }
+    }
+
+    fn unwatch(&self, core: &Core) {
+        let config = self.config();
+        if config.is_push() {
+            core.routes.unwatch(&config.deliver_subject, &self.wake);
+        }
+    }
+
+    /// Ends the task. What waits for messages is told so, if the consumer is gone for good.
+    pub fn stop(self: &Arc<Self>, core: &Core, farewell: Option<&str>) -> Vec<Status> {
+        self.stopped.store(true, Ordering::Release);
+        self.stream.stop_listening(self, &self.config().filters());
+        self.unwatch(core);
+        self.wake.notify_one();
+        let mut inner = self.inner.lock();
+        match farewell {
+            Some(description) => inner.pulls.end(description),
+            None => Vec::new(),
+        }
+    }
+
+    /// A matching message is visible.
+    pub fn appended(&self, seq: u64) {
+        if self.inner.lock().state.appended(seq) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A matching message is gone.
+    pub fn removed(&self, seq: u64) {
+        if self.inner.lock().state.removed(seq) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Everything before a sequence is gone.
+    pub fn emptied(&self, first_seq: u64) {
+        let mut inner = self.inner.lock();
+        inner.state.emptied(first_seq);
+        inner.state.set_ahead(0, first_seq.saturating_sub(1));
+        self.wake.notify_one();
+    }
+
+    /// Counts anew what lies ahead, after a change that was not told message by message.
+    pub async fn recount(self: &Arc<Self>) {
+        let filters = self.inner.lock().filters.clone();
+        self.stream.stop_listening(self, &filters);
+        self.enrol().await;
+        self.wake.notify_one();
+    }
+
+    pub fn info(&self, core: &Core, now: i64, full: bool) -> ConsumerInfo {
+        let mut inner = self.inner.lock();
+        let statuses = inner.pulls.tidy(Instant::now(), false, |reply| core.is_listened_to(reply));
+        let state = &inner.state;
+        let config = &state.config;
+        let position = state.position;
+        let when = |nanos: i64| (nanos > 0).then(|| date::format(nanos));
+        let group = (!config.deliver_group.is_empty()).then_some(config.deliver_group.as_str());
+        let info = ConsumerInfo {
+            stream_name: self.stream.name.to_string(),
+            name: self.name.to_string(),
+            created: date::format(self.created),
+            config: if full { config.with_server_metadata() } else { ConsumerConfig::clone(config) },
+            delivered: Sequences {
+                consumer_seq: position.next_delivery - 1,
+                stream_seq: position.delivered_seq,
+                last_active: when(position.last_delivered),
+            },
+            ack_floor: Sequences {
+                consumer_seq: position.floor_delivery,
+                stream_seq: position.floor_seq,
+                last_active: when(position.last_acked),
+            },
+            num_ack_pending: state.unacked_count(),
+            num_redelivered: state.redelivered_count(),
+            num_waiting: inner.pulls.len(),
+            num_pending: state.ahead(),
+            push_bound: config.is_push() && core.routes.has_listener(&config.deliver_subject, group),
+            ts: date::format(now),
+        };
+        drop(inner);
+        core.send_statuses(statuses);
+        info
+    }
+
+    /// Records what changed. Answers with the batch that holds it.
+    fn save(&self, core: &Core, state: &mut State) -> Option<u64> {
+        let touched = state.take_touched();
+        if !state.config.is_durable() {
+            return None;
+        }
+        for (seq, unacked) in touched {
+            let key = keys::unacked(self.stream.id, self.id, seq);
+            core.jetstream.keeper.record(key, unacked.map(|unacked| unacked.encode()));
+        }
+        let key = keys::position(self.stream.id, self.id);
+        Some(core.jetstream.keeper.record(key, Some(state.position.encode())))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+/// The subject on which a delivery is acknowledged. It carries what a receiver may want to know.
+fn ack_subject(consumer: &Consumer, delivery: &state::Delivery, date: i64) -> Option<Subject> {
+    let state::Delivery { seq, attempt, delivery, ahead } = delivery;
+    let (stream, name) = (&consumer.stream.name, &consumer.name);
+    Subject::new(format!("$JS.ACK.{stream}.{name}.{attempt}.{seq}.{delivery}.{date}.{ahead}")).ok()
+}
+
+/// A stored message as it is delivered.
+fn outgoing(stored: Stored, reply: Option<Subject>, headers_only: bool) -> Option<Message> {
+    let subject = Subject::new(&stored.subject).ok()?;
+    if !headers_only {
+        return Some(Message { subject, reply, headers: stored.headers, payload: stored.payload });
+    }
+    let headers =
+        stored.headers.unwrap_or_default().with("Nats-Msg-Size", &stored.payload.len().to_string()).ok();
+    Some(Message { subject, reply, headers, payload: bytes::Bytes::new() })
+}
+
+/// Whether a consumer that must not lose deliveries over a restart keeps any.
+fn tracks_acks(config: &ConsumerConfig) -> bool {
+    config.ack_policy != AckPolicy::None && config.is_durable()
+}

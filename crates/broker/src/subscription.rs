@@ -1,0 +1,41 @@
+//! A subscription of this process.
+
+use std::sync::Weak;
+
+use tokio::sync::mpsc;
+
+use crate::core::Core;
+use crate::{Message, Pattern};
+
+/// Receives what matches its pattern, in order. Its queue is bounded: publishers wait for room, for a while. Dropping it ends it.
+#[derive(Debug)]
+pub struct Subscription {
+    pub(crate) core: Weak<Core>,
+    pub(crate) pattern: Pattern,
+    pub(crate) id: u64,
+    pub(crate) messages: mpsc::Receiver<Message>,
+}
+
+impl Subscription {
+    /// The next message; nothing once the broker is closed and the queue is empty.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.messages.recv().await
+    }
+
+    /// A message that is here already.
+    pub fn try_next(&mut self) -> Option<Message> {
+        self.messages.try_recv().ok()
+    }
+
+    pub fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.upgrade() {
+            core.routes.remove(&self.pattern, self.id);
+        }
+    }
+}
