@@ -21,7 +21,7 @@ struct Check {
     find: fn(&Workspace) -> Result<Vec<String>>,
 }
 
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     imports::STANDARD_INTERFACES_ONLY,
     dependencies::GUESTS_KNOW_NO_HOST,
     dependencies::ONE_CRATE_KNOWS_THE_DATABASE,
@@ -36,6 +36,7 @@ const CHECKS: [Check; 16] = [
     repository::INTERFACE_FILES_ARE_NOT_COMMITTED,
     repository::NO_PLACE_OF_ONE_MACHINE,
     repository::README_COMMANDS_EXIST,
+    repository::DOCUMENTS_NAME_WHAT_EXISTS,
     licences::LICENCES_ARE_KNOWN,
     advisories::NO_KNOWN_ADVISORY,
 ];

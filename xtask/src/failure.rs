@@ -6,6 +6,7 @@ use std::path::Path;
 pub type Result<T> = std::result::Result<T, Failure>;
 
 /// What happened and, where we know it, what the reader should do next.
+#[derive(Debug)]
 pub struct Failure {
     what: String,
     remedy: Option<String>,
