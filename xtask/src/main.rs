@@ -8,6 +8,7 @@ mod checks;
 mod components;
 mod failure;
 mod files;
+mod lattice;
 mod nats;
 mod process;
 mod step;
@@ -61,6 +62,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Run the application on a real wasmCloud lattice
+    Lattice {
+        #[command(subcommand)]
+        task: lattice::Task,
+    },
     /// Run every test, or those that the filter names
     Test {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -87,6 +93,7 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
         Task::Build { components: true } => components::build_all(&workspace, steps),
         Task::Build { components: false } => build_all(&workspace, steps).map(drop),
         Task::Bench { arguments } => bench::run(&workspace, &arguments, steps),
+        Task::Lattice { task } => lattice::run(&task, &workspace, steps),
         Task::Check { invariants: true } => checks::run(&workspace, steps),
         Task::Check { invariants: false } => check(&workspace, steps),
         Task::Ci => {

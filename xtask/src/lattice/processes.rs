@@ -1,0 +1,233 @@
+//! Processes that outlive this one, and ending exactly those.
+//!
+//! Each leads a process group, which the providers that a host starts are part of. A process is known by its number and the
+//! time at which it started, so that a number that was given to something else meanwhile is left alone.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
+use crate::files;
+
+const POLL: Duration = Duration::from_millis(20);
+/// How long a process may take to end by itself. A host gives its providers and requests up to ten seconds.
+const TERMINATE: Duration = Duration::from_secs(12);
+const KILL: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub name: String,
+    pid: i32,
+    /// In ticks since the machine started, as in /proc.
+    started: u64,
+}
+
+/// The processes that are running, in a file: whoever comes next can end them.
+pub struct State {
+    file: PathBuf,
+    pub processes: Vec<Process>,
+}
+
+impl State {
+    pub fn new(file: PathBuf) -> Self {
+        Self { file, processes: Vec::new() }
+    }
+
+    /// None if nothing was started, or all of it was ended.
+    pub fn read(file: &Path) -> Result<Option<Self>> {
+        let text = match fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::io("read", file, &error)),
+        };
+        let processes = parse(&text).ok_or_else(|| {
+            Failure::new(format!("{} is not what this command wrote", file.display()))
+                .remedy("end the processes of the lattice yourself, then remove that file")
+        })?;
+        Ok(Some(Self { file: file.to_owned(), processes }))
+    }
+
+    /// Starts it in a group of its own, with its output in `log`, and writes it down.
+    pub fn start(&mut self, name: &str, command: &mut Command, log: &Path) -> Result<()> {
+        let output = fs::File::create(log).map_err(|error| Failure::io("create", log, &error))?;
+        let errors = output.try_clone().map_err(|error| Failure::io("open", log, &error))?;
+        let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0).spawn();
+        let child = child.map_err(|error| Failure::new(format!("cannot start {name}: {error}")))?;
+        let pid = i32::try_from(child.id()).map_err(|_| Failure::new(format!("{name} has no number")))?;
+        let started = started(pid).ok_or_else(|| {
+            Failure::new(format!("{name} ended at once")).remedy(format!("see {}", log.display()))
+        })?;
+        self.processes.push(Process { name: name.to_owned(), pid, started });
+        self.write()
+    }
+
+    /// Ends what is still running, the last first: hosts before what they are connected to.
+    pub fn end(&mut self) -> Result<()> {
+        while let Some(process) = self.processes.pop() {
+            process.end()?;
+            self.write()?;
+        }
+        match fs::remove_file(&self.file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Failure::io("remove", &self.file, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self) -> Result<()> {
+        let processes = self
+            .processes
+            .iter()
+            .map(|process| json!({ "name": process.name, "pid": process.pid, "started": process.started }));
+        let text = json!({ "processes": processes.collect::<Vec<_>>() }).to_string();
+        files::write_if_changed(&self.file, text.as_bytes()).map(drop)
+    }
+}
+
+impl Process {
+    pub fn is_running(&self) -> bool {
+        started(self.pid) == Some(self.started)
+    }
+
+    fn end(&self) -> Result<()> {
+        self.end_within(TERMINATE, KILL)
+    }
+
+    fn end_within(&self, terminate: Duration, kill: Duration) -> Result<()> {
+        for (signal, patience) in [(Signal::TERM, terminate), (Signal::KILL, kill)] {
+            if !self.signal(signal) {
+                return Ok(());
+            }
+            let deadline = Instant::now() + patience;
+            while self.group_is_running() {
+                if Instant::now() >= deadline {
+                    break;
+                }
+                std::thread::sleep(POLL);
+            }
+        }
+        if self.group_is_running() {
+            return Err(Failure::new(format!("{} ({}) does not end, even when killed", self.name, self.pid)));
+        }
+        Ok(())
+    }
+
+    /// Whether there was anybody to send it to.
+    fn signal(&self, signal: Signal) -> bool {
+        let group = Pid::from_raw(self.pid).filter(|_| self.group_is_running());
+        group.is_some_and(|group| kill_process_group(group, signal).is_ok())
+    }
+
+    /// Whether it, or what it started, still runs. While anything does, its number is not given to another group.
+    fn group_is_running(&self) -> bool {
+        match started(self.pid) {
+            Some(started) => started == self.started,
+            None => members(self.pid).any(|started| started >= self.started),
+        }
+    }
+}
+
+fn parse(text: &str) -> Option<Vec<Process>> {
+    let state: Value = serde_json::from_str(text).ok()?;
+    let each = state.get("processes")?.as_array()?.iter().map(|process| {
+        Some(Process {
+            name: process.get("name")?.as_str()?.to_owned(),
+            pid: process.get("pid")?.as_i64()?.try_into().ok().filter(|pid| *pid > 1)?,
+            started: process.get("started")?.as_u64()?,
+        })
+    });
+    each.collect()
+}
+
+/// When the process started; None if there is none, or only what its parent has not yet noticed the end of.
+fn started(pid: i32) -> Option<u64> {
+    Some(stat(pid)?.started)
+}
+
+/// When each process of the group started.
+fn members(group: i32) -> impl Iterator<Item = u64> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(stat).filter(move |stat| stat.group == group).map(|stat| stat.started)
+}
+
+struct Stat {
+    group: i32,
+    started: u64,
+}
+
+/// Of a process that is running, not of one that has ended and is only waited for.
+fn stat(pid: i32) -> Option<Stat> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// `pid (name) state parent group …`, where the name may contain anything, even `)`.
+fn parse_stat(line: &str) -> Option<Stat> {
+    let (_, rest) = line.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    if matches!(*fields.first()?, "Z" | "X") {
+        return None;
+    }
+    Some(Stat { group: fields.get(2)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(test: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("xtask-processes-{test}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_line_of_proc_with_a_hostile_name() {
+        let line = "7 (a) b) S 1 42 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 991 0 0";
+        let stat = parse_stat(line).unwrap();
+        assert_eq!((stat.group, stat.started), (42, 991));
+        assert!(parse_stat(&line.replace(" S ", " Z ")).is_none());
+    }
+
+    #[test]
+    fn what_was_started_is_ended_with_its_children_and_forgotten() {
+        let folder = folder("end");
+        let file = folder.join("state.json");
+        let mut state = State::new(file.clone());
+        let mut shell = Command::new("sh");
+        // The child ignores the signal that the shell dies of.
+        shell.args(["-c", "(trap '' TERM; exec sleep 600) & wait"]);
+        state.start("shell", &mut shell, &folder.join("log")).unwrap();
+        let process = state.processes[0].clone();
+        assert!(process.is_running());
+
+        let mut read = State::read(&file).unwrap().unwrap();
+        assert_eq!(read.processes, state.processes);
+        read.processes[0].end_within(Duration::from_millis(200), KILL).unwrap();
+        assert!(!process.group_is_running());
+        read.end().unwrap();
+        assert!(State::read(&file).unwrap().is_none());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_number_that_belongs_to_somebody_else_now_is_left_alone() {
+        let mut other = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let pid = i32::try_from(other.id()).unwrap();
+        let started = started(pid).unwrap();
+        let process = Process { name: "long gone".to_owned(), pid, started: started - 1 };
+        assert!(!process.is_running());
+        process.end().unwrap();
+        assert!(other.try_wait().unwrap().is_none(), "it was ended");
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+}

@@ -1,0 +1,100 @@
+//! The programs and provider archives, built once for each content of `lattice/` and kept in the cache.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::nats;
+use crate::process;
+use crate::step::Steps;
+use crate::workspace::Workspace;
+
+const PROGRAMS: [&str; 3] = ["wasmcloud_host", "wadm", "lattice-ctl"];
+
+/// A provider's program, and the version of the crate that it is.
+const PROVIDERS: [(&str, &str); 3] =
+    [("http-server", "0.27.1"), ("messaging-nats", "0.27.0"), ("keyvalue-nats", "0.1.0")];
+
+/// Where everything is.
+pub struct Tools {
+    folder: PathBuf,
+    pub nats_server: PathBuf,
+}
+
+impl Tools {
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The archive of the provider with this name, if there is one.
+    pub fn archive(&self, provider: &str) -> Option<PathBuf> {
+        let known = PROVIDERS.iter().any(|(name, _)| *name == provider);
+        known.then(|| archive_in(&self.folder, provider))
+    }
+}
+
+/// Builds what is not in the cache.
+pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
+    let nats_server = steps.run("nats-server", nats::ready)?;
+    let sources = workspace.root.join("lattice");
+    let folder = files::cache()?.join(format!("lattice-{:016x}", fingerprint(&sources)?));
+    let tools = Tools { folder, nats_server };
+    let _lock = files::lock(&tools.folder)?;
+    if !tools.folder.is_dir() {
+        // Filled beside and renamed: what is in the cache is complete.
+        let beside = tools.folder.with_added_extension("new");
+        files::remove_folder(&beside)?;
+        files::create_folder(&beside)?;
+        steps.run_long(
+            "lattice: host, wadm and providers (a first build takes a quarter of an hour)",
+            || build(workspace, &sources, &beside),
+        )?;
+        steps.run("lattice: provider archives", || archives(&beside))?;
+        fs::rename(&beside, &tools.folder).map_err(|error| Failure::io("rename", &beside, &error))?;
+    }
+    Ok(tools)
+}
+
+/// Stands for everything that the programs are built from.
+fn fingerprint(sources: &Path) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    for file in files::below(sources)?.iter().filter(|file| !file.starts_with("target")) {
+        file.hash(&mut hasher);
+        files::read(&sources.join(file))?.hash(&mut hasher);
+    }
+    PROVIDERS.hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
+fn build(workspace: &Workspace, sources: &Path, into: &Path) -> Result<()> {
+    let target = workspace.target.join("lattice");
+    let mut cargo = process::cargo();
+    // From inside, so that cargo finds the settings that belong to this workspace.
+    cargo.current_dir(sources);
+    cargo.args(["build", "--release", "--locked", "--bins", "--target-dir"]).arg(&target);
+    process::run(&mut cargo)?;
+    let providers = PROVIDERS.iter().map(|(name, _)| *name);
+    for name in PROGRAMS.into_iter().chain(providers) {
+        let (built, copy) = (target.join("release").join(name), into.join(name));
+        fs::copy(&built, &copy).map_err(|error| Failure::io("copy", &built, &error))?;
+    }
+    Ok(())
+}
+
+fn archives(folder: &Path) -> Result<()> {
+    for (name, version) in PROVIDERS {
+        let mut archive = Command::new(folder.join("lattice-ctl"));
+        archive.args(["archive", "--name", name, "--version", version]);
+        archive.arg("--program").arg(folder.join(name));
+        archive.arg("--destination").arg(archive_in(folder, name));
+        process::run(&mut archive)?;
+    }
+    Ok(())
+}
+
+fn archive_in(folder: &Path, provider: &str) -> PathBuf {
+    folder.join(format!("{provider}.par.gz"))
+}

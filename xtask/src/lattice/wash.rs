@@ -1,0 +1,75 @@
+//! `wash`, the official command. Nothing here needs it; whoever wants to see `wash up` and `wash app deploy` on a machine
+//! without GitHub does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::tools::Tools;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::process;
+use crate::step::Steps;
+use crate::workspace::Workspace;
+
+const VERSION: &str = "0.43.0";
+
+/// Builds wash unless it is in the cache, lays out what it would download, and says how to go on.
+pub fn ready(workspace: &Workspace, tools: &Tools, steps: &mut Steps) -> Result<()> {
+    let wash = steps.run_long("wash (a first build takes a quarter of an hour)", || build(workspace))?;
+    let host = steps.run("what `wash up` downloads", || lay_out(tools))?;
+    println!(
+        "{} up --nats-version v{} --wadm-version v{} --wasmcloud-version v{host} --allow-file-load true",
+        wash.display(),
+        version_of(&tools.nats_server)?,
+        version_of(&tools.program("wadm"))?
+    );
+    println!("{} app deploy wadm.yaml", wash.display());
+    Ok(())
+}
+
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = files::cache()?.join(format!("wash-{VERSION}"));
+    let wash = folder.join("bin/wash");
+    let _lock = files::lock(&folder)?;
+    if !wash.is_file() {
+        let mut cargo = process::cargo();
+        cargo.args(["install", "wash", "--version", VERSION, "--locked", "--root"]).arg(&folder);
+        cargo.env("CARGO_TARGET_DIR", workspace.target.join("wash"));
+        process::run(&mut cargo)?;
+    }
+    Ok(wash)
+}
+
+/// Returns the host's version. wash takes what is in its folder if the version is the one asked for.
+fn lay_out(tools: &Tools) -> Result<String> {
+    let downloads = downloads()?;
+    let host = version_of(&tools.program("wasmcloud_host"))?;
+    copy(&tools.nats_server, &downloads.join("nats-server"))?;
+    copy(&tools.program("wadm"), &downloads.join("wadm"))?;
+    copy(&tools.program("wasmcloud_host"), &downloads.join(format!("v{host}")).join("wasmcloud_host"))?;
+    Ok(host)
+}
+
+fn downloads() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("WASH_DOWNLOADS_DIR")
+        .or_else(|| set("XDG_DATA_HOME").map(|data| data.join("wash/downloads")))
+        .or_else(|| set("HOME").map(|home| home.join(".local/share/wash/downloads")))
+        .ok_or_else(|| Failure::new("wash has no folder: HOME is not set").remedy("set HOME"))
+}
+
+/// Beside and renamed: the one that is there may be running.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    to.parent().map_or(Ok(()), files::create_folder)?;
+    let beside = to.with_added_extension("new");
+    fs::copy(from, &beside).map_err(|error| Failure::io("copy", from, &error))?;
+    fs::rename(&beside, to).map_err(|error| Failure::io("write", to, &error))
+}
+
+/// The last word of what a program says of itself, without a leading `v`.
+fn version_of(program: &Path) -> Result<String> {
+    let text = process::output(Command::new(program).arg("--version"))?;
+    let version = text.split_whitespace().last().unwrap_or_default();
+    Ok(version.trim_start_matches('v').to_owned())
+}
