@@ -38,6 +38,14 @@ pub enum Harm {
     Meanwhile(Box<dyn FnOnce(&Memory)>),
 }
 
+/// A request that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    pub subject: String,
+    pub request: Vec<u8>,
+    pub answer: Vec<u8>,
+}
+
 #[derive(Default)]
 struct State {
     streams: Streams,
@@ -49,6 +57,7 @@ struct State {
     harms: BTreeMap<u64, Harm>,
     dead: bool,
     published: Vec<(String, Vec<u8>)>,
+    exchanges: Vec<Exchange>,
     lines: Vec<(Level, String)>,
 }
 
@@ -95,6 +104,11 @@ impl Memory {
     /// What was sent to a subject that no stream and no API listens to, since the last time this was asked.
     pub fn take_published(&self) -> Vec<(String, Vec<u8>)> {
         std::mem::take(&mut self.0.borrow_mut().published)
+    }
+
+    /// The requests that were answered since the last time this was asked.
+    pub fn take_exchanges(&self) -> Vec<Exchange> {
+        std::mem::take(&mut self.0.borrow_mut().exchanges)
     }
 
     /// What was logged since the last time this was asked.
@@ -194,7 +208,10 @@ impl Platform for Memory {
     fn request(&self, subject: &str, body: &[u8], _patience: Duration) -> Result<Vec<u8>, Fault> {
         self.call(subject, Some(b"{\"se".to_vec()), |state| {
             let now_ms = state.now_ms();
-            state.streams.request(subject, body, now_ms)
+            let answer = state.streams.request(subject, body, now_ms)?;
+            let (subject, request) = (subject.to_owned(), body.to_vec());
+            state.exchanges.push(Exchange { subject, request, answer: answer.clone() });
+            Ok(answer)
         })
     }
 

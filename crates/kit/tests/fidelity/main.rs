@@ -1,0 +1,178 @@
+//! The platform of native tests is only worth something if it answers as a real server does. Here everything that the kit asks of JetStream in
+//! the life of a service is asked of a real nats-server, too, and the answers are compared.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod server;
+
+use serde_json::{Value, json};
+use server::Server;
+use trellis_kit::event::Event;
+use trellis_kit::platform::Platform;
+use trellis_kit::testing::{anonymous, message, platform, settle, start};
+use trellis_kit::{
+    Aggregate, Docs, Failure, Problem, Projection, Recorded, Route, Service, Writer, projections, routes,
+};
+
+struct Lamps;
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Lamp {
+    id: String,
+    on: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+enum LampEvent {
+    Made(Lamp),
+    Switched(bool),
+}
+
+const LAMPS: Docs<Lamp> = Docs::new("lamps", "lamp");
+
+impl Service for Lamps {
+    const NAME: &'static str = "lamps";
+    const VERSION: &'static str = "1.0.0";
+    const PARTITIONS: u32 = 2;
+    const ROUTES: &'static [Route] = routes! {};
+    const PROJECTIONS: &'static [Projection] = projections! { "lamps" => follow };
+}
+
+impl Event for LampEvent {
+    const OF: &'static str = "lamp";
+}
+
+impl Aggregate for Lamp {
+    type Service = Lamps;
+    type Event = LampEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &LampEvent) -> Option<Self> {
+        match event {
+            LampEvent::Made(lamp) => Some(lamp.clone()),
+            LampEvent::Switched(on) => before.map(|lamp| Self { on: *on, ..lamp }),
+        }
+    }
+}
+
+fn follow(event: &Recorded<LampEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    LAMPS.put(writer, &event.entity, &event.state()?)
+}
+
+fn make() -> Lamp {
+    anonymous().create(&"lamp", |id| LampEvent::Made(Lamp { id, on: false })).unwrap()
+}
+
+fn switch(id: &str, on: bool) -> Result<Lamp, Problem> {
+    anonymous().update(id, |_: &Lamp| Ok(Some(LampEvent::Switched(on))))
+}
+
+/// The life of a service, with conflicts, things that are missing, a dead letter and a rebuild.
+fn live() {
+    anonymous().load::<Lamp>("nothing").unwrap_err();
+    start::<Lamps>();
+    start::<Lamps>();
+    let ids: Vec<String> = (0..5).map(|_| make().id).collect();
+    for id in &ids {
+        switch(id, true).unwrap();
+    }
+    // A slower one: the newest event of a lamp appended once more.
+    let newest = platform().stored("LOG_lamps").pop().unwrap();
+    platform().request(&newest.subject, &newest.body, std::time::Duration::ZERO).unwrap();
+    platform().request("log.lamps.0.rubbish.1", b"rubbish", std::time::Duration::ZERO).unwrap();
+    anonymous().load::<Lamp>("nothing").unwrap_err();
+    settle::<Lamps>();
+    message::<Lamps>("trellis.announce", None, br#"{"replay":"lamps"}"#).unwrap();
+    let other = json!({ "name": "LOG_lamps", "subjects": ["log.lamps.>"], "storage": "file" });
+    let other = other.to_string();
+    platform()
+        .request("$JS.API.STREAM.CREATE.LOG_lamps", other.as_bytes(), std::time::Duration::ZERO)
+        .unwrap();
+}
+
+/// What the kit looks at in an answer.
+fn essence(answer: &[u8]) -> Value {
+    let answer: Value = serde_json::from_slice(answer).unwrap();
+    if let Some(error) = answer.get("error") {
+        return json!({ "error": error["err_code"] });
+    }
+    let at = |pointer: &str| answer.pointer(pointer).cloned().unwrap_or_default();
+    json!({
+        "stream": at("/stream"), "seq": at("/seq"),
+        "message": [at("/message/subject"), at("/message/seq"), at("/message/data")],
+        "partitions": at("/config/metadata/trellis.partitions"),
+        "consumer": at("/config/name"),
+    })
+}
+
+#[test]
+fn every_request_is_answered_as_by_a_real_server() {
+    let server = Server::start();
+    let mut real = server.connect();
+    live();
+    let exchanges = platform().take_exchanges();
+    assert!(exchanges.len() > 50, "{}", exchanges.len());
+    for exchange in exchanges {
+        // A real server moves on while it is asked; what is left to do is compared below, where time stands still.
+        if exchange.subject.contains("CONSUMER.INFO") {
+            continue;
+        }
+        let answer = real.request(&exchange.subject, &exchange.request);
+        let question = format!("{} {}", exchange.subject, String::from_utf8_lossy(&exchange.request));
+        let (expected, found) = (essence(&exchange.answer), essence(&answer));
+        assert_eq!(found, expected, "{question}\nis answered with {}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[test]
+fn a_real_server_delivers_and_takes_acknowledgements_in_the_same_way() {
+    let server = Server::start();
+    let mut real = server.connect();
+    real.subscribe("deliver.lamps", "lamps");
+    start::<Lamps>();
+    // One partition, so that there is one order.
+    let ids = std::iter::repeat_with(make).map(|lamp| lamp.id);
+    ids.filter(|id| trellis_kit::id::partition(id, 2) == 0).take(4).for_each(drop);
+    // The consumers come last, so that all is there when the first message is sent.
+    let (consumers, others): (Vec<_>, Vec<_>) = platform()
+        .take_exchanges()
+        .into_iter()
+        .partition(|exchange| exchange.subject.contains("CONSUMER.CREATE"));
+    for exchange in others.into_iter().chain(consumers) {
+        if !exchange.subject.starts_with("log.lamps.1.") {
+            real.request(&exchange.subject, &exchange.request);
+        }
+    }
+    let info = |real: &mut server::Client| -> Value {
+        serde_json::from_slice(&real.request("$JS.API.CONSUMER.INFO.LOG_lamps.lamps-g1-0", b"{}")).unwrap()
+    };
+    let answers: [&[u8]; 6] =
+        [b"+ACK", b"-NAK {\"delay\": 20000000}", b"+ACK", b"+TERM", b"-NAK {\"delay\": 1}", b"+ACK"];
+    for answer in answers {
+        let expected = std::iter::from_fn(|| platform().deliver("lamps"))
+            .find(|delivery| delivery.subject.starts_with("log.lamps.0."))
+            .unwrap();
+        let found = real.next();
+        assert_eq!((&found.subject, &found.body), (&expected.subject, &expected.body));
+        let tokens = |reply_to: &str| -> Vec<String> {
+            let tokens: Vec<String> = reply_to.split('.').map(str::to_owned).collect();
+            // Name, consumer, attempt, and how many are left; sequences differ by the other partition, and time by itself.
+            [2, 3, 4, 8].iter().map(|place| tokens[*place].clone()).collect()
+        };
+        assert_eq!(tokens(found.reply_to.as_deref().unwrap()), tokens(&expected.reply_to));
+        assert_eq!(info(&mut real)["num_ack_pending"], 1);
+        real.publish(found.reply_to.as_deref().unwrap(), answer);
+        platform().publish(&expected.reply_to, answer).unwrap();
+        platform().advance(std::time::Duration::from_millis(25));
+    }
+    let left = info(&mut real);
+    assert_eq!((&left["num_pending"], &left["num_ack_pending"]), (&json!(0), &json!(0)));
+    assert_eq!(
+        platform().deliver("lamps").filter(|delivery| delivery.subject.starts_with("log.lamps.0.")),
+        None
+    );
+}
