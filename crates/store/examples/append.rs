@@ -38,8 +38,12 @@ fn main() {
     };
     let sync_us = sync_p50_us(&fresh("sync"));
     println!("fdatasync of 600 bytes here: p50 {sync_us} us\n");
-    println!("| callers | appends | appends/s | appends per sync | CPU us per append | p50 sync us |");
-    println!("|--------:|--------:|----------:|-----------------:|------------------:|------------:|");
+    println!(
+        "| callers | appends | appends/s | appends per sync | CPU us per append | p50 sync us | mean sync us | time in sync | RSS MB |"
+    );
+    println!(
+        "|--------:|--------:|----------:|-----------------:|------------------:|------------:|-------------:|-------------:|-------:|"
+    );
     for (callers, appends) in
         [(1, appends / 20), (16, appends / 2), (64, appends), (256, appends), (256, sustained)]
     {
@@ -79,7 +83,16 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn open(directory: &Path, memtable_bytes: usize) -> Store {
-    let options = Options { memtable_bytes, ..Options::default() };
+    let mb = |name: &str, default: usize| {
+        std::env::var(name).map_or(default, |mb| mb.parse::<usize>().expect("megabytes") << 20)
+    };
+    let defaults = Options::default();
+    let options = Options {
+        memtable_bytes: mb("MEMTABLE_MB", memtable_bytes),
+        cache_bytes: mb("CACHE_MB", defaults.cache_bytes),
+        segment_bytes: mb("SEGMENT_MB", defaults.segment_bytes as usize) as u64,
+        ..defaults
+    };
     Store::open(RealDisk::create(directory).unwrap(), options, Driver::Threads).unwrap()
 }
 
@@ -128,12 +141,20 @@ fn measure(directory: &Path, callers: u64, appends: u64) {
     let (took, cpu) = (started.elapsed(), cpu_time() - cpu);
     let stats = store.stats();
     runtime.block_on(store.close());
+    if std::env::var("SIZES").is_ok() {
+        let io = std::fs::read_to_string("/proc/self/io").unwrap();
+        let file = std::fs::metadata(directory.join("checkpoint.redb")).unwrap().len() >> 20;
+        println!("{} checkpoint {file} MB", io.replace('\n', " "));
+    }
     println!(
-        "| {callers} | {appends} | {:.0} | {:.0} | {:.1} | {} |",
+        "| {callers} | {appends} | {:.0} | {:.0} | {:.1} | {} | {} | {:.0} % | {} |",
         appends as f64 / took.as_secs_f64(),
         stats.transactions as f64 / stats.syncs as f64,
         cpu.as_secs_f64() * 1e6 / appends as f64,
         median_us(&stats.sync_histogram),
+        stats.sync_total.as_micros() / u128::from(stats.syncs),
+        100.0 * stats.sync_total.as_secs_f64() / took.as_secs_f64(),
+        resident_mb(),
     );
 }
 
@@ -147,6 +168,12 @@ fn median_us(histogram: &[u64]) -> String {
         }
     }
     String::new()
+}
+
+fn resident_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
 /// User and system time of this process so far.

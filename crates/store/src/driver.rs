@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::checkpoint::Place;
 use crate::error::Fatal;
 use crate::frame::Kind;
+use crate::log::PrepareJob;
 use crate::shared::Shared;
 use crate::writer::{BATCH_TRANSACTIONS_MAX, Frozen, Write, Writer};
 
@@ -23,7 +24,7 @@ pub type WriterTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Who runs the writer.
 pub enum Driver {
-    /// A thread that writes, and one that checkpoints. For production.
+    /// A thread that writes, one that checkpoints, and one that prepares segments of the log. For production.
     Threads,
     /// The caller's own runtime, which gets the future to spawn. Checkpoints are made in it too. Nothing but the
     /// order in which that runtime polls decides what happens, so a simulation is deterministic.
@@ -83,7 +84,7 @@ pub(crate) struct Timing {
     pub settle: Duration,
 }
 
-pub(crate) fn start(writer: Writer, driver: Driver, timing: Timing) -> io::Result<Entrance> {
+pub(crate) fn start(mut writer: Writer, driver: Driver, timing: Timing) -> io::Result<Entrance> {
     if let Driver::Inline = driver {
         return Ok(Entrance::Inline(Arc::new(Mutex::new(Some(writer)))));
     }
@@ -95,6 +96,7 @@ pub(crate) fn start(writer: Writer, driver: Driver, timing: Timing) -> io::Resul
         }
         Driver::Threads => {
             let checkpointer = checkpoint_thread()?;
+            writer.prepare_by(segment_thread()?);
             // The timer for settling is all this runtime is for; the writer's syncs block its thread, as they should.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             let writer_loop = Loop::new(writer, inbox, checkpointer, timing);
@@ -165,6 +167,14 @@ fn checkpoint_thread() -> io::Result<Checkpointer> {
         }
     })?;
     Ok(Checkpointer::Thread(sender))
+}
+
+fn segment_thread() -> io::Result<std::sync::mpsc::Sender<PrepareJob>> {
+    let (sender, jobs) = std::sync::mpsc::channel::<PrepareJob>();
+    std::thread::Builder::new()
+        .name("trellis-segments".to_owned())
+        .spawn(move || jobs.into_iter().for_each(PrepareJob::run))?;
+    Ok(sender)
 }
 
 /// The writer with a queue in front and a clock beside it.

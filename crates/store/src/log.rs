@@ -5,8 +5,11 @@
 //! * Segments that the checkpoint has made superfluous are used again: writing into blocks that exist costs a sync
 //!   no metadata. What they still hold is refused by sequence and hash.
 //! * New ones are grown ahead with zeros, a piece at a time, for the same reason.
+//! * The next segment is made while the current one is still half empty, where there are threads by one of its own:
+//!   making a file durable waits for the file system's journal, and so for whatever else the machine writes.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 
 use bytes::{Bytes, BytesMut};
 
@@ -46,7 +49,7 @@ pub(crate) fn segment_head(salt: Salt, number: u64) -> [u8; SEGMENT_HEAD_BYTES] 
 }
 
 /// What the log needs to know besides its place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LogOptions {
     pub disk: Arc<dyn Disk>,
     pub salt: Salt,
@@ -72,6 +75,41 @@ pub(crate) struct Log {
     /// Segments that are still needed, oldest first, without the current one; and those that are not.
     older: Vec<u64>,
     spares: Vec<u64>,
+    preparer: Option<Sender<PrepareJob>>,
+    /// The next segment, on its way.
+    next: Option<Receiver<Result<Segment, Fatal>>>,
+}
+
+/// An empty segment.
+#[derive(Debug)]
+struct Segment {
+    file: Arc<dyn DiskFile>,
+    bytes: u64,
+}
+
+/// Makes one segment, and hands it over.
+pub(crate) struct PrepareJob {
+    options: LogOptions,
+    number: u64,
+    spare: Option<u64>,
+    done: SyncSender<Result<Segment, Fatal>>,
+}
+
+impl PrepareJob {
+    pub(crate) fn run(self) {
+        let made = new_segment(&self.options, self.number, self.spare, self.options.segment_bytes);
+        // Nobody waits for it if the log is gone.
+        let _ = self.done.send(made);
+    }
+}
+
+impl Drop for Log {
+    /// Nothing may write in the directory any more when the log is gone, as it may be given away then.
+    fn drop(&mut self) {
+        if let Some(next) = self.next.take() {
+            let _ = next.recv();
+        }
+    }
 }
 
 /// The frames of one batch, as they went to the file.
@@ -84,8 +122,7 @@ pub(crate) struct Batch {
 impl Log {
     /// The first segment of a new log, durably there and empty.
     pub(crate) fn create(options: &LogOptions, number: u64) -> Result<(), Fatal> {
-        let label = options.disk.label();
-        new_segment(options, &label, number, None).map(drop)
+        new_segment(options, number, None, 0).map(drop)
     }
 
     /// Goes on at `place`. Everything before it must be durable. `segments` are all that exist up to that place.
@@ -109,9 +146,16 @@ impl Log {
             bodies: Vec::new(),
             older: segments.iter().copied().filter(|number| *number < place.segment).collect(),
             spares: Vec::new(),
+            preparer: None,
+            next: None,
             place: Place { epoch: place.epoch + 1, ..place },
             options,
         })
+    }
+
+    /// From now on, segments are made by whoever takes the jobs out of `preparer`, and not here.
+    pub(crate) fn prepare_by(&mut self, preparer: Sender<PrepareJob>) {
+        self.preparer = Some(preparer);
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -210,16 +254,36 @@ impl Log {
 
     fn roll(&mut self) -> Result<(), Fatal> {
         let number = self.place.segment + 1;
-        let spare = self.spares.pop();
-        let (file, file_bytes) = new_segment(&self.options, &self.label, number, spare)?;
+        let prepared = self.next.take().and_then(|next| next.recv().ok());
+        let segment = match prepared {
+            Some(segment) => segment?,
+            None => new_segment(&self.options, number, self.spares.pop(), 0)?,
+        };
         self.encode(Kind::Sealed, &Changes::new());
         self.sync()?;
         self.older.push(self.place.segment);
-        self.file = file;
-        self.file_bytes = file_bytes;
+        self.file = segment.file;
+        self.file_bytes = segment.bytes;
         self.place.segment = number;
         self.place.offset = SEGMENT_HEAD_BYTES as u64;
         Ok(())
+    }
+
+    /// Has the next segment made, if it will be needed soon. Called between batches: while one is written, which
+    /// segment is the next one changes.
+    pub(crate) fn prepare_next(&mut self) {
+        if self.next.is_some() || self.place.offset < self.options.segment_bytes / 2 {
+            return;
+        }
+        let (done, next) = sync_channel(1);
+        let number = self.place.segment + 1;
+        let job = PrepareJob { options: self.options.clone(), number, spare: self.spares.pop(), done };
+        match &self.preparer {
+            None => job.run(),
+            // Without the one who prepares, the job is gone, and the segment is made when it is needed.
+            Some(preparer) => drop(preparer.send(job)),
+        }
+        self.next = Some(next);
     }
 
     /// Segments before `segment` are not needed any more: the checkpoint has all they say.
@@ -247,13 +311,9 @@ impl Log {
     }
 }
 
-/// A segment with nothing but its head, durable under its name, made of `spare` if there is one.
-fn new_segment(
-    options: &LogOptions,
-    label: &str,
-    number: u64,
-    spare: Option<u64>,
-) -> Result<(Arc<dyn DiskFile>, u64), Fatal> {
+/// A segment with nothing but its head, durable under its name, made of `spare` if there is one, and at least
+/// `bytes` long.
+fn new_segment(options: &LogOptions, number: u64, spare: Option<u64>, bytes: u64) -> Result<Segment, Fatal> {
     let disk = &options.disk;
     let name = segment_name(number);
     let make = || {
@@ -265,11 +325,17 @@ fn new_segment(
             None => disk.create(SEGMENT_NEW)?,
         };
         file.write_at(0, &segment_head(options.salt, number))?;
+        let mut length = file.length()?;
+        while length < bytes {
+            let piece = GROWTH_BYTES.min(bytes - length);
+            file.write_at(length, &vec![0; piece as usize])?;
+            length += piece;
+        }
         file.sync()?;
         disk.rename(SEGMENT_NEW, &name)?;
         disk.sync_directory()?;
-        let length = file.length()?;
-        Ok((file, length))
+        Ok(Segment { file, bytes: length })
     };
-    make().map_err(|source| Fatal::new(label, format!("start the log's next segment ({name})"), source))
+    make()
+        .map_err(|source| Fatal::new(&disk.label(), format!("start the log's next segment ({name})"), source))
 }

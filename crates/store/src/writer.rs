@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::checkpoint::Place;
 use crate::error::Fatal;
 use crate::frame::{self, BODY_BYTES_MAX, Changes, Kind};
-use crate::log::Log;
+use crate::log::{Log, PrepareJob};
 use crate::memtable::Memtable;
 use crate::shared::Shared;
 use crate::transaction::Transaction;
@@ -110,6 +110,11 @@ impl Writer {
         writer
     }
 
+    /// See [`Log::prepare_by`].
+    pub(crate) fn prepare_by(&mut self, preparer: std::sync::mpsc::Sender<PrepareJob>) {
+        self.log.prepare_by(preparer);
+    }
+
     /// Runs, writes and answers one batch from the front of `queue`.
     pub(crate) fn commit(&mut self, queue: &mut VecDeque<Write>) -> Result<(), Fatal> {
         let needs_sync = queue.front().is_some_and(|write| write.durability == Durability::Synced);
@@ -130,6 +135,7 @@ impl Writer {
         for job in self.done.drain(..) {
             job.answer();
         }
+        self.log.prepare_next();
         self.count();
         Ok(())
     }

@@ -256,9 +256,40 @@ async fn a_value_that_contains_frames_is_just_a_value() {
     let disk = disk.after_kill();
     assert_eq!(open(&disk.after_kill()).unwrap().get(b"hostile").unwrap(), hostile);
     // Torn, it is cut like any other.
-    let name = disk.list().unwrap().into_iter().rfind(|name| name.starts_with("wal-")).unwrap();
-    let torn = with(&disk, &name, |log| log[200] ^= 1);
+    let place = |name: &String| disk.content(name).unwrap().windows(7).position(|part| part == b"hostile");
+    let name = disk.list().unwrap().into_iter().find(|name| place(name).is_some()).unwrap();
+    let at = place(&name).unwrap();
+    let torn = with(&disk, &name, |log| log[at] ^= 1);
     assert_eq!(open(&torn).unwrap().get(b"hostile"), None);
+}
+
+/// Three writes that were never synced, the first of which is then torn; the next life writes, in their place, frames
+/// of the length of the first two. The third lies right behind them, whole, with the sequence that comes next.
+#[tokio::test]
+async fn a_frame_left_over_from_an_earlier_life_is_never_taken_for_the_next_one() {
+    let disk = SimDisk::new(9);
+    let store = open(&disk).unwrap();
+    put(&store, 1).await;
+    let start = disk.content(WAL_1).unwrap().iter().rposition(|byte| *byte != 0).unwrap() / 8 * 8 + 8;
+    for key in ["lost1", "lost2", "lost3"] {
+        store.write(Durability::Ordered, move |tx| tx.put(key, vec![7; 89])).await;
+    }
+    drop(store);
+    let lost_bytes = (48 + 104) * 2;
+    let disk = with(&disk, WAL_1, |log| {
+        assert_eq!(
+            (&log[start..start + 4], &log[start + lost_bytes..start + lost_bytes + 4]),
+            (&b"TrFr"[..], &b"TrFr"[..])
+        );
+        log[start + 60] ^= 1;
+    });
+    let store = open(&disk).unwrap();
+    assert_eq!(keys(&store), ["key001"]);
+    let value = vec![8; lost_bytes - 48 - 48 - 9 - 3];
+    store.write(Durability::Synced, move |tx| tx.put("new", value)).await;
+    drop(store);
+    assert_eq!(disk.content(WAL_1).unwrap()[start + lost_bytes..][..4], b"TrFr"[..]);
+    assert_eq!(keys(&open(&disk.after_kill()).unwrap()), ["key001", "new"]);
 }
 
 #[tokio::test]
