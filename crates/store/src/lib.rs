@@ -105,9 +105,9 @@ pub enum Order {
 /// Sizes and times. The defaults are for production.
 #[derive(Clone)]
 pub struct Options {
-    /// With this much log in memory, a checkpoint starts. Up to twice as much is held, and read again by a start.
+    /// With this much in memory, a checkpoint starts. Up to twice as much is held, and read again by a start.
     pub memtable_bytes: usize,
-    /// The size of a file of the log.
+    /// The size of a file of the log, at most 512 MiB.
     pub segment_bytes: u64,
     /// What the checkpoint's reader and writer may keep in memory.
     pub cache_bytes: usize,
@@ -122,9 +122,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            memtable_bytes: 16 << 20,
+            memtable_bytes: 8 << 20,
             segment_bytes: 16 << 20,
-            cache_bytes: 16 << 20,
+            cache_bytes: 8 << 20,
             queue: 1024,
             settle: Duration::from_millis(50),
             on_fatal: shared::end_the_process(),

@@ -23,7 +23,7 @@ pub(crate) const SEGMENT_HEAD_BYTES: usize = 32;
 pub(crate) const SEGMENT_NEW: &str = "wal.new";
 const SEGMENT_MAGIC: &[u8; 8] = b"TrWal\0\0\x01";
 const GROWTH_BYTES: u64 = 1 << 20;
-const SPARES_MAX: usize = 3;
+const SPARES_MAX: usize = 2;
 /// A buffer is given away piece by piece as batches become part of the memtable.
 const BUFFER_BYTES: usize = 1 << 20;
 

@@ -18,19 +18,20 @@ use crate::frame::{Changes, Entries};
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
     pub entries: Changes,
-    /// The log they came from: both the memory that is held and what a start would have to read again.
+    /// The log they came from: memory that is held, and what a start would have to read again.
     pub log_bytes: usize,
 }
 
 impl Memtable {
-    /// Takes over the body of one frame of `log_bytes`.
-    pub(crate) fn apply(&mut self, body: Bytes, log_bytes: usize) -> Result<(), &'static str> {
+    /// Takes over the body of one frame, and says how many entries it has.
+    pub(crate) fn apply(&mut self, body: Bytes) -> Result<usize, &'static str> {
+        let mut count = 0;
         for entry in Entries(body) {
             let (key, value) = entry?;
             self.entries.insert(key, value);
+            count += 1;
         }
-        self.log_bytes += log_bytes;
-        Ok(())
+        Ok(count)
     }
 }
 

@@ -52,7 +52,8 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, options: &Options) -> Result<Opened, Op
         None => create_format(&**disk)?,
     };
     let checkpoint = open_checkpoint(disk, &names, options.cache_bytes)?;
-    let log_options = LogOptions { disk: disk.clone(), salt, segment_bytes: options.segment_bytes };
+    let segment_bytes = options.segment_bytes.min(recovery::SEGMENT_BYTES_MAX);
+    let log_options = LogOptions { disk: disk.clone(), salt, segment_bytes };
     if segments.is_empty() {
         Log::create(&log_options, START.segment)?;
         segments.push(START.segment);
@@ -69,7 +70,10 @@ struct ReadLog {
 fn read_log(disk: &dyn Disk, salt: Salt, from: Place, segments: &[u64]) -> Result<ReadLog, OpenError> {
     let mut memtable = Memtable::default();
     let end = recovery::walk(disk, salt, from, segments, |frame| match frame.head.kind {
-        Kind::Changes => memtable.apply(frame.body, frame.length),
+        Kind::Changes => {
+            memtable.log_bytes += frame.length;
+            memtable.apply(frame.body).map(drop)
+        }
         _ => Ok(()),
     })?;
     tracing::debug!(frames = end.frames, sequence = end.place.sequence, end = end.reason, "log read");

@@ -12,8 +12,10 @@ use crate::error::{Damage, OpenError};
 use crate::frame::{self, Frame, Kind, Salt};
 use crate::log::{SEGMENT_HEAD_BYTES, segment_head, segment_name};
 
-/// No segment is larger: the largest size that can be asked for, and one frame of the largest size.
-const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// The largest segment that can be asked for.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 512 << 20;
+/// No file is larger, even if one frame alone is larger than a segment should be.
+const FILE_BYTES_MAX: u64 = SEGMENT_BYTES_MAX + 2 * frame::BODY_BYTES_MAX as u64;
 
 /// The end of the log.
 #[derive(Debug)]
@@ -140,7 +142,7 @@ pub(crate) fn check_head(disk: &dyn Disk, salt: Salt, number: u64, log: &Bytes) 
 
 pub(crate) fn read(disk: &dyn Disk, number: u64) -> Result<Bytes, OpenError> {
     let name = segment_name(number);
-    let content = disk.open(&name, Access::Read).and_then(|file| disk::read_all(&*file, SEGMENT_BYTES_MAX));
+    let content = disk.open(&name, Access::Read).and_then(|file| disk::read_all(&*file, FILE_BYTES_MAX));
     match content {
         Ok(content) => Ok(content.into()),
         Err(source) => Err(OpenError::Io { directory: disk.label(), action: format!("read {name}"), source }),

@@ -25,6 +25,8 @@ use crate::{Durability, Options};
 /// A batch is closed when it has this many transactions, or this many bytes.
 pub(crate) const BATCH_TRANSACTIONS_MAX: usize = 1024;
 const BATCH_BYTES_MAX: usize = 4 << 20;
+/// What an entry takes in memory beside its bytes in the log.
+const ENTRY_BYTES: usize = 128;
 /// With more unsynced log than this, a batch that needs no sync gets one.
 const UNSYNCED_BYTES_MAX: u64 = 1 << 20;
 
@@ -88,7 +90,9 @@ pub(crate) struct Writer {
     /// What this batch has changed so far, for the transactions that follow in it.
     batch: Changes,
     done: Vec<Box<dyn Job>>,
-    memtable_bytes: usize,
+    /// What the active memtable takes: log, and entries.
+    log_bytes: usize,
+    entries: usize,
     memtable_bytes_max: usize,
     /// Whether the last synced frame could still be taken for one that was never synced.
     unmarked: bool,
@@ -96,13 +100,17 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, log: Log, options: &Options) -> Writer {
-        let memtable_bytes = shared.layers.read().active.log_bytes;
+        let (log_bytes, entries) = {
+            let active = &shared.layers.read().active;
+            (active.log_bytes, active.entries.len())
+        };
         let writer = Writer {
             shared,
             log,
             batch: Changes::new(),
             done: Vec::new(),
-            memtable_bytes,
+            log_bytes,
+            entries,
             memtable_bytes_max: options.memtable_bytes,
             unmarked: false,
         };
@@ -173,13 +181,13 @@ impl Writer {
         if batch.bodies.is_empty() {
             return Ok(());
         }
-        self.memtable_bytes += batch.bytes.len();
+        self.log_bytes += batch.bytes.len();
         self.shared.counters.transactions.fetch_add(batch.bodies.len() as u64, Relaxed);
         let mut layers = self.shared.layers.write();
         layers.active.log_bytes += batch.bytes.len();
         for body in batch.bodies {
-            let applied = layers.active.apply(batch.bytes.slice(body), 0);
-            applied.map_err(|what| {
+            let applied = layers.active.apply(batch.bytes.slice(body));
+            self.entries += applied.map_err(|what| {
                 Fatal::new(&self.shared.label, "read back a frame", std::io::Error::other(what))
             })?;
         }
@@ -193,11 +201,11 @@ impl Writer {
 
     /// Whether the active memtable should go into the checkpoint.
     pub(crate) fn is_full(&self) -> bool {
-        self.memtable_bytes >= self.memtable_bytes_max
+        self.log_bytes + self.entries * ENTRY_BYTES >= self.memtable_bytes_max
     }
 
     pub(crate) fn has_entries(&self) -> bool {
-        self.memtable_bytes > 0
+        self.log_bytes > 0
     }
 
     /// Whether there is anything whose durability a loss of power would leave open.
@@ -223,7 +231,7 @@ impl Writer {
         if self.log.unsynced_bytes() > 0 {
             self.sync()?;
         }
-        self.memtable_bytes = 0;
+        (self.log_bytes, self.entries) = (0, 0);
         self.count();
         Ok(Frozen { memtable: self.shared.freeze(), place: self.log.place() })
     }
@@ -238,6 +246,6 @@ impl Writer {
         counters.batches.fetch_add(1, Relaxed);
         counters.sequence.store(self.log.place().sequence, Relaxed);
         counters.sequence_durable.store(self.log.durable(), Relaxed);
-        counters.memtable_bytes.store(self.memtable_bytes as u64, Relaxed);
+        counters.memtable_bytes.store(self.log_bytes as u64, Relaxed);
     }
 }

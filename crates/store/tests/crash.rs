@@ -136,6 +136,14 @@ async fn run(mut disk: SimDisk, crash_at: Option<u64>, seed: u64, history: &Arc<
                 return disk;
             }
         } else {
+            // What the kill leaves to the operating system is not durable yet.
+            for _ in 0..3 {
+                number += 1;
+                let write = write(store.clone(), Durability::Ordered, rng.change(number), history.clone());
+                if finished(write).await.is_none() || disk.has_crashed() {
+                    return disk;
+                }
+            }
             changes_before += disk.changes();
             disk = disk.after_kill();
         }

@@ -263,6 +263,55 @@ async fn a_value_that_contains_frames_is_just_a_value() {
     assert_eq!(open(&torn).unwrap().get(b"hostile"), None);
 }
 
+/// Whatever is done to the log: it is refused, or the state is that after some prefix of the writes.
+#[tokio::test]
+async fn no_damage_to_the_log_makes_up_a_state() {
+    let disk = SimDisk::new(9);
+    let store = open(&disk).unwrap();
+    for n in 0..150 {
+        put(&store, n).await;
+        if n == 70 {
+            store.checkpoint().await;
+        }
+    }
+    drop(store);
+    let disk = disk.after_kill();
+    let logs: Vec<String> =
+        disk.list().unwrap().into_iter().filter(|name| name.starts_with("wal-")).collect();
+    let mut seed = 3u64;
+    let mut below = |bound: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % bound
+    };
+    let mut refused = 0;
+    for round in 0..1000 {
+        let damaged = disk.after_kill();
+        for _ in 0..1 + below(3) {
+            let name = &logs[below(logs.len())];
+            let mut log = damaged.content(name).unwrap();
+            let (at, length) = (below(log.len()), below(700));
+            let end = log.len().min(at + length);
+            match below(4) {
+                0 => log[at] ^= 1 << below(8),
+                1 => log[at..end].fill(0),
+                2 => log.copy_within(at..end, 0),
+                _ => log.truncate(at),
+            }
+            damaged.set_content(name, &log);
+        }
+        match open(&damaged) {
+            Ok(store) => {
+                let found = keys(&store);
+                assert!(found.len() >= 71, "round {round}: the checkpoint is untouched");
+                assert_eq!(found, expected_keys(found.len()), "round {round}");
+            }
+            Err(OpenError::Damaged(_)) => refused += 1,
+            Err(other) => panic!("round {round}: {other}"),
+        }
+    }
+    assert!((300..1000).contains(&refused), "{refused} of 1000 were refused");
+}
+
 /// Three writes that were never synced, the first of which is then torn; the next life writes, in their place, frames
 /// of the length of the first two. The third lies right behind them, whole, with the sequence that comes next.
 #[tokio::test]
