@@ -32,9 +32,7 @@ impl Trellis {
     #[track_caller]
     pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let mut up = command();
-        up.args(["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .args(arguments);
+        up.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
         let mut child =
             up.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = Arc::new(Mutex::new(String::new()));

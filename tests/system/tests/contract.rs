@@ -188,10 +188,7 @@ fn a_graceful_stop_finishes_what_runs() {
 fn one_process_per_data_directory() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
-    let second = command()
-        .args(["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
-        .arg(data.path())
-        .output();
+    let second = command().args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(data.path()).output();
     let second = second.unwrap();
     assert!(!second.status.success(), "{second:?}");
     let said = String::from_utf8_lossy(&second.stderr);
