@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use trellis_store::Store;
 
 use crate::clock::{self, Clock};
-use crate::jetstream::{Answer, Entry, JetStream};
+use crate::jetstream::{Answer, Entry, JetStream, Status, Stream};
 use crate::routes::Routes;
 use crate::{Headers, Message, PublishError, RequestError, Settings, Subject};
 
@@ -35,7 +36,6 @@ pub(crate) struct Core {
     dropped: AtomicU64,
     closed: watch::Sender<bool>,
     is_closed: AtomicBool,
-    pub idle: Notify,
 }
 
 /// Where a published message went.
@@ -45,6 +45,17 @@ pub(crate) enum Fate {
     /// Nobody listens there.
     NoInterest,
 }
+
+/// What remains to be done for a message.
+pub(crate) enum Routed {
+    Done(Fate),
+    /// It goes to a stream.
+    Append(Work),
+    /// It asks the API.
+    Call(Work),
+}
+
+pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Fate, PublishError>> + Send>>;
 
 impl Core {
     pub fn new(store: Store, clock: Arc<dyn Clock>, settings: Settings) -> Arc<Core> {
@@ -61,7 +72,6 @@ impl Core {
             dropped: AtomicU64::new(0),
             closed: watch::Sender::new(false),
             is_closed: AtomicBool::new(false),
-            idle: Notify::new(),
         })
     }
 
@@ -112,42 +122,58 @@ impl Core {
         if len > max { Err(PublishError::TooLarge { len, max }) } else { Ok(()) }
     }
 
-    /// Sends a message where it belongs: to the API, a consumer, a waiting request, a stream, subscribers.
+    /// Sends a message where it belongs, and waits until it is there.
     pub async fn publish(&self, message: Message, origin: Option<u64>) -> Result<Fate, PublishError> {
+        match self.route(message, origin).await? {
+            Routed::Done(fate) => Ok(fate),
+            Routed::Append(work) | Routed::Call(work) => work.await,
+        }
+    }
+
+    /// Sends a message where it belongs: to a consumer, a waiting request, subscribers. What takes a sync or a look at the
+    /// store, such as an append or a request to the API, is handed back as work. It starts when first polled.
+    pub async fn route(&self, message: Message, origin: Option<u64>) -> Result<Routed, PublishError> {
         self.check_size(message.headers.as_ref(), &message.payload)?;
         let subject = message.subject.as_str();
-        let mut fate = Fate::NoInterest;
-        if subject.starts_with("$JS.ACK.") {
-            self.jetstream.acknowledge(self, &message);
-            fate = Fate::Taken;
-        } else if subject.starts_with("$JS.API.") {
-            fate = self.ask_jetstream(&message).await;
-        } else if let Some(inbox) = self.inbox(subject) {
+        if let Some(inbox) = self.inbox(subject) {
             // Whoever asked may have given up since; then nobody misses the answer.
             let _ = inbox.send(message);
-            return Ok(Fate::Taken);
+            return Ok(Routed::Done(Fate::Taken));
         }
         let targets = self.routes.targets(subject, origin);
-        let stream = self.jetstream.capturing(subject);
-        let sent = if targets.is_empty() { Ok(()) } else { self.deliver(&targets, &message).await };
+        let mut fate = Fate::NoInterest;
+        let mut sent = Ok(());
         if !targets.is_empty() {
+            sent = self.deliver(&targets, &message).await;
             fate = Fate::Taken;
         }
-        if let Some(stream) = stream {
-            let entry = Entry::new(message.subject.clone(), message.headers, message.payload);
-            let appended = self.jetstream.append(self, &stream, entry).await;
-            if let (Some(reply), Some(answer)) =
-                (&message.reply, JetStream::append_answer(&stream, &appended))
-            {
-                self.send(reply, Message::new(reply.clone(), answer)).await;
-            }
-            if let Err(error) = appended {
+        if message.subject.as_str().starts_with("$JS.ACK.") {
+            self.jetstream.acknowledge(self, &message);
+            fate = Fate::Taken;
+        }
+        let Some(core) = self.me.upgrade() else { return Ok(Routed::Done(fate)) };
+        if message.subject.as_str().starts_with("$JS.API.") {
+            return Ok(Routed::Call(Box::pin(async move { Ok(core.ask_jetstream(&message, fate).await) })));
+        }
+        match self.jetstream.capturing(message.subject.as_str()) {
+            Some(stream) => Ok(Routed::Append(Box::pin(async move { core.append(&stream, message).await }))),
+            None => sent.map(|()| Routed::Done(fate)),
+        }
+    }
+
+    async fn append(&self, stream: &Arc<Stream>, message: Message) -> Result<Fate, PublishError> {
+        let Message { subject, reply, headers, payload } = message;
+        let appended = self.jetstream.append(self, stream, Entry::new(subject, headers, payload)).await;
+        if let (Some(reply), Some(answer)) = (&reply, JetStream::append_answer(stream, &appended)) {
+            self.send(reply, Message::new(reply.clone(), answer)).await;
+        }
+        match appended {
+            Ok(_) => Ok(Fate::Taken),
+            Err(error) => {
                 let description = error.description.into_owned();
-                return Err(PublishError::Refused { err_code: error.err_code, description });
+                Err(PublishError::Refused { err_code: error.err_code, description })
             }
-            fate = Fate::Taken;
         }
-        sent.map(|()| fate)
     }
 
     async fn deliver(&self, targets: &crate::routes::Targets, message: &Message) -> Result<(), PublishError> {
@@ -159,9 +185,8 @@ impl Core {
         sent
     }
 
-    async fn ask_jetstream(&self, message: &Message) -> Fate {
-        let Some(core) = self.me.upgrade() else { return Fate::NoInterest };
-        match self.jetstream.api(&core, message, message.reply.as_ref()).await {
+    async fn ask_jetstream(self: &Arc<Core>, message: &Message, fate: Fate) -> Fate {
+        match self.jetstream.api(self, message, message.reply.as_ref()).await {
             Answer::Message { headers, payload } => {
                 if let Some(reply) = &message.reply {
                     let answer = Message { subject: reply.clone(), reply: None, headers, payload };
@@ -170,7 +195,7 @@ impl Core {
                 Fate::Taken
             }
             Answer::Later => Fate::Taken,
-            Answer::Nobody => Fate::NoInterest,
+            Answer::Nobody => fate,
         }
     }
 
@@ -267,7 +292,7 @@ impl Core {
         tokio::spawn(async move { core.send(&to, message).await });
     }
 
-    pub fn send_statuses(&self, statuses: Vec<crate::jetstream::Status>) {
+    pub fn send_statuses(&self, statuses: Vec<Status>) {
         for status in statuses {
             let message = status.into_message();
             self.send_soon(&message.subject.clone(), message);

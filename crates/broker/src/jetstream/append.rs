@@ -93,12 +93,12 @@ pub(crate) fn append(
     tail.last_date = now;
     tail.last_message_id = entry.wants.message_id.clone().unwrap_or_default();
     remember_id(tx, stream, &config, entry, seq, now);
-    stream.add_news(News::Appended { seq, subject: entry.subject.as_str().into() });
     match entry.wants.rollup.as_deref() {
         Some("sub") => roll_up_subject(tx, stream, &mut tail, entry.subject.as_str(), seq),
         Some(_) => roll_up_all(tx, stream, &mut tail, seq),
         None => {}
     }
+    stream.add_news(News::Appended { seq, subject: entry.subject.as_str().into() });
     keep_limits(tx, stream, &config, &mut tail, Some(entry.subject.as_str()));
     tx.put(keys::tail(stream.id), tail.encode());
     Ok(Appended { seq, duplicate: false })

@@ -207,6 +207,14 @@ fn read_fields(json: &mut Object) -> (ConsumerConfig, Option<&'static str>) {
 }
 
 impl ConsumerConfig {
+    /// Reads a configuration that was stored.
+    pub fn parse_stored(json: &[u8]) -> Result<ConsumerConfig, ApiError> {
+        let mut json = Object::parse(json, "ConsumerConfig")?;
+        let (config, _) = read_fields(&mut json);
+        json.finish()?;
+        Ok(config)
+    }
+
     pub fn is_push(&self) -> bool {
         !self.deliver_subject.is_empty()
     }

@@ -24,8 +24,6 @@ fn worded(code: u16, err_code: u16, description: impl Display) -> ApiError {
 pub(crate) const BAD_REQUEST: ApiError = fixed(400, 10003, "bad request");
 pub(crate) const CONSUMER_NAME_EXISTS: ApiError = fixed(400, 10013, "consumer name already in use");
 pub(crate) const CONSUMER_NOT_FOUND: ApiError = fixed(404, 10014, "consumer not found");
-pub(crate) const DURABLE_NAME_NOT_IN_SUBJECT: ApiError =
-    fixed(400, 10016, "consumer expected to be durable but no durable name set in subject");
 pub(crate) const DURABLE_NAME_MISMATCH: ApiError =
     fixed(400, 10017, "consumer name in subject does not match durable name in request");
 pub(crate) const DURABLE_NAME_NOT_SET: ApiError =
@@ -53,8 +51,6 @@ pub(crate) const MAX_PENDING_NEEDS_ACKS: ApiError =
     fixed(400, 10082, "consumer requires ack policy for max ack pending");
 pub(crate) const SMALL_HEARTBEAT: ApiError =
     fixed(400, 10083, "consumer idle heartbeat needs to be >= 100ms");
-pub(crate) const PULL_WITH_RATE_LIMIT: ApiError =
-    fixed(400, 10086, "consumer in pull mode can not have rate limit set");
 pub(crate) const HEARTBEAT_NEEDS_PUSH: ApiError =
     fixed(400, 10088, "consumer idle heartbeat requires a push based consumer");
 pub(crate) const FLOW_CONTROL_NEEDS_PUSH: ApiError =

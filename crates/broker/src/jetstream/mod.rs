@@ -37,11 +37,11 @@ pub(crate) use config::COMPATIBLE_VERSION;
 use config::{StreamConfig, StreamRequest};
 use consumer::Consumer;
 pub(crate) use consumer::pulls::Status;
-use consumer_config::ConsumerRequest;
+use consumer_config::ConsumerConfig;
 use errors::ApiError;
 use keeper::Keeper;
 use records::{Position, Tail, Unacked};
-use stream::Stream;
+pub(crate) use stream::Stream;
 
 const PAGE: usize = 256;
 
@@ -127,7 +127,8 @@ impl JetStream {
             let name = key.get(10..).and_then(|name| std::str::from_utf8(name).ok());
             let name = name.ok_or_else(|| corrupt(&key, "the consumer's name is not UTF-8"))?;
             let (id, created, json) = read_named(&key, &value)?;
-            let request = ConsumerRequest::parse(&json).map_err(|error| corrupt(&key, &error.description))?;
+            let config =
+                ConsumerConfig::parse_stored(&json).map_err(|error| corrupt(&key, &error.description))?;
             let position_key = keys::position(stream.id, id);
             let position = self.store.get(&position_key).and_then(|value| Position::decode(&value));
             let position =
@@ -138,7 +139,7 @@ impl JetStream {
                 let stored = Unacked::decode(&value).ok_or_else(|| corrupt(&key, "not a delivery"))?;
                 unacked.push((seq, stored));
             }
-            let consumer = Arc::new(Consumer::new(stream, name, id, created, request.config));
+            let consumer = Arc::new(Consumer::new(stream, name, id, created, config));
             consumer.restore(position, unacked);
             self.start(core, &consumer).await;
         }

@@ -263,14 +263,6 @@ impl Consumer {
         self.wake.notify_one();
     }
 
-    /// Counts anew what lies ahead, after a change that was not told message by message.
-    pub async fn recount(self: &Arc<Self>) {
-        let filters = self.inner.lock().filters.clone();
-        self.stream.stop_listening(self, &filters);
-        self.enrol().await;
-        self.wake.notify_one();
-    }
-
     pub fn info(&self, core: &Core, now: i64, full: bool) -> ConsumerInfo {
         let mut inner = self.inner.lock();
         let statuses = inner.pulls.tidy(Instant::now(), false, |reply| core.is_listened_to(reply));

@@ -1,0 +1,280 @@
+//! One client's connection.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::outbound::{ClientSubscription, Outbound, WriteEnd};
+use super::protocol::{Connect, Op, Parser, ProtocolError, Publish};
+use crate::core::{Core, Fate, Routed, Work};
+use crate::routes::{Offer, RemoteSink, Sink};
+use crate::{Headers, Message, Pattern, Subject};
+
+const READ_LEN: usize = 32 * 1024;
+/// How many appends of one client are on their way at once; then it is read no further until one is done.
+const APPENDS_MAX: usize = 1_024;
+const CALLS_MAX: usize = 256;
+/// How many questions a silent client may leave unanswered.
+const PINGS_MAX: u32 = 2;
+
+/// Work with the place that is told if nobody was there.
+type Call = Pin<Box<dyn Future<Output = (Fate, Option<Subject>)> + Send>>;
+
+struct Connection {
+    core: Arc<Core>,
+    id: u64,
+    outbound: Arc<Outbound>,
+    client: Connect,
+    subscriptions: BTreeMap<Bytes, (Pattern, u64, Arc<ClientSubscription>)>,
+    appends: FuturesUnordered<Work>,
+    calls: FuturesUnordered<Call>,
+    pings: u32,
+    last_heard: Instant,
+}
+
+/// Talks to a client until it or the broker ends.
+pub(crate) async fn run(core: Arc<Core>, socket: TcpStream, peer: SocketAddr) {
+    let id = core.next_connection.fetch_add(1, Ordering::Relaxed);
+    let outbound = Arc::new(Outbound::new(core.settings.pending_bytes_max));
+    outbound.line(&format!("INFO {}", super::info(&core, &socket, peer, id)));
+    // Small messages are what travels here; waiting to fill packets only delays them.
+    let _ = socket.set_nodelay(true);
+    let (mut reader, writer) = socket.into_split();
+    let mut connection = Connection {
+        core: core.clone(),
+        id,
+        outbound: outbound.clone(),
+        client: Connect { verbose: false, pedantic: false, ..Connect::default() },
+        subscriptions: BTreeMap::new(),
+        appends: FuturesUnordered::new(),
+        calls: FuturesUnordered::new(),
+        pings: 0,
+        last_heard: Instant::now(),
+    };
+    let write = outbound.write_to(writer, core.settings.write_wait);
+    tokio::pin!(write);
+    tokio::select! {
+        biased;
+        end = &mut write => {
+            if end == WriteEnd::SlowConsumer {
+                tracing::warn!(client = id, %peer, "slow consumer disconnected");
+            }
+        }
+        () = core.until_closed() => {}
+        result = connection.serve(&mut reader) => {
+            if let Err(error) = result {
+                tracing::debug!(client = id, %peer, %error, "connection ended");
+            }
+        }
+    }
+    connection.leave();
+    if !outbound.is_finished() {
+        // What was said last, such as why the connection ends, should still arrive.
+        write.await;
+    }
+}
+
+impl Connection {
+    async fn serve(&mut self, reader: &mut (impl AsyncReadExt + Unpin)) -> io::Result<()> {
+        let mut parser = Parser::new(self.core.settings.payload_len_max);
+        let mut input = BytesMut::with_capacity(READ_LEN);
+        let mut ping = tokio::time::interval(self.core.settings.ping_interval);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ping.reset();
+        loop {
+            loop {
+                match parser.next(&mut input) {
+                    Ok(Some(op)) => self.handle(op).await,
+                    Ok(None) => break,
+                    Err(error) => return Err(self.refuse(error)),
+                }
+            }
+            if input.capacity() - input.len() < READ_LEN / 2 {
+                input.reserve(READ_LEN);
+            }
+            tokio::select! {
+                biased;
+                Some(_) = self.appends.next() => {}
+                Some((fate, reply)) = self.calls.next() => self.answer_nobody(fate, reply),
+                read = reader.read_buf(&mut input) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    self.last_heard = Instant::now();
+                }
+                _ = ping.tick() => self.ping()?,
+            }
+        }
+    }
+
+    fn refuse(&self, error: ProtocolError) -> io::Error {
+        self.outbound.line(&format!("-ERR '{error}'"));
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
+
+    fn ping(&mut self) -> io::Result<()> {
+        if self.last_heard.elapsed() < self.core.settings.ping_interval {
+            return Ok(());
+        }
+        if self.pings >= PINGS_MAX {
+            self.outbound.line("-ERR 'Stale Connection'");
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.pings += 1;
+        self.outbound.line("PING");
+        Ok(())
+    }
+
+    async fn handle(&mut self, op: Op) {
+        match op {
+            Op::Connect(connect) => {
+                self.outbound.without_headers(!connect.headers);
+                self.client = *connect;
+                self.ok();
+            }
+            Op::Ping => {
+                self.finish_appends().await;
+                self.outbound.line("PONG");
+            }
+            Op::Pong => self.pings = 0,
+            Op::Publish(publish) => self.publish(publish).await,
+            Op::Subscribe { pattern, queue, sid } => self.subscribe(&pattern, queue.as_deref(), sid),
+            Op::Unsubscribe { sid, after } => self.unsubscribe(&sid, after),
+            Op::Noise => {}
+        }
+    }
+
+    fn ok(&self) {
+        if self.client.verbose {
+            self.outbound.line("+OK");
+        }
+    }
+
+    /// A client that asks something after it appended sees what it appended.
+    async fn finish_appends(&mut self) {
+        while self.appends.next().await.is_some() {}
+    }
+
+    async fn publish(&mut self, publish: Publish) {
+        if publish.headers.is_some() && !self.client.headers {
+            return self.outbound.line("-ERR 'message headers not supported'");
+        }
+        self.ok();
+        let reply = publish.reply.as_deref().and_then(|reply| Subject::new(reply).ok());
+        let subject = match Subject::new(&publish.subject) {
+            Ok(subject) => subject,
+            Err(_) => {
+                if self.client.pedantic {
+                    self.outbound.line("-ERR 'Invalid Publish Subject'");
+                }
+                return self.answer_nobody(Fate::NoInterest, reply);
+            }
+        };
+        if subject.as_str().starts_with("$JS.API.") {
+            self.finish_appends().await;
+        }
+        let message =
+            Message { subject, reply: reply.clone(), headers: publish.headers, payload: publish.payload };
+        let origin = (!self.client.echo).then_some(self.id);
+        match self.core.route(message, origin).await {
+            Ok(Routed::Done(fate)) => self.answer_nobody(fate, reply),
+            Ok(Routed::Append(work)) => {
+                while self.appends.len() >= APPENDS_MAX {
+                    self.appends.next().await;
+                }
+                self.appends.push(work);
+                // Polled in order now, appends reach the store in order.
+                let _ = self.appends.next().now_or_never();
+            }
+            Ok(Routed::Call(work)) => {
+                while self.calls.len() >= CALLS_MAX {
+                    if let Some((fate, reply)) = self.calls.next().await {
+                        self.answer_nobody(fate, reply);
+                    }
+                }
+                self.calls.push(Box::pin(async move { (work.await.unwrap_or(Fate::Taken), reply) }));
+                if let Some(Some((fate, reply))) = self.calls.next().now_or_never() {
+                    self.answer_nobody(fate, reply);
+                }
+            }
+            // The broker counted and logged what was dropped; the protocol has no way to tell the publisher.
+            Err(_) => {}
+        }
+    }
+
+    /// Tells a client that its request reached nobody, if it wants to know.
+    fn answer_nobody(&self, fate: Fate, reply: Option<Subject>) {
+        let wanted = self.client.no_responders && self.client.headers;
+        let Some(reply) = reply.filter(|_| wanted && fate == Fate::NoInterest) else { return };
+        let asked = self.subscriptions.values().find(|(pattern, _, _)| pattern.matches(reply.as_str()));
+        if let Some((pattern, id, subscription)) = asked {
+            let headers = Some(Headers::status(503, ""));
+            let message = Message { subject: reply, reply: None, headers, payload: Bytes::new() };
+            let offer = subscription.offer(&message);
+            if offer == Offer::SentLast {
+                self.core.routes.remove(pattern, *id);
+            }
+        }
+    }
+
+    fn subscribe(&mut self, pattern: &str, queue: Option<&str>, sid: Bytes) {
+        let Ok(pattern) = Pattern::new(pattern) else {
+            return self.outbound.line("-ERR 'Invalid Subject'");
+        };
+        if queue.is_some_and(|queue| crate::check_queue(queue).is_err()) {
+            return self.outbound.line("-ERR 'Invalid Subject'");
+        }
+        self.forget_ended();
+        if !self.subscriptions.contains_key(&sid) {
+            let subscription = Arc::new(ClientSubscription {
+                outbound: self.outbound.clone(),
+                sid: sid.clone(),
+                delivered: AtomicU64::new(0),
+                ends_after: AtomicU64::new(0),
+            });
+            match self.core.routes.add(&pattern, queue, self.id, Sink::Remote(subscription.clone())) {
+                Ok(id) => self.subscriptions.insert(sid, (pattern, id, subscription)),
+                Err(_) => return self.outbound.line("-ERR 'maximum subscriptions exceeded'"),
+            };
+        }
+        self.ok();
+    }
+
+    /// Subscriptions that ended by themselves leave their number behind; now and then those are cleared away.
+    fn forget_ended(&mut self) {
+        if self.subscriptions.len() % 64 == 63 {
+            self.subscriptions.retain(|_, (_, _, subscription)| !subscription.has_ended());
+        }
+    }
+
+    fn unsubscribe(&mut self, sid: &Bytes, after: u64) {
+        let ended = match self.subscriptions.get(sid) {
+            Some((_, _, subscription)) => {
+                subscription.ends_after.store(after, Ordering::Release);
+                after == 0 || subscription.has_ended()
+            }
+            None => false,
+        };
+        if ended && let Some((pattern, id, _)) = self.subscriptions.remove(sid) {
+            self.core.routes.remove(&pattern, id);
+        }
+        self.ok();
+    }
+
+    fn leave(&mut self) {
+        for (pattern, id, _) in std::mem::take(&mut self.subscriptions).into_values() {
+            self.core.routes.remove(&pattern, id);
+        }
+        self.outbound.close();
+    }
+}
