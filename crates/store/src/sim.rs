@@ -2,8 +2,8 @@
 //!
 //! Every change (write, sync, resize, create, rename, remove, directory sync) has a number. [`SimDisk::crash_at`]
 //! makes that change the last: it and everything after it fails. [`SimDisk::after_crash`] is then what a new start
-//! finds: synced bytes whole; of the rest, a seeded choice of 512-byte sectors, in any combination; names up to the
-//! last directory sync, and a seeded number of the changes of names after it. One seed, one outcome, always.
+//! finds: synced bytes whole; of the rest, a seeded choice of 512-byte sectors, in any combination; names as they were
+//! at the last directory sync, and a seeded choice of their changes after it. One seed, one outcome, always.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -109,8 +109,7 @@ impl SimDisk {
         let state = self.state.lock();
         let mut luck = Luck::new(seed);
         let mut names = state.names_durable.clone();
-        let survivors = luck.up_to(state.names_pending.len());
-        for change in state.names_pending.iter().take(survivors) {
+        for change in state.names_pending.iter().filter(|_| luck.keeps()) {
             change.apply(&mut names);
         }
         let files = state.files.iter().map(|file| file.after_crash(&mut luck)).collect();
@@ -299,10 +298,6 @@ impl Luck {
 
     fn keeps(&mut self) -> bool {
         self.next() % 16 < self.kept_of_16
-    }
-
-    fn up_to(&mut self, count: usize) -> usize {
-        (0..count).take_while(|_| self.keeps()).count()
     }
 }
 
