@@ -167,7 +167,7 @@ impl Call<'_> {
     pub fn list<T: Serialize>(&self, items: &[T], next: Option<&str>) -> Result<Response, Problem> {
         let response = Response::json(200, &items)?;
         let Some(next) = next else { return Ok(response) };
-        let limit = self.query("limit").map(|limit| format!("&limit={limit}")).unwrap_or_default();
+        let limit = self.page()?.limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
         Ok(response.with("link", format!("<{}?after={next}{limit}>; rel=\"next\"", self.path.raw)))
     }
 }

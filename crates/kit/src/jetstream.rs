@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::platform::{self, Fault, Platform};
 
@@ -14,12 +15,15 @@ use crate::platform::{self, Fault, Platform};
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// More partitions than anybody needs: what a stream states beyond that is a mistake.
+const PARTITIONS_MAX: u32 = 1024;
+
 mod code {
-    pub const MESSAGE_NOT_FOUND: u32 = 10037;
-    pub const CONSUMER_NOT_FOUND: u32 = 10014;
-    pub const STREAM_EXISTS_OTHERWISE: u32 = 10058;
-    pub const STREAM_NOT_FOUND: u32 = 10059;
-    pub const SUBJECT_TAKEN: u32 = 10077;
+    pub const MESSAGE_NOT_FOUND: u64 = 10037;
+    pub const CONSUMER_NOT_FOUND: u64 = 10014;
+    pub const STREAM_EXISTS_OTHERWISE: u64 = 10058;
+    pub const STREAM_NOT_FOUND: u64 = 10059;
+    pub const SUBJECT_TAKEN: u64 = 10077;
 }
 
 /// What became of an append.
@@ -70,9 +74,9 @@ pub struct StreamConfig<'a> {
     pub metadata: Metadata,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct Metadata {
-    #[serde(rename = "trellis.partitions", default)]
+    #[serde(rename = "trellis.partitions")]
     pub partitions: String,
 }
 
@@ -105,148 +109,122 @@ pub struct ConsumerConfig<'a> {
     pub filter_subject: &'a str,
 }
 
-#[derive(Deserialize)]
+/// An error that JetStream answers with.
 struct ApiError {
-    err_code: u32,
-    #[serde(default)]
+    code: u64,
     description: String,
-}
-
-#[derive(Deserialize)]
-struct Reply {
-    error: Option<ApiError>,
 }
 
 /// Appends unless the subject is taken.
 pub fn append(subject: &str, body: &[u8]) -> Appended {
-    #[derive(Deserialize)]
-    struct Ack {
-        seq: u64,
-    }
-    match call::<Ack>(subject, body, WRITE_PATIENCE) {
-        Ok(Ok(Ack { seq })) => Appended::At(seq),
-        Ok(Err(error)) if error.err_code == code::SUBJECT_TAKEN => Appended::Taken,
-        Ok(Err(error)) => Appended::Unknown(Fault::new(error.to_string())),
-        Err(fault) => Appended::Unknown(fault),
+    let answer = match call(subject, body, WRITE_PATIENCE) {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) if error.code == code::SUBJECT_TAKEN => return Appended::Taken,
+        Ok(Err(error)) => return Appended::Unknown(Fault::new(error.to_string())),
+        Err(fault) => return Appended::Unknown(fault),
+    };
+    match answer.get("seq").and_then(Value::as_u64) {
+        Some(seq) => Appended::At(seq),
+        None => Appended::Unknown(garbled(subject)),
     }
 }
 
 /// The newest message on a subject, which may have wildcards.
 pub fn newest(stream: &str, subject: &str) -> Result<Option<Message>, Refusal> {
-    #[derive(Deserialize)]
-    struct Found {
-        message: Stored,
-    }
-    #[derive(Deserialize)]
-    struct Stored {
-        subject: String,
-        seq: u64,
-        #[serde(default)]
-        data: String,
-    }
-    let query = serde_json::json!({ "last_by_subj": subject });
-    match api::<Found>(&format!("STREAM.MSG.GET.{stream}"), &query)? {
-        Ok(Found { message: Stored { subject, seq, data } }) => {
-            let body = BASE64
-                .decode(data)
-                .map_err(|error| Fault::new(format!("message {seq} of {stream} is not base64: {error}")))?;
-            Ok(Some(Message { subject, seq, body }))
-        }
-        Err(error) if error.err_code == code::MESSAGE_NOT_FOUND => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let operation = format!("STREAM.MSG.GET.{stream}");
+    let answer = match api(&operation, &json!({ "last_by_subj": subject }))? {
+        Err(error) if error.code == code::MESSAGE_NOT_FOUND => return Ok(None),
+        answer => answer?,
+    };
+    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
+    let seq = answer.pointer("/message/seq").and_then(Value::as_u64);
+    let (Some(subject), Some(seq)) = (text("/message/subject"), seq) else {
+        return Err(garbled(&operation).into());
+    };
+    // An empty message has no data at all.
+    let body = BASE64.decode(text("/message/data").unwrap_or_default()).map_err(|_| garbled(&operation))?;
+    Ok(Some(Message { subject: subject.to_owned(), seq, body }))
 }
 
 /// What a stream says of itself: how many partitions it has.
 pub fn partitions(stream: &str) -> Result<u32, Refusal> {
-    #[derive(Deserialize)]
-    struct Info {
-        config: Config,
-    }
-    #[derive(Deserialize)]
-    struct Config {
-        metadata: Option<Metadata>,
-    }
-    let info = api::<Info>(&format!("STREAM.INFO.{stream}"), &serde_json::json!({}))??;
-    let stated = info.config.metadata.map(|metadata| metadata.partitions).unwrap_or_default();
+    let answer = api(&format!("STREAM.INFO.{stream}"), &json!({}))??;
+    let stated =
+        answer.pointer("/config/metadata/trellis.partitions").and_then(Value::as_str).unwrap_or_default();
     match stated.parse() {
-        Ok(partitions @ 1..=1024) => Ok(partitions),
+        Ok(partitions @ 1..=PARTITIONS_MAX) => Ok(partitions),
         _ => Err(Fault::new(format!("stream {stream} states {stated:?} partitions in its metadata")).into()),
     }
 }
 
 /// Makes sure that there is this stream.
 pub fn create_stream(config: &StreamConfig<'_>) -> Result<(), Refusal> {
-    #[derive(Deserialize)]
-    struct Created {}
-    api::<Created>(&format!("STREAM.CREATE.{}", config.name), config)??;
+    api(&format!("STREAM.CREATE.{}", config.name), config)??;
     Ok(())
 }
 
 /// Makes sure that there is this consumer.
 pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<(), Refusal> {
-    #[derive(Deserialize)]
-    struct Created {}
-    let request = serde_json::json!({ "stream_name": stream, "config": config, "action": "" });
-    api::<Created>(&format!("CONSUMER.CREATE.{stream}.{}", config.name), &request)??;
+    #[derive(Serialize)]
+    struct Request<'a> {
+        stream_name: &'a str,
+        config: &'a ConsumerConfig<'a>,
+        action: &'a str,
+    }
+    let request = Request { stream_name: stream, config, action: "" };
+    api(&format!("CONSUMER.CREATE.{stream}.{}", config.name), &request)??;
     Ok(())
 }
 
 /// How many messages a consumer has not yet finished; none when there is no such consumer.
 pub fn backlog(stream: &str, consumer: &str) -> Result<Option<u64>, Refusal> {
-    #[derive(Deserialize)]
-    struct Info {
-        num_pending: u64,
-        num_ack_pending: u64,
-    }
-    match api::<Info>(&format!("CONSUMER.INFO.{stream}.{consumer}"), &serde_json::json!({}))? {
-        Ok(Info { num_pending, num_ack_pending }) => Ok(Some(num_pending.saturating_add(num_ack_pending))),
-        Err(error) if error.err_code == code::CONSUMER_NOT_FOUND => Ok(None),
-        Err(error) => Err(error.into()),
+    let operation = format!("CONSUMER.INFO.{stream}.{consumer}");
+    let answer = match api(&operation, &json!({}))? {
+        Err(error) if error.code == code::CONSUMER_NOT_FOUND => return Ok(None),
+        answer => answer?,
+    };
+    let number = |key: &str| answer.get(key).and_then(Value::as_u64);
+    match (number("num_pending"), number("num_ack_pending")) {
+        (Some(waiting), Some(on_their_way)) => Ok(Some(waiting.saturating_add(on_their_way))),
+        _ => Err(garbled(&operation).into()),
     }
 }
 
 /// Makes sure that there is no such consumer.
 pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), Refusal> {
-    #[derive(Deserialize)]
-    struct Deleted {}
-    match api::<Deleted>(&format!("CONSUMER.DELETE.{stream}.{consumer}"), &serde_json::json!({}))? {
-        Ok(Deleted {}) => Ok(()),
-        Err(error) if error.err_code == code::CONSUMER_NOT_FOUND => Ok(()),
-        Err(error) => Err(error.into()),
+    match api(&format!("CONSUMER.DELETE.{stream}.{consumer}"), &json!({}))? {
+        Err(error) if error.code != code::CONSUMER_NOT_FOUND => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
-fn api<T: for<'de> Deserialize<'de>>(
-    operation: &str,
-    request: &impl Serialize,
-) -> Result<Result<T, ApiError>, Fault> {
+fn api(operation: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {
     let body = serde_json::to_vec(request).map_err(|error| Fault::new(error.to_string()))?;
     call(&format!("$JS.API.{operation}"), &body, READ_PATIENCE)
 }
 
-fn call<T: for<'de> Deserialize<'de>>(
-    subject: &str,
-    body: &[u8],
-    patience: Duration,
-) -> Result<Result<T, ApiError>, Fault> {
-    let reply = platform::current().request(subject, body, patience)?;
-    let garbled = |_| Fault::new(format!("the answer on {subject} is not what JetStream answers"));
-    match serde_json::from_slice::<Reply>(&reply).map_err(garbled)?.error {
-        Some(error) => Ok(Err(error)),
-        None => serde_json::from_slice(&reply).map(Ok).map_err(garbled),
-    }
+fn call(subject: &str, body: &[u8], patience: Duration) -> Result<Result<Value, ApiError>, Fault> {
+    let answer = platform::current().request(subject, body, patience)?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|_| garbled(subject))?;
+    let Some(error) = answer.get("error") else { return Ok(Ok(answer)) };
+    let code = error.get("err_code").and_then(Value::as_u64).unwrap_or_default();
+    let description = error.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Err(ApiError { code, description }))
+}
+
+fn garbled(subject: &str) -> Fault {
+    Fault::new(format!("the answer on {subject} is not what JetStream answers"))
 }
 
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "JetStream refuses with code {}: {}", self.err_code, self.description)
+        write!(f, "JetStream refuses with code {}: {}", self.code, self.description)
     }
 }
 
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
-        match error.err_code {
+        match error.code {
             code::STREAM_NOT_FOUND => Self::NoStream,
             code::STREAM_EXISTS_OTHERWISE => Self::ExistsOtherwise(error.description),
             _ => Self::Fault(Fault::new(error.to_string())),

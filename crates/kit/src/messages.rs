@@ -8,7 +8,7 @@
 //! | `wasmbus.evt.…` | the lattice changed or is alive: make sure of everything |
 //! | `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS`, with or without `.<service>` and `.<id>` | the NATS services protocol |
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::delivery::{self, Delivery};
 use crate::platform::{self, Fault, Platform};
@@ -45,18 +45,13 @@ fn answer(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), Stri
 }
 
 fn news<S: Service>(body: &[u8]) -> Result<(), Fault> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct News {
-        service: Option<String>,
-        replay: Option<String>,
-    }
     // Anybody may announce anything; what is not understood is still a reason to look around.
-    let News { service, replay } = serde_json::from_slice(body).unwrap_or_default();
-    if service.as_deref() == Some(S::NAME) {
+    let news: Value = serde_json::from_slice(body).unwrap_or_default();
+    let is_us = |key: &str| news.get(key).and_then(Value::as_str) == Some(S::NAME);
+    if is_us("service") {
         return Ok(()); // Our own announcement.
     }
-    if replay.as_deref() == Some(S::NAME) {
+    if is_us("replay") {
         generation::start::<S>()?;
     }
     provision::all::<S>()

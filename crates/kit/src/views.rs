@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::platform::{self, Fault, Platform};
 use crate::{Context, Failure, Problem, generation, id, names};
@@ -146,18 +147,15 @@ pub(crate) fn load_many<T: DeserializeOwned>(
     each.map(|(key, bytes)| bytes.map_or(Ok(None), |bytes| parse(key, &bytes, generation))).collect()
 }
 
-/// A value of an older generation in the same slot may have any shape; only its generation is looked at.
+/// What an older generation left in the same slot may have any shape: only its generation is looked at.
 fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8], generation: u64) -> Result<Option<Kept<T>>, Fault> {
-    #[derive(Deserialize)]
-    struct Age {
-        g: u64,
-    }
     let broken = |error: serde_json::Error| Fault::new(format!("the value of {key} cannot be read: {error}"));
-    let age: Age = serde_json::from_slice(bytes).map_err(broken)?;
-    if age.g != generation {
+    let kept: Kept<&RawValue> = serde_json::from_slice(bytes).map_err(broken)?;
+    if kept.generation != generation {
         return Ok(None);
     }
-    serde_json::from_slice(bytes).map(Some).map_err(broken)
+    let value = serde_json::from_slice(kept.value.get().as_bytes()).map_err(broken)?;
+    Ok(Some(Kept { generation, seq: kept.seq, value }))
 }
 
 impl<T> std::fmt::Debug for Docs<T> {

@@ -30,7 +30,10 @@ fn read(incoming: &IncomingRequest) -> Result<Request, Problem> {
     if declared.is_some_and(|len| len > MAX_BODY) {
         return Err(too_large());
     }
-    request.body = body(incoming)?;
+    // A body that no route would read is not asked for.
+    if !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+        request.body = body(incoming)?;
+    }
     Ok(request)
 }
 
