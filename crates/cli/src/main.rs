@@ -1,1 +1,70 @@
-fn main() {}
+//! The `trellis` command.
+
+mod events;
+mod failure;
+mod up;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all went well
+  1  it failed; standard error says what and why
+  2  the command line is wrong
+  3  the data directory cannot be used: in use, damaged, or from a newer version";
+
+/// Event-driven services as WebAssembly components, in one process.
+#[derive(Debug, Parser)]
+#[command(name = "trellis", version, after_help = EXIT_CODES)]
+struct Cli {
+    /// The form of log lines on standard error. RUST_LOG says which are written, such as RUST_LOG=debug
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the application of a manifest until a signal
+    Up(up::Up),
+    /// Check everything in a data directory, and change nothing
+    Verify(verify::Verify),
+    /// Print the events of services, one JSON line each
+    Events(events::Events),
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.log);
+    let result = match cli.command {
+        Command::Up(up) => up.run(),
+        Command::Verify(verify) => verify.run(),
+        Command::Events(events) => events.run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}

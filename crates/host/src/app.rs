@@ -15,6 +15,7 @@ use wasmtime::component::{InstancePre, Linker};
 
 use crate::cache::Cache;
 use crate::call::Body;
+use crate::capabilities::messaging::BrokerMessage;
 use crate::capabilities::{self, Capabilities};
 use crate::component::{Blueprint, CallError, Component};
 use crate::engine::Engine;
@@ -62,7 +63,7 @@ struct Inner {
 impl App {
     /// Starts every component of `application` and announces that it is there.
     pub async fn start(application: &Application, env: Env) -> Result<App, StartError> {
-        let broker = Broker::open(env.store.clone(), env.clock.clone())?;
+        let broker = Broker::open(env.store.clone(), env.clock.clone()).await?;
         let engine = engine(application, &env)?;
         let linker = capabilities::linker(&engine.wasmtime)
             .map_err(|error| StartError::Engine(format!("{error:#}")))?;
@@ -75,6 +76,7 @@ impl App {
             let Some(component) = components.get(&plan.name) else { continue };
             subscriptions::start(&mut tasks, &broker, component, &plan.subscriptions)?;
         }
+        announce_first(&application.components, &components).await;
         tasks.spawn(announce(broker.clone()));
         Ok(App {
             inner: Arc::new(Inner { components, broker, env, tasks: Mutex::new(tasks), _engine: engine }),
@@ -119,6 +121,7 @@ impl App {
         for component in self.inner.components.values() {
             all_ended &= component.drain(deadline.saturating_duration_since(Instant::now())).await;
         }
+        self.inner.broker.close().await;
         all_ended
     }
 }
@@ -135,6 +138,22 @@ fn engine(application: &Application, env: &Env) -> Result<Engine, StartError> {
     let instances =
         application.components.iter().map(|component| component.instances.unwrap_or(default)).sum();
     Engine::new(instances, &env.options).map_err(|error| StartError::Engine(format!("{error:#}")))
+}
+
+/// Lets every component that listens to announcements provision itself before anybody else can ask it for something. What
+/// one of them finds missing because another was not there yet, it finds when the announcement is repeated.
+async fn announce_first(plans: &[ComponentPlan], components: &BTreeMap<String, Arc<Component>>) {
+    for plan in plans.iter().filter(|plan| plan.subscriptions.iter().any(|plan| plan.subject == ANNOUNCE)) {
+        let Some(component) = components.get(&plan.name) else { continue };
+        let message = BrokerMessage { subject: ANNOUNCE.to_owned(), body: Vec::new(), reply_to: None };
+        match component.message(message).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(component = plan.name, error, "not provisioned yet; this is repeated")
+            }
+            Err(error) => tracing::error!(component = plan.name, %error, "not provisioned; this is repeated"),
+        }
+    }
 }
 
 async fn announce(broker: Broker) {

@@ -1,7 +1,7 @@
 //! Compiled components, kept in a directory so that a second start does not compile.
 //!
 //! * A file is named by the hash of the component, of the engine's settings and of this host's version.
-//! * It is written beside its name and renamed, so that no reader sees half of it.
+//! * It is written beside its name and renamed, so that no reader sees half of it. A checksum stands in a file beside it.
 //! * It holds machine code that will run in this process. It is therefore loaded only when it, and the directory, belong to
 //!   the user who runs the host and nobody else may write them. Anything else is compiled again, and replaced.
 
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Where compiled components are kept.
 #[derive(Debug)]
@@ -45,18 +46,22 @@ impl Cache {
             }
         }
         let component = Component::from_binary(engine, wasm)?;
-        if let Err(error) = self.keep(&path, &component.serialize()?) {
+        let compiled = component.serialize()?;
+        let kept = self
+            .keep(&path, &compiled)
+            .and_then(|()| self.keep(&checksum_file(&path), checksum(&compiled).as_bytes()));
+        if let Err(error) = kept {
             tracing::warn!(path = %path.display(), %error, "compiled component not kept");
         }
         Ok(component)
     }
 
-    fn keep(&self, path: &Path, compiled: &[u8]) -> io::Result<()> {
+    fn keep(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let partial = path.with_extension(format!("{}.partial", std::process::id()));
         let written = (|| {
             let mut file =
                 fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-            file.write_all(compiled)?;
+            file.write_all(bytes)?;
             // Without this a crash of the machine could leave the name with empty contents.
             file.sync_all()?;
             fs::rename(&partial, path)
@@ -75,6 +80,9 @@ fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file").into());
     }
     trusted(&meta)?;
+    if checksum(&fs::read(path)?) != fs::read_to_string(checksum_file(path))? {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum is another").into());
+    }
     // SAFETY: the file can only have been written by the user who runs this process (checked above, for the file here and
     // for its directory when the cache was opened), and this module is what writes there, with `Component::serialize`.
     // wasmtime itself refuses files of another version or other settings. Once mapped, the file is not modified: it is only
@@ -83,6 +91,14 @@ fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     unsafe {
         Component::deserialize_file(engine, path)
     }
+}
+
+fn checksum_file(path: &Path) -> PathBuf {
+    path.with_extension("xxh3")
+}
+
+fn checksum(compiled: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(compiled))
 }
 
 /// Refuses what somebody else owns or may write.

@@ -39,6 +39,7 @@ impl Component {
             return Err(CallError::NotExported { component: self.name.clone(), export });
         }
         let lease = self.lease().await?;
+        let is_head = request.method() == http::Method::HEAD;
         let (sender, mut receiver) = oneshot::channel();
         let mut driver: Driver = Box::pin(drive_http(lease, request, sender));
         // Biased: a guest that is done leaves nothing to drive.
@@ -46,7 +47,8 @@ impl Component {
             biased;
             done = &mut driver => {
                 done?;
-                self.whole(receiver.try_recv().map_err(|_| CallError::NoResponse { component: self.name.clone() })?)
+                let response = receiver.try_recv().map_err(|_| CallError::NoResponse { component: self.name.clone() })?;
+                self.whole(response, is_head)
             }
             response = &mut receiver => match response {
                 Ok(response) => self.streamed(response, driver),
@@ -60,13 +62,19 @@ impl Component {
     }
 
     /// The response of a guest that is done: everything it wrote is here already.
-    fn whole(&self, response: GuestResponse) -> Result<Response<Body>, CallError> {
+    fn whole(&self, response: GuestResponse, is_head: bool) -> Result<Response<Body>, CallError> {
         let (head, mut body) = self.given(response)?.into_parts();
         let mut whole = Whole::default();
         let mut context = Context::from_waker(Waker::noop());
         loop {
             match Pin::new(&mut body).poll_frame(&mut context) {
                 Poll::Ready(Some(Ok(frame))) => whole.add(frame),
+                Poll::Ready(None)
+                    if has_body(is_head, head.status) && !whole.is_as_declared(&head.headers) =>
+                {
+                    let reason = "its body has not the length that it declared".to_owned();
+                    return Err(CallError::Failed { component: self.name.clone(), reason });
+                }
                 Poll::Ready(None) => return Ok(Response::from_parts(head, Body(Inner::Whole(whole)))),
                 Poll::Ready(Some(Err(error))) => return Err(self.failed(&error.into())),
                 // The guest kept the body's stream open in an instance that lives on: nothing more will come.
@@ -180,6 +188,11 @@ async fn drive_http(
     }
 }
 
+/// Whether a response's declared length is that of its body, rather than of one that is not sent.
+fn has_body(is_head: bool, status: http::StatusCode) -> bool {
+    !is_head && status != http::StatusCode::NOT_MODIFIED
+}
+
 /// The body of a component's response.
 #[derive(Debug)]
 pub struct Body(Inner);
@@ -198,6 +211,12 @@ struct Whole {
 }
 
 impl Whole {
+    /// Sent with another length than declared, it would break the connection and what is asked on it next.
+    fn is_as_declared(&self, headers: &http::HeaderMap) -> bool {
+        let declared = headers.get(http::header::CONTENT_LENGTH);
+        declared.is_none_or(|len| len.to_str().is_ok_and(|len| len.parse() == Ok(self.data.len())))
+    }
+
     fn add(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) if self.data.is_empty() => self.data = data,

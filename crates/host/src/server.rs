@@ -225,12 +225,17 @@ fn trace(headers: &mut HeaderMap, env: &crate::env::Env) -> String {
     }
     let mut random = [0; 24];
     env.randomness.fill(&mut random);
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let (id, span) = hex.split_at(32);
-    if let Ok(value) = HeaderValue::from_str(&format!("00-{id}-{span}-01")) {
+    let (id, span) = random.split_at(16);
+    let (id, span) = (hex(id), hex(span));
+    if let Ok(value) = HeaderValue::try_from(format!("00-{id}-{span}-01")) {
         headers.insert("traceparent", value);
     }
-    id.to_owned()
+    id
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn trace_id(traceparent: &str) -> Option<String> {

@@ -81,7 +81,7 @@ impl View<'_> {
 
     async fn ask(&self, subject: &str, body: Vec<u8>, timeout: Duration) -> Result<BrokerMessage, String> {
         let subject = checked(subject, &body)?;
-        let reply = self.broker()?.request(subject, None, body.into(), timeout.min(TIMEOUT_MAX)).await;
+        let reply = self.broker()?.request(subject, None, body, timeout.min(TIMEOUT_MAX)).await;
         reply.map(to_guest).map_err(|error| error.to_string())
     }
 

@@ -1,0 +1,272 @@
+//! The command as people and programs meet it: what it prints, how it ends, and what it refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    assert!(root.join("build/posts.wasm").is_file(), "build/posts.wasm is missing: run `cargo xtask build`");
+    root
+}
+
+fn trellis() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trellis"));
+    command.current_dir(root()).stdin(Stdio::null()).env("RUST_LOG", "warn");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    trellis().args(arguments).output().unwrap()
+}
+
+/// What a failed run says on standard error, after checking its exit code.
+#[track_caller]
+fn refused(code: i32, arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+/// A running `trellis up` that has said all its addresses. Killed when dropped.
+struct Up {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    addresses: Vec<(String, String)>,
+}
+
+impl Up {
+    fn start(data: &Path, more: &[&str], lines: usize) -> Up {
+        let mut command = trellis();
+        command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut addresses = Vec::new();
+        for _ in 0..lines {
+            let mut line = String::new();
+            assert!(
+                stdout.read_line(&mut line).unwrap() > 0,
+                "it ended after saying {addresses:?}: {:?}",
+                child.wait()
+            );
+            let (name, address) = line.trim_end().split_once("  ").unwrap();
+            addresses.push((name.to_owned(), address.to_owned()));
+        }
+        Up { child, stdout, addresses }
+    }
+
+    fn address(&self, name: &str) -> SocketAddr {
+        let (_, url) = self.addresses.iter().find(|(other, _)| other == name).unwrap();
+        url.split_once("://").unwrap().1.parse().unwrap()
+    }
+
+    fn http(&self, name: &str, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address(name)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn get(&self, name: &str, path: &str) -> String {
+        self.http(name, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// Writes a post and returns its id.
+    fn post(&self, title: &str) -> String {
+        let body = format!(r#"{{"title":"{title}"}}"#);
+        let answer = self.http(
+            "posts",
+            &format!(
+                "POST /posts HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        );
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+        answer.split_once(r#""id":""#).unwrap().1.split_once('"').unwrap().0.to_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Ends it as a user would, and says how it ended.
+    fn stop(mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        let code = self.child.wait().unwrap().code();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "only addresses belong on standard output");
+        code
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Fails when it has ended already, as it should have.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn up_says_where_it_listens_keeps_data_and_stops_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path(), &["--admin", "127.0.0.1:0", "--nats", "127.0.0.1:0"], 3);
+    let names: Vec<&str> = up.addresses.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["posts", "nats", "admin"]);
+    assert!(up.get("admin", "/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(up.get("admin", "/readyz").starts_with("HTTP/1.1 200 "));
+    assert!(up.get("admin", "/nothing").starts_with("HTTP/1.1 404 "));
+    let id = up.post("kept");
+    assert!(up.get("admin", "/metrics").contains("trellis_http_calls_total{component=\"posts\"} 1\n"));
+    assert_eq!(up.stop(), Some(0));
+
+    for reuse in ["1", "50"] {
+        let up = Up::start(dir.path(), &["--reuse", reuse], 1);
+        let answer = up.get("posts", &format!("/posts/{id}"));
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(r#""title":"kept""#), "{answer}");
+        assert_eq!(up.stop(), Some(0));
+    }
+    let verified = run(&["verify", dir.path().to_str().unwrap()]);
+    assert!(verified.status.success());
+    assert!(String::from_utf8(verified.stdout).unwrap().trim_end().ends_with("sound"));
+}
+
+#[test]
+fn events_are_printed_one_json_line_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path(), &["--nats", "127.0.0.1:0"], 2);
+    let nats = up.address("nats").to_string();
+    let ids: Vec<String> = (0..3).map(|n| up.post(&format!("post {n}"))).collect();
+    let lines = |arguments: &[&str]| -> Vec<String> {
+        let output = trellis().args(["events", "--nats", &nats]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    };
+    let all = lines(&[]);
+    assert_eq!(all.len(), 3, "{all:#?}");
+    for (line, id) in all.iter().zip(&ids) {
+        assert!(line.contains(r#""service":"posts""#) && line.contains(id), "{line}");
+    }
+    assert_eq!(lines(&["--service", "posts", "--from", "3"]), all[2..]);
+
+    let mut follow = trellis();
+    follow.args(["events", "--follow", "--from", "4", "--nats", &nats]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut followed = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let id = up.post("later");
+    assert!(followed.next().unwrap().unwrap().contains(&id));
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+
+    let unknown = refused(1, &["events", "--nats", &nats, "--service", "nobody"]);
+    assert!(unknown.contains("there is no stream LOG_nobody"), "{unknown}");
+}
+
+#[test]
+fn a_data_directory_is_used_by_one_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let up = Up::start(dir.path(), &[], 1);
+    for arguments in [&["up", "--listen", "127.0.0.1:0", "--data", data][..], &["verify", data]] {
+        let said = refused(3, arguments);
+        assert!(said.contains(data) && said.contains("in use by another process"), "{said}");
+    }
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn data_of_a_newer_version_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    assert_eq!(Up::start(dir.path(), &[], 1).stop(), Some(0));
+    let format = std::fs::read_to_string(dir.path().join("format")).unwrap();
+    let newer = newer(&format);
+    std::fs::write(dir.path().join("format"), &newer).unwrap();
+    for arguments in [&["up", "--listen", "127.0.0.1:0", "--data", data][..], &["verify", data]] {
+        let said = refused(3, arguments);
+        assert!(said.contains("newer version"), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(dir.path().join("format")).unwrap(), newer);
+}
+
+/// The same description of a directory with a format number that no version has yet.
+fn newer(format: &str) -> String {
+    let digits = format.find(|c: char| c.is_ascii_digit()).unwrap();
+    let end = format[digits..].find(|c: char| !c.is_ascii_digit()).map_or(format.len(), |len| digits + len);
+    format!("{}999{}", &format[..digits], &format[end..])
+}
+
+#[test]
+fn what_cannot_be_verified_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = refused(3, &["verify", dir.path().to_str().unwrap()]);
+    assert!(said.contains("there is no store"), "{said}");
+    let said = refused(3, &["verify", dir.path().join("nothing").to_str().unwrap()]);
+    assert!(said.contains("nothing"), "{said}");
+    assert!(!dir.path().join("nothing").exists(), "verify must not create anything");
+}
+
+#[test]
+fn addresses_are_checked_before_anything_is_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data_text = data.to_str().unwrap();
+    for option in ["--listen", "--nats", "--admin"] {
+        let said = refused(2, &["up", "--data", data_text, option, "0.0.0.0:0"]);
+        assert!(said.contains("--allow-remote"), "{option}: {said}");
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refused(1, &["up", "--data", data_text, "--listen", &address]);
+    assert!(said.contains(&address) && said.contains("stop what uses it"), "{said}");
+    assert!(!data.exists());
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_or_the_manifest_is_told() {
+    let said = refused(2, &["up", "--reuse", "0"]);
+    assert!(said.contains("--reuse"), "{said}");
+    refused(2, &["down"]);
+    let said = refused(1, &["up", "nothing.yaml"]);
+    assert!(said.contains("nothing.yaml: cannot be read"), "{said}");
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("wadm.yaml");
+    let text = std::fs::read_to_string(root().join("wadm.yaml"))
+        .unwrap()
+        .replace("ghcr.io/wasmcloud/keyvalue-nats", "x/vault");
+    std::fs::write(&manifest, text).unwrap();
+    let said = refused(1, &["up", manifest.to_str().unwrap()]);
+    assert!(said.contains("wadm.yaml:") && said.contains("\"x/vault:0.3.0\", is no capability"), "{said}");
+    let said = refused(1, &["events", "--nats", "127.0.0.1:1"]);
+    assert!(said.contains("trellis up --nats 127.0.0.1:1"), "{said}");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut up = Up::start(dir.path(), &[], 1);
+    // A request that is half-way through keeps the server waiting for its end.
+    let mut busy = TcpStream::connect(up.address("posts")).unwrap();
+    busy.write_all(b"POST /posts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    up.get("posts", "/posts/none");
+    up.signal(Signal::INT);
+    // Once it takes no more connections, it has seen the first.
+    for _ in 0..500 {
+        if TcpStream::connect(up.address("posts")).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    up.signal(Signal::INT);
+    assert_eq!(up.child.wait().unwrap().code(), Some(130));
+}
