@@ -6,10 +6,11 @@ use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
 /// Generates the Rust types and the `Guest` traits of a service's contract, `wit/<service>`.
 ///
-/// `bindings!(posts)` reads `wit/posts`; `bindings!(query: posts, comments)` makes the packages that `wit/query` uses known too, in
-/// the order in which they build on one another. Paths are seen from a component's folder, `components/<service>`. The types can be
-/// compared, printed, and written as JSON (see [`Wire`]); what all services share comes from `trellis_kit` itself. The functions to implement
-/// are those of `api::Guest`; what `wit/posts` has in its interface `events` is in `trellis::posts::events`.
+/// `bindings!(posts)` reads `wit/posts`; `bindings!(query: posts, comments)` makes the packages that
+/// `wit/query` uses known too, in the order in which they build on one another. Paths are seen from a
+/// component's folder, `components/<service>`. The types can be compared, printed, and written as JSON (see
+/// [`Wire`]); what all services share comes from `trellis_kit` itself. The functions to implement are those of
+/// `api::Guest`; what `wit/posts` has in its interface `events` is in `trellis::posts::events`.
 #[proc_macro]
 pub fn bindings(input: TokenStream) -> TokenStream {
     let mut names = input.into_iter().filter_map(|token| match token {
@@ -40,10 +41,12 @@ pub fn bindings(input: TokenStream) -> TokenStream {
     parse(&generate)
 }
 
-/// Gives a type that comes from WIT its JSON form: `Serialize` and `Deserialize` with the names of the WIT, in snake_case.
+/// Gives a type that comes from WIT its JSON form: `Serialize` and `Deserialize` with the names of the WIT, in
+/// snake_case.
 ///
-/// A record is an object, an enum a string, and a variant with payloads `{"type": <case>, "data": <payload>}`. The work is serde's own:
-/// its derive runs on a twin of the type, because attributes cannot be put on generated code.
+/// A record is an object, an enum a string, and a variant with payloads `{"type": <case>, "data": <payload>}`.
+/// The work is serde's own: its derive runs on a twin of the type, because attributes cannot be put on
+/// generated code.
 #[proc_macro_derive(Wire)]
 pub fn wire(item: TokenStream) -> TokenStream {
     let mut tokens = item.into_iter().peekable();

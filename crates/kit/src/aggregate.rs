@@ -22,8 +22,9 @@ pub trait Aggregate: Serialize + DeserializeOwned {
 
     fn id(&self) -> &str;
 
-    /// What the event makes of the entity. It never refuses and never looks around: it only says what follows from what has
-    /// happened. None is for an event that cannot happen to the entity as it is (which is then a mistake of the decision).
+    /// What the event makes of the entity. It never refuses and never looks around: it only says what follows
+    /// from what has happened. None is for an event that cannot happen to the entity as it is (which is then a
+    /// mistake of the decision).
     fn evolve(before: Option<Self>, event: &Self::Event) -> Option<Self>;
 }
 
@@ -39,8 +40,9 @@ impl Context {
 
     /// Creates an entity. `birth` gets the id of the new entity and returns its first event.
     ///
-    /// With an idempotency key, the id follows from the caller and the key, so a repeated call finds what the first one made and returns that
-    /// (or 422 if it asks for something else now). `request` is what was asked for.
+    /// With an idempotency key, the id follows from the caller and the key, so a repeated call finds what the
+    /// first one made and returns that (or 422 if it asks for something else now). `request` is what was asked
+    /// for.
     pub fn create<A: Aggregate>(
         &self,
         request: &impl Serialize,
@@ -83,8 +85,8 @@ impl Context {
         }
     }
 
-    /// Changes an entity that exists. `decide` sees it as it is and says what happens, if anything; it is asked again when
-    /// somebody else changed the entity meanwhile.
+    /// Changes an entity that exists. `decide` sees it as it is and says what happens, if anything; it is asked
+    /// again when somebody else changed the entity meanwhile.
     pub fn update<A: Aggregate>(
         &self,
         id: &str,

@@ -1,8 +1,10 @@
-//! Events as they reach a service: what they are, what is done with them, and what becomes of those that cannot be handled.
+//! Events as they reach a service: what they are, what is done with them, and what becomes of those that cannot
+//! be handled.
 //!
-//! An event comes again until it is acknowledged, so it is acknowledged last, and everything done before can be done again. An event that
-//! fails is asked for again later, each time later than before; after [`ATTEMPTS`] times, or at once if it cannot be read, it is
-//! put into the service's stream of dead letters, and the events behind it move on.
+//! An event comes again until it is acknowledged, so it is acknowledged last, and everything done before can be
+//! done again. An event that fails is asked for again later, each time later than before; after [`ATTEMPTS`]
+//! times, or at once if it cannot be read, it is put into the service's stream of dead letters, and the events
+//! behind it move on.
 
 use std::time::Duration;
 
@@ -78,7 +80,8 @@ pub struct Reacts {
     pub apply: fn(&Incoming, &Reaction) -> Result<(), Failure>,
 }
 
-/// A table of [`Projection`]s: `"source" => function`, in which the function takes a [`Recorded`] event and a [`Writer`].
+/// A table of [`Projection`]s: `"source" => function`, in which the function takes a [`Recorded`] event and a
+/// [`Writer`].
 #[macro_export]
 macro_rules! projections {
     ($($source:literal => $apply:expr),* $(,)?) => {
@@ -86,7 +89,8 @@ macro_rules! projections {
     };
 }
 
-/// A table of [`Reacts`]: `"source" => function`, in which the function takes a [`Recorded`] event and a [`Reaction`].
+/// A table of [`Reacts`]: `"source" => function`, in which the function takes a [`Recorded`] event and a
+/// [`Reaction`].
 #[macro_export]
 macro_rules! reactions {
     ($($source:literal => $apply:expr),* $(,)?) => {
@@ -102,8 +106,8 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Gives the event to a function that takes events of its kind. What is about another kind of entity of the same service is no
-    /// concern of that function.
+    /// Gives the event to a function that takes events of its kind. What is about another kind of entity of the
+    /// same service is no concern of that function.
     pub fn give<E: Event, W>(
         &self,
         function: impl FnOnce(&Recorded<E>, &W) -> Result<(), Failure>,
@@ -136,8 +140,9 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    /// Reads what the subject for the acknowledgement says: `$JS.ACK.<stream>.<consumer>.<attempt>.<stream seq>.<consumer seq>.<time>.<behind>`, with
-    /// domain and account before the stream, and possibly a token at the end, on servers that have domains.
+    /// Reads what the subject for the acknowledgement says: `$JS.ACK.<stream>.<consumer>.<attempt>.<stream
+    /// seq>.<consumer seq>.<time>.<behind>`, with domain and account before the stream, and possibly a token at
+    /// the end, on servers that have domains.
     pub fn parse(service: &str, reply_to: &'a str, body: &'a [u8]) -> Option<Self> {
         let words: Vec<&str> = reply_to.split('.').collect();
         let (stream, consumer, attempt, seq, behind) = match words[..] {
@@ -164,7 +169,8 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// Handles an event and says so to the server. An error is one that the server need not know: it will send the event again.
+/// Handles an event and says so to the server. An error is one that the server need not know: it will send the
+/// event again.
 pub(crate) fn handle<S: Service>(delivery: &Delivery<'_>) -> Result<(), Fault> {
     let platform = platform::current();
     let answer = match process::<S>(delivery) {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{Service, id, names};
 
-/// Answers the NATS services protocol, so that `nats micro ls` lists every service of Trellis. None is for another service.
+/// Answers the NATS services protocol, so that `nats micro ls` lists every service of Trellis. None is for
+/// another service.
 pub(crate) fn service_protocol<S: Service>(words: &str) -> Option<Value> {
     // Instances come and go with each call and are all the same: the service is its one instance.
     let id = id::derived(&[S::NAME.as_bytes(), S::VERSION.as_bytes()]);

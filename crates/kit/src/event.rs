@@ -1,4 +1,5 @@
-//! Events: what a service author sees of them ([`Event`], [`Recorded`]) and how they are stored ([`Envelope`], CloudEvents 1.0 JSON).
+//! Events: what a service author sees of them ([`Event`], [`Recorded`]) and how they are stored ([`Envelope`],
+//! CloudEvents 1.0 JSON).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,12 +14,14 @@ pub trait Event: Serialize + DeserializeOwned {
     /// The entity that these events are about, the first word of `post.created.v1`.
     const OF: &'static str;
 
-    /// The version of the contract: of the event's cases and of the entity's state, the last word of `post.created.v1`. Count it up
-    /// when a stored event or state would no longer be read as it is, and teach [`upcast`](Self::upcast) the difference.
+    /// The version of the contract: of the event's cases and of the entity's state, the last word of
+    /// `post.created.v1`. Count it up when a stored event or state would no longer be read as it is, and teach
+    /// [`upcast`](Self::upcast) the difference.
     const SCHEMA: u32 = 1;
 
-    /// Rewrites one event from `old.schema` to the version after it. Called before any handler sees the event, once for each version
-    /// between: for live events, replayed ones and dead letters alike. It must depend on nothing but `old`.
+    /// Rewrites one event from `old.schema` to the version after it. Called before any handler sees the event,
+    /// once for each version between: for live events, replayed ones and dead letters alike. It must depend on
+    /// nothing but `old`.
     fn upcast(old: &mut Old) -> Result<(), String> {
         Err(format!("nobody taught {} to read version {}", Self::OF, old.schema))
     }

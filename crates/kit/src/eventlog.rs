@@ -1,7 +1,8 @@
 //! A service's log: one stream, in which every event of every entity has a subject of its own.
 //!
-//! Storing version 7 of an entity is a request on a subject that ends in `.7`, which JetStream refuses when something is there already. So
-//! an append is a compare-and-swap, and the log is the only thing a state change writes.
+//! Storing version 7 of an entity is a request on a subject that ends in `.7`, which JetStream refuses when
+//! something is there already. So an append is a compare-and-swap, and the log is the only thing a state change
+//! writes.
 
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ pub(crate) fn read<S: Service>(entity: &str, version: Option<u64>) -> Result<Opt
     }
 }
 
-/// Stores an event as the version it says it is. However often the answer is lost, the event ends up in the log at most once, and what
-/// this returns is true.
+/// Stores an event as the version it says it is. However often the answer is lost, the event ends up in the log
+/// at most once, and what this returns is true.
 pub(crate) fn append<S: Service>(event: &Envelope) -> Result<Outcome, Problem> {
     let subject = subject::<S>(&event.subject, event.version);
     let body = serde_json::to_vec(event).map_err(Problem::internal)?;
@@ -48,7 +49,8 @@ pub(crate) fn append<S: Service>(event: &Envelope) -> Result<Outcome, Problem> {
         if let Appended::At(_) = appended {
             return Ok(Outcome::Stored);
         }
-        // Taken: perhaps by ourselves, if an earlier answer was lost. Unknown: perhaps it was stored. Both are settled by what is there.
+        // Taken: perhaps by ourselves, if an earlier answer was lost. Unknown: perhaps it was stored. Both are
+        // settled by what is there.
         match lookup::<S>(&event.subject, Some(event.version)) {
             Ok(Some(found)) if found.id == event.id => return Ok(Outcome::Stored),
             Ok(Some(found)) => return Ok(Outcome::Taken(Box::new(found))),

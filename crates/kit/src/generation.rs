@@ -1,8 +1,9 @@
 //! Which generation of the read models answers, which one is being built, and how one follows the other.
 //!
-//! A rebuild begins with [`start`]: a new set of durable consumers reads all sources from their beginning into the new generation, while
-//! the old one goes on being kept up to date and read. When the new consumers have nothing left, [`advance`] makes the new generation
-//! the one that is read. Every step can be repeated, and is, so it may stop anywhere.
+//! A rebuild begins with [`start`]: a new set of durable consumers reads all sources from their beginning into
+//! the new generation, while the old one goes on being kept up to date and read. When the new consumers have
+//! nothing left, [`advance`] makes the new generation the one that is read. Every step can be repeated, and is,
+//! so it may stop anywhere.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,8 +58,9 @@ pub(crate) fn start<S: Service>() -> Result<(), Fault> {
     advance::<S>(None).map(drop)
 }
 
-/// Switches to the generation that is being built if it has caught up. `finishing` is a consumer whose last message is just being
-/// finished, so that it need not be asked. Returns the generation that is read from now on.
+/// Switches to the generation that is being built if it has caught up. `finishing` is a consumer whose last
+/// message is just being finished, so that it need not be asked. Returns the generation that is read from now
+/// on.
 pub(crate) fn advance<S: Service>(finishing: Option<&str>) -> Result<u64, Fault> {
     let now = clean_up::<S>(load()?)?;
     let Some(next) = now.building else { return Ok(now.active) };
@@ -76,7 +78,8 @@ pub(crate) fn advance<S: Service>(finishing: Option<&str>) -> Result<u64, Fault>
     Ok(next)
 }
 
-/// Removes the consumers of the generation before. Its values stay, for lists that are being read, until the next rebuild overwrites them.
+/// Removes the consumers of the generation before. Its values stay, for lists that are being read, until the
+/// next rebuild overwrites them.
 fn clean_up<S: Service>(now: Generations) -> Result<Generations, Fault> {
     let Some(retired) = now.retired else { return Ok(now) };
     provision::remove_consumers::<S>(retired)?;

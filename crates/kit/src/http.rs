@@ -130,7 +130,8 @@ impl Call<'_> {
         self.path.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The JSON of the body as the type that the function takes. What is missing, unknown or of a wrong type is named.
+    /// The JSON of the body as the type that the function takes. What is missing, unknown or of a wrong type is
+    /// named.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let media_type = self.request.header("content-type").unwrap_or_default();
         let essence = media_type.split(';').next().unwrap_or_default().trim();

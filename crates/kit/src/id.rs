@@ -1,7 +1,7 @@
 //! Names of entities: how they are made, checked, and spread over partitions.
 //!
-//! An id is a token of a subject and part of a key, so it is made of `A-Z a-z 0-9 _ -` only. A child's id starts with its root's:
-//! `<post>-<comment>`; a family therefore shares a partition, and keeps its order.
+//! An id is a token of a subject and part of a key, so it is made of `A-Z a-z 0-9 _ -` only. A child's id
+//! starts with its root's: `<post>-<comment>`; a family therefore shares a partition, and keeps its order.
 
 use sha2::{Digest, Sha256};
 
@@ -58,8 +58,8 @@ pub fn root(id: &str) -> &str {
     id.split_once('-').map_or(id, |(root, _)| root)
 }
 
-/// The partition of an entity: FNV-1a (64 bits) of its root's id, its halves folded together, modulo the number of partitions. This
-/// decides where every event ever stored is found, so it never changes.
+/// The partition of an entity: FNV-1a (64 bits) of its root's id, its halves folded together, modulo the number
+/// of partitions. This decides where every event ever stored is found, so it never changes.
 pub fn partition(id: &str, partitions: u32) -> u32 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in root(id).bytes() {

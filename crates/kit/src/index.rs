@@ -1,8 +1,9 @@
 //! Lists that never grow unwieldy: ids in pages of a fixed size, newest first.
 //!
-//! Each partition of the source has pages of its own: an open one, the head, which new ids are added to, and full ones before it, which never
-//! change again. Adding is one read and one write (two when the head is full), reading a page of the list is one read for all heads
-//! and seldom another for full pages: the price is the same with a million ids as with a hundred.
+//! Each partition of the source has pages of its own: an open one, the head, which new ids are added to, and
+//! full ones before it, which never change again. Adding is one read and one write (two when the head is full),
+//! reading a page of the list is one read for all heads and seldom another for full pages: the price is the
+//! same with a million ids as with a hundred.
 
 use std::collections::VecDeque;
 
@@ -55,7 +56,8 @@ impl Index {
 
     /// Adds an id as the newest.
     ///
-    /// Dying between the two writes is harmless: a full page is a copy of what the head holds, and is written again then.
+    /// Dying between the two writes is harmless: a full page is a copy of what the head holds, and is written
+    /// again then.
     pub fn add(&self, writer: &Writer<'_>, id: &str) -> Result<(), Failure> {
         if writer.source != self.source || writer.partition >= self.partitions {
             let Writer { source, partition, .. } = writer;
@@ -88,7 +90,8 @@ impl Index {
             Some(text) => Some(Cursor::decode(text, self.partitions).ok_or_else(bad_cursor)?),
             None => None,
         };
-        // A list that was begun in one generation is read on in it: it stays where it is until after the next rebuild.
+        // A list that was begun in one generation is read on in it: it stays where it is until after the next
+        // rebuild.
         let generation = cursor.as_ref().map_or(reader.generation, |cursor| cursor.generation);
         let mut lanes = self.lanes(generation, cursor.as_ref())?;
         let limit = limit as usize;
@@ -124,8 +127,8 @@ impl Index {
             .collect()
     }
 
-    /// Reads on where too little is at hand to know what comes next. All partitions that may run dry are read at once, so this reads
-    /// twice at the very most, however the ids are spread.
+    /// Reads on where too little is at hand to know what comes next. All partitions that may run dry are read
+    /// at once, so this reads twice at the very most, however the ids are spread.
     fn refill(&self, generation: u64, lanes: &mut [Lane], wanted: usize, before: u64) -> Result<(), Problem> {
         while lanes.iter().any(Lane::is_dry) {
             let short = |lane: &Lane| lane.pages_left > 0 && lane.items.len() < wanted;
@@ -143,8 +146,8 @@ impl Index {
                 };
                 lane.pages_left -= 1;
                 lane.extend(lane.pages_left, page.value, before);
-                // Only a cursor that was not made here points before pages that hold nothing older than itself. Following it
-                // could mean to read them all.
+                // Only a cursor that was not made here points before pages that hold nothing older than itself.
+                // Following it could mean to read them all.
                 if lane.items.is_empty() {
                     return Err(bad_cursor());
                 }

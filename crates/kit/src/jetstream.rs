@@ -60,8 +60,8 @@ impl From<Fault> for Refusal {
     }
 }
 
-/// A stream in which every subject holds one message for ever: appending to a taken subject is refused, which is what makes an append
-/// a compare-and-swap.
+/// A stream in which every subject holds one message for ever: appending to a taken subject is refused, which
+/// is what makes an append a compare-and-swap.
 #[derive(Debug, Serialize)]
 pub struct StreamConfig<'a> {
     pub name: &'a str,

@@ -1,8 +1,26 @@
 //! The kit with which every service of Trellis is made.
 //!
-//! A service implements the functions of its WIT contract and says how its entities follow from their events. Everything between that
-//! and the platform is here: the log with optimistic concurrency, idempotent requests, at-least-once events with an exactly-once
-//! effect, read models that can be rebuilt, HTTP, provisioning. `components/posts` is the example to read first.
+//! A service implements the functions of its WIT contract and says how its entities follow from their events.
+//! Everything between that and the platform is here. `components/posts` is the example to read first; it has
+//!
+//! * `bindings!(posts)`: the types and functions of `wit/posts`, in Rust and in JSON;
+//! * [`Service`]: its name, its routes, and the events that its read models ([`Docs`], [`Index`]) follow;
+//! * the functions themselves, which [create](Context::create), [load](Context::load) and [change](Context::update) entities;
+//! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
+//! * [`export!`], which makes a component of all that, and [`testing`] in its tests.
+//!
+//! What the kit promises, whatever fails: a change is stored once or not at all, and the caller is told which;
+//! an event is handled until it is done or put among the dead letters, and its effect is there once; an
+//! instance may be killed at any moment; everything that is derived can be built anew while the old answers.
+//!
+//! An operator can set, as config of the component:
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `caller-header` | the header in which a gateway says who calls; unset, every caller is anonymous |
+//! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
+//!
+//! and subscribes it, in a queue group of its name, to the subjects in the table of `messages.rs`.
 
 // The macros speak of this crate by its name, here as everywhere.
 extern crate self as trellis_kit;

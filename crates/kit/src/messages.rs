@@ -45,13 +45,10 @@ fn answer(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), Stri
 }
 
 fn news<S: Service>(body: &[u8]) -> Result<(), Fault> {
-    // Anybody may announce anything; what is not understood is still a reason to look around.
+    // Anybody may announce anything; what is not understood is still a reason to look around, and so is our own
+    // new log.
     let news: Value = serde_json::from_slice(body).unwrap_or_default();
-    let is_us = |key: &str| news.get(key).and_then(Value::as_str) == Some(S::NAME);
-    if is_us("service") {
-        return Ok(()); // Our own announcement.
-    }
-    if is_us("replay") {
+    if news.get("replay").and_then(Value::as_str) == Some(S::NAME) {
         generation::start::<S>()?;
     }
     provision::all::<S>()

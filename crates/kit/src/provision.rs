@@ -1,4 +1,5 @@
-//! What a service owns outside itself: made when it is missing, repaired when it was lost, each step as often as anybody likes.
+//! What a service owns outside itself: made when it is missing, repaired when it was lost, each step as often
+//! as anybody likes.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,8 @@ pub(crate) fn all<S: Service>() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Makes sure that the service has its log, if it keeps one. Others are told of a new one: they wait for its events.
+/// Makes sure that the service has its log, if it keeps one. Others are told of a new one: they wait for its
+/// events.
 pub(crate) fn log<S: Service>() -> Result<(), Fault> {
     if S::PARTITIONS == 0 {
         return Ok(());

@@ -8,8 +8,9 @@ use crate::delivery::Incoming;
 use crate::platform::{self, Platform};
 use crate::{Aggregate, Context, Problem, id};
 
-/// The means to react to an event: like a [`Context`], but what is created belongs to the event, so that a redelivered event finds what it
-/// created before, and nothing is begun when the event may already be with somebody else.
+/// The means to react to an event: like a [`Context`], but what is created belongs to the event, so that a
+/// redelivered event finds what it created before, and nothing is begun when the event may already be with
+/// somebody else.
 #[derive(Debug)]
 pub struct Reaction {
     context: Context,

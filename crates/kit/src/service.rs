@@ -1,4 +1,5 @@
-//! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a component of it.
+//! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a
+//! component of it.
 
 use crate::delivery::{Projection, Reacts};
 use crate::http::Route;
@@ -16,12 +17,14 @@ pub trait Service: 'static {
     /// The events that it does something about.
     const REACTIONS: &'static [Reacts] = &[];
 
-    /// How many entities can be followed side by side: events of one partition are delivered one after the other. It decides where
-    /// events are stored, so it never changes once there are any. 0 is a service without a log.
+    /// How many entities can be followed side by side: events of one partition are delivered one after the
+    /// other. It decides where events are stored, so it never changes once there are any. 0 is a service
+    /// without a log.
     const PARTITIONS: u32 = 8;
 }
 
-/// Makes a component of a service: exports its WIT functions, its routes over HTTP and as messages, and its event handling.
+/// Makes a component of a service: exports its WIT functions, its routes over HTTP and as messages, and its
+/// event handling.
 ///
 /// Natively it does nothing, so that the crate is a plain library there and its domain can be tested.
 #[macro_export]

@@ -2,10 +2,11 @@
 
 use crate::Problem;
 
-/// One line of 1 to `max` characters, without the blanks around it; otherwise what to tell the caller about the field.
+/// One line of 1 to `max` characters, without the blanks around it; otherwise what to tell the caller about the
+/// field.
 ///
-/// Refused is what would show something else than it says: control characters, line breaks of any kind, characters that turn the
-/// direction of the text around them, and text in which there is nothing to see.
+/// Refused is what would show something else than it says: control characters, line breaks of any kind,
+/// characters that turn the direction of the text around them, and text in which there is nothing to see.
 pub fn one_line(field: &str, text: &str, max: usize) -> Result<String, Problem> {
     let line = text.trim();
     if line.chars().any(is_deceptive) {

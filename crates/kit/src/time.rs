@@ -8,8 +8,8 @@ pub(crate) fn rfc3339(ms_since_1970: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
-/// The date of a day counted from 1970. Counting from a first of March makes the leap day the last day of its year; 400 years
-/// always have the same number of days.
+/// The date of a day counted from 1970. Counting from a first of March makes the leap day the last day of its
+/// year; 400 years always have the same number of days.
 fn civil(days_since_1970: u64) -> (u64, u64, u64) {
     const DAYS_FROM_MARCH_0000_TO_1970: u64 = 719_468;
     const DAYS_IN_400_YEARS: u64 = 146_097;

@@ -1,8 +1,8 @@
 //! `message/http`: a request as the bytes of HTTP/1.1 in a message, and a response likewise.
 //!
-//! Anyone on the message bus can speak it: `nats req svc.posts $'GET /posts HTTP/1.1\r\n\r\n'`. There is one request in a message, whole, with
-//! a `Content-Length` if it has a body. Everything else is refused, because what one reader of HTTP takes for a body another takes for
-//! a second request.
+//! Anyone on the message bus can speak it: `nats req svc.posts $'GET /posts HTTP/1.1\r\n\r\n'`. There is one
+//! request in a message, whole, with a `Content-Length` if it has a body. Everything else is refused, because
+//! what one reader of HTTP takes for a body another takes for a second request.
 
 use super::{MAX_BODY, MAX_HEAD, MAX_HEADERS, Request, Response, router};
 use crate::trace::Trace;

@@ -12,8 +12,8 @@ pub struct Path {
 }
 
 impl Path {
-    /// Anything that could mean two things to two readers is refused: encoded slashes and dots that climb, empty segments, control
-    /// characters, bytes that are not UTF-8.
+    /// Anything that could mean two things to two readers is refused: encoded slashes and dots that climb,
+    /// empty segments, control characters, bytes that are not UTF-8.
     pub fn parse(target: &str) -> Result<Self, Problem> {
         let (raw, query) = target.split_once('?').unwrap_or((target, ""));
         let Some(rest) = raw.strip_prefix('/') else {

@@ -6,8 +6,8 @@ use crate::platform::{self, Platform};
 use crate::trace::Trace;
 use crate::{Context, Problem, Service};
 
-/// The config key that names the header in which a gateway says who calls. Set it only behind a gateway that removes that header from
-/// what comes from outside: whoever can set the header is whom it names.
+/// The config key that names the header in which a gateway says who calls. Set it only behind a gateway that
+/// removes that header from what comes from outside: whoever can set the header is whom it names.
 const CALLER_HEADER: &str = "caller-header";
 
 /// Answers any request; there is always an answer.

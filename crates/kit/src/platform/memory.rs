@@ -1,7 +1,9 @@
-//! The platform of native tests: a log, a key-value store and a clock in memory, one per thread, and faults to order.
+//! The platform of native tests: a log, a key-value store and a clock in memory, one per thread, and faults to
+//! order.
 //!
-//! It speaks the same JetStream requests as a real server, as far as the kit uses them, so that the kit is tested through the code that runs
-//! in production. Time stands still until it is [advanced](Memory::advance); chance comes from a fixed seed.
+//! It speaks the same JetStream requests as a real server, as far as the kit uses them, so that the kit is
+//! tested through the code that runs in production. Time stands still until it is [advanced](Memory::advance);
+//! chance comes from a fixed seed.
 
 mod jetstream;
 
@@ -158,7 +160,8 @@ impl Memory {
         self.0.borrow_mut().dead = false;
     }
 
-    /// One call that leaves the instance, with what was ordered to go wrong. `garbled` is an answer that makes no sense.
+    /// One call that leaves the instance, with what was ordered to go wrong. `garbled` is an answer that makes
+    /// no sense.
     fn call<T>(
         &self,
         what: &str,

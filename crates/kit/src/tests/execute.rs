@@ -88,7 +88,8 @@ fn once_the_stream_is_there_the_caller_does_not_notice_a_lost_answer() {
 #[test]
 fn two_lost_answers_in_a_row_do_not_store_twice() {
     let id = write(&anonymous(), new("a")).unwrap().id;
-    // load; append: stored, no answer; read back: no answer; append: refused, as it is there; read back: it is ours.
+    // load; append: stored, no answer; read back: no answer; append: refused, as it is there; read back: it is
+    // ours.
     platform().harm(1, Harm::AnswerLost);
     platform().harm(2, Harm::NotDone);
     assert_eq!(edit(&anonymous(), &id, "b").unwrap().version, 2);

@@ -55,9 +55,16 @@ fn what_was_lost_is_set_up_again() {
 }
 
 #[test]
-fn a_service_does_not_listen_to_its_own_announcement() {
-    message::<Notes>(names::ANNOUNCE, None, br#"{"service":"notes"}"#).unwrap();
-    assert_eq!(platform().calls(), 0);
+fn a_log_that_an_append_had_to_make_is_followed_as_soon_as_it_is_announced() {
+    let id = write(&anonymous(), new("a")).unwrap().id;
+    let announced: Vec<_> = platform().take_published();
+    assert_eq!(announced.len(), 1);
+    for (subject, body) in announced {
+        message::<Notes>(&subject, None, &body).unwrap();
+    }
+    assert_eq!(platform().take_published(), [], "nothing is new any more");
+    settle::<Notes>();
+    assert!(NOTES.get(&anonymous().views().unwrap(), &id).unwrap().is_some());
 }
 
 #[test]

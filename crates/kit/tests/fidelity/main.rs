@@ -1,5 +1,6 @@
-//! The platform of native tests is only worth something if it answers as a real server does. Here everything that the kit asks of JetStream in
-//! the life of a service is asked of a real nats-server, too, and the answers are compared.
+//! The platform of native tests is only worth something if it answers as a real server does. Here everything
+//! that the kit asks of JetStream in the life of a service is asked of a real nats-server, too, and the answers
+//! are compared.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -160,7 +161,8 @@ fn a_real_server_delivers_and_takes_acknowledgements_in_the_same_way() {
         assert_eq!((&found.subject, &found.body), (&expected.subject, &expected.body));
         let tokens = |reply_to: &str| -> Vec<String> {
             let tokens: Vec<String> = reply_to.split('.').map(str::to_owned).collect();
-            // Name, consumer, attempt, and how many are left; sequences differ by the other partition, and time by itself.
+            // Name, consumer, attempt, and how many are left; sequences differ by the other partition, and time
+            // by itself.
             [2, 3, 4, 8].iter().map(|place| tokens[*place].clone()).collect()
         };
         assert_eq!(tokens(found.reply_to.as_deref().unwrap()), tokens(&expected.reply_to));

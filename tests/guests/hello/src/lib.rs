@@ -1,4 +1,5 @@
-//! The least that a component can do over HTTP: `GET /` says hello, nothing else is there. It measures what a call costs.
+//! The least that a component can do over HTTP: `GET /` says hello, nothing else is there. It measures what a
+//! call costs.
 #![cfg(target_arch = "wasm32")]
 
 use wasmcloud_component::wasi::exports::http::incoming_handler::Guest;

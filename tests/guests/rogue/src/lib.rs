@@ -1,6 +1,7 @@
-//! A component that misbehaves on request, to see what its host makes of that:
-//! `/trap` `/panic` `/loop` (never ends) `/eat` (allocates until it is refused, then panics) `/slow` (answers after a second) `/big` (a body of 64 MiB)
-//! `/never` (returns without an answer). Anything else is answered with 200, which shows that the next call is not harmed.
+//! A component that misbehaves on request, to see what its host makes of that: `/trap` `/panic` `/loop` (never
+//! ends) `/eat` (allocates until it is refused, then panics) `/slow` (answers after a second) `/big` (a body of
+//! 64 MiB) `/never` (returns without an answer). Anything else is answered with 200, which shows that the next
+//! call is not harmed.
 #![cfg(target_arch = "wasm32")]
 
 use std::time::Duration;
