@@ -16,6 +16,7 @@ trellis_kit::export!(Posts);
 #[derive(Debug)]
 pub struct Posts;
 
+/// How many characters a title may have.
 const TITLE_MAX: usize = 200;
 
 /// What lists show of each post.
@@ -24,9 +25,9 @@ const POSTS: Docs<Post> = Docs::new("posts", "post");
 const FEED: Index = Index::new("posts", "feed", Posts::PARTITIONS);
 
 impl Service for Posts {
-    const NAME: &'static str = "posts";
-    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const ROUTES: &'static [Route] = routes! {
+    const NAME: &str = "posts";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const ROUTES: &[Route] = routes! {
         POST "/posts" => |r| r.created(Self::create(r.context(), r.body()?)),
         GET "/posts" => |r| {
             let page = Self::list(r.context(), r.page()?)?;
@@ -35,7 +36,7 @@ impl Service for Posts {
         GET "/posts/{id}" => |r| r.ok(Self::get(r.context(), r.param("id"))),
         PUT "/posts/{id}" => |r| r.ok(Self::retitle(r.context(), r.param("id"), r.body()?)),
     };
-    const PROJECTIONS: &'static [Projection] = projections! { "posts" => follow };
+    const PROJECTIONS: &[Projection] = projections! { "posts" => follow };
 }
 
 impl Guest for Posts {
@@ -75,7 +76,7 @@ impl Guest for Posts {
 }
 
 impl Event for PostEvent {
-    const OF: &'static str = "post";
+    const OF: &str = "post";
 }
 
 impl Aggregate for Post {

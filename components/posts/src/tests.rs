@@ -144,3 +144,27 @@ fn over_http() {
     let put = send::<Posts>("PUT", &format!("/posts/{}", post.id), r#"{"title":"Mine"}"#);
     assert_eq!(put.status, 403);
 }
+
+/// Others read these for ever: a change here is a new version of the events, and an `upcast`.
+#[test]
+fn what_others_hear() {
+    given::<Post>("p1", [created("p1", "Hello", Some("ann")), retitled("Hi")]);
+    let heard: Vec<String> = platform()
+        .stored("LOG_posts")
+        .iter()
+        .map(|message| {
+            let event: trellis_kit::testing::Json = trellis_kit::testing::parse(&message.body);
+            format!("{} {} {}", event["type"], event["data"], event["state"])
+        })
+        .collect();
+    let hello =
+        r#"{"author":"ann","created_at":"2026-01-01T00:00:00.000Z","id":"p1","title":"Hello","version":1}"#;
+    let hi = r#"{"author":"ann","created_at":"2026-01-01T00:00:00.000Z","id":"p1","title":"Hi","version":2}"#;
+    assert_eq!(
+        heard,
+        [
+            format!(r#""post.created.v1" {hello} {hello}"#),
+            format!(r#""post.retitled.v1" {{"title":"Hi"}} {hi}"#),
+        ]
+    );
+}

@@ -22,7 +22,8 @@ pub fn bindings(input: TokenStream) -> TokenStream {
     };
     let uses: String = names.map(|package| format!("\"../../wit/{package}\", ")).collect();
     let generate = format!(
-        r#"#[allow(unsafe_code, missing_debug_implementations, clippy::indexing_slicing, reason = "written by the generator")]
+        r#"
+        #[allow(unsafe_code, missing_debug_implementations, clippy::indexing_slicing, reason = "generated")]
         mod bindings {{
             ::trellis_kit::rt::wit_bindgen::generate!({{
                 path: ["../../wit", {uses}"../../wit/{service}"],
@@ -53,8 +54,8 @@ pub fn wire(item: TokenStream) -> TokenStream {
     let mut twin = Vec::new();
     let mut name = None;
     while let Some(token) = tokens.next() {
-        let starts_item = matches!(&token, TokenTree::Ident(word) if matches!(word.to_string().as_str(), "struct" | "enum"));
-        if !starts_item {
+        let word = if let TokenTree::Ident(word) = &token { word.to_string() } else { String::new() };
+        if word != "struct" && word != "enum" {
             continue; // Attributes and visibility, which the twin does without.
         }
         twin.push(token);

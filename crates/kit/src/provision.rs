@@ -107,8 +107,9 @@ fn stream(name: &str, subjects: &str, partitions: u32) -> Result<(), Fault> {
         Ok(()) => Ok(()),
         Err(Refusal::ExistsOtherwise(why)) => {
             let what = format!(
-                "stream {name} exists, but not as this service needs it ({why}). Nothing can be stored until that is settled: \
-                 see `nats stream info {name}`; it needs {partitions} partitions in its metadata, and the replicas of the config"
+                "stream {name} exists, but not as this service needs it ({why}). Nothing can be stored until \
+                 that is settled: see `nats stream info {name}`; it needs {partitions} partitions in its \
+                 metadata, and the replicas of the config"
             );
             lines::error(&what);
             Err(Fault::new(what))

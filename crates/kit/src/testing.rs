@@ -12,6 +12,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+pub use serde_json::Value as Json;
 
 use crate::event::Envelope;
 use crate::http::{self, Request};
@@ -164,9 +165,15 @@ pub fn send<S: Service>(method: &str, target: &str, json: &str) -> Response {
 /// The JSON of a response.
 #[track_caller]
 pub fn json<T: DeserializeOwned>(response: &Response) -> T {
-    match serde_json::from_slice(&response.body) {
+    parse(&response.body)
+}
+
+/// JSON as a type, or as [`Json`] to look into.
+#[track_caller]
+pub fn parse<T: DeserializeOwned>(json: &[u8]) -> T {
+    match serde_json::from_slice(json) {
         Ok(value) => value,
-        Err(error) => panic!("{error} in {:?}", String::from_utf8_lossy(&response.body)),
+        Err(error) => panic!("{error} in {:?}", String::from_utf8_lossy(json)),
     }
 }
 

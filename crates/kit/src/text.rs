@@ -21,32 +21,44 @@ pub fn one_line(field: &str, text: &str, max: usize) -> Result<String, Problem> 
     Ok(line.to_owned())
 }
 
+/// Characters that make text show as something else than it is.
+const DECEPTIVE: [(char, char); 12] = [
+    ('\u{2028}', '\u{2029}'), // separators of lines and paragraphs
+    ('\u{061c}', '\u{061c}'), // marks of direction, and what turns it around
+    ('\u{200e}', '\u{200f}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2066}', '\u{2069}'),
+    ('\u{200b}', '\u{200b}'), // a space without width, and other things unseen
+    ('\u{2060}', '\u{2064}'),
+    ('\u{206a}', '\u{206f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{fff9}', '\u{fffb}'),   // annotations between lines
+    ('\u{e0000}', '\u{e007f}'), // tags, in which a whole hidden text fits
+    ('\u{e0100}', '\u{e01ef}'), // variants beyond those of emoji, likewise
+];
+
+/// Characters that belong into words, syllables and emoji, and are nothing alone.
+const INVISIBLE: [(char, char); 8] = [
+    ('\u{00ad}', '\u{00ad}'), // a hyphen that may be
+    ('\u{034f}', '\u{034f}'), // joiners
+    ('\u{200c}', '\u{200d}'),
+    ('\u{115f}', '\u{1160}'), // fillers
+    ('\u{3164}', '\u{3164}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{2800}', '\u{2800}'), // a braille cell without dots
+    ('\u{fe00}', '\u{fe0f}'), // variants
+];
+
 fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{2028}' | '\u{2029}'                                                 // line and paragraph separator
-            | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' // direction
-            | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'              // nothing to see
-            | '\u{e0000}'..='\u{e007f}'                                              // tags
-        )
+    c.is_control() || is_among(c, &DECEPTIVE)
 }
 
-/// Joiners belong into words and emoji, fillers into syllables; alone they are nothing.
 fn is_invisible(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '\u{200c}'
-                | '\u{200d}'
-                | '\u{00ad}'
-                | '\u{034f}'
-                | '\u{115f}'
-                | '\u{1160}'
-                | '\u{2800}'
-                | '\u{3164}'
-                | '\u{ffa0}'
-                | '\u{fe00}'..='\u{fe0f}'
-        )
+    c.is_whitespace() || is_among(c, &INVISIBLE)
+}
+
+fn is_among(c: char, ranges: &[(char, char)]) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
 #[cfg(test)]

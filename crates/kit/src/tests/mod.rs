@@ -7,6 +7,7 @@ mod http;
 mod index;
 mod message;
 mod service;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -55,10 +56,10 @@ pub const EDITS: Docs<u64> = Docs::new("notes", "edits");
 pub const FEED: Index = Index::new("notes", "feed", Notes::PARTITIONS);
 
 impl Service for Notes {
-    const NAME: &'static str = "notes";
-    const VERSION: &'static str = "1.2.3";
+    const NAME: &str = "notes";
+    const VERSION: &str = "1.2.3";
     const PARTITIONS: u32 = 2;
-    const ROUTES: &'static [Route] = routes! {
+    const ROUTES: &[Route] = routes! {
         POST "/notes" => |r| r.created(write(&r.context(), r.body()?)),
         GET "/notes" => list,
         GET "/notes/{id}" => |r| r.ok(r.context().load::<Note>(&r.param("id"))),
@@ -66,12 +67,12 @@ impl Service for Notes {
         GET "/" => |_| Ok(Response::empty(204)),
         GET "/whoami" => |r| r.ok(Ok(r.context().caller)),
     };
-    const PROJECTIONS: &'static [Projection] = projections! { "notes" => follow };
-    const REACTIONS: &'static [Reacts] = reactions! { "notes" => echo };
+    const PROJECTIONS: &[Projection] = projections! { "notes" => follow };
+    const REACTIONS: &[Reacts] = reactions! { "notes" => echo };
 }
 
 impl Event for NoteEvent {
-    const OF: &'static str = "note";
+    const OF: &str = "note";
     const SCHEMA: u32 = 3;
 
     /// Version 1 called the text `body`; version 2 counted from 0.

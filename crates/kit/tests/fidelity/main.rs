@@ -33,15 +33,15 @@ enum LampEvent {
 const LAMPS: Docs<Lamp> = Docs::new("lamps", "lamp");
 
 impl Service for Lamps {
-    const NAME: &'static str = "lamps";
-    const VERSION: &'static str = "1.0.0";
+    const NAME: &str = "lamps";
+    const VERSION: &str = "1.0.0";
     const PARTITIONS: u32 = 2;
-    const ROUTES: &'static [Route] = routes! {};
-    const PROJECTIONS: &'static [Projection] = projections! { "lamps" => follow };
+    const ROUTES: &[Route] = routes! {};
+    const PROJECTIONS: &[Projection] = projections! { "lamps" => follow };
 }
 
 impl Event for LampEvent {
-    const OF: &'static str = "lamp";
+    const OF: &str = "lamp";
 }
 
 impl Aggregate for Lamp {

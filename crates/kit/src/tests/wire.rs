@@ -1,0 +1,52 @@
+//! How types from WIT look in JSON.
+
+use crate::Wire;
+
+#[derive(Debug, Clone, PartialEq, Wire)]
+pub struct Ticket {
+    pub id: String,
+    pub sold_to: Option<String>,
+    pub state: State,
+}
+
+/// A WIT enum.
+#[derive(Debug, Clone, PartialEq, Wire)]
+#[repr(u8)]
+pub enum State {
+    /// Nobody has it.
+    OnSale,
+    SoldOut,
+}
+
+/// A WIT variant.
+#[derive(Debug, Clone, PartialEq, Wire)]
+pub enum Change {
+    Sold(Ticket),
+    TakenBack,
+}
+
+#[track_caller]
+fn check<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+    value: T,
+    json: &str,
+) {
+    assert_eq!(serde_json::to_string(&value).unwrap(), json);
+    assert_eq!(serde_json::from_str::<T>(json).unwrap(), value);
+}
+
+#[test]
+fn names_are_those_of_wit_in_snake_case() {
+    let ticket = Ticket { id: "1".to_owned(), sold_to: None, state: State::OnSale };
+    check(ticket.clone(), r#"{"id":"1","sold_to":null,"state":"on_sale"}"#);
+    check(State::SoldOut, r#""sold_out""#);
+    check(Change::TakenBack, r#"{"type":"taken_back"}"#);
+    check(Change::Sold(ticket), r#"{"type":"sold","data":{"id":"1","sold_to":null,"state":"on_sale"}}"#);
+}
+
+#[test]
+fn what_is_optional_may_be_left_out_and_what_is_not_may_not() {
+    assert_eq!(serde_json::from_str::<Ticket>(r#"{"id":"1","state":"on_sale"}"#).unwrap().sold_to, None);
+    serde_json::from_str::<Ticket>(r#"{"id":"1"}"#).unwrap_err();
+    serde_json::from_str::<State>(r#""OnSale""#).unwrap_err();
+    serde_json::from_str::<Change>(r#"{"type":"sold"}"#).unwrap_err();
+}
