@@ -171,10 +171,10 @@ async fn ask<T: for<'de> Deserialize<'de>>(
                 "there is no stream {stream}; `trellis events` without --service shows all"
             )))
         }
-        Some(code) => Err(Failure::new(format!(
-            "{subject} was refused: {} (err_code {code})",
-            reply["error"]["description"]
-        ))),
+        Some(code) => {
+            let why = reply.pointer("/error/description").and_then(Value::as_str).unwrap_or_default();
+            Err(Failure::new(format!("{subject} was refused: {why} (err_code {code})")))
+        }
     }
 }
 

@@ -3,14 +3,14 @@
 //! The guest runs inside the caller's task. Only when it has given its response away and still has something to do is the
 //! rest handed to a task of its own, so that the caller can begin to send.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
@@ -67,7 +67,8 @@ impl Component {
         let mut whole = Whole::default();
         let mut context = Context::from_waker(Waker::noop());
         loop {
-            match Pin::new(&mut body).poll_frame(&mut context) {
+            // Unconstrained: tokio would otherwise, now and then, say that what is here is not here yet, to make tasks give way.
+            match pin!(tokio::task::unconstrained(body.frame())).poll(&mut context) {
                 Poll::Ready(Some(Ok(frame))) => whole.add(frame),
                 Poll::Ready(None)
                     if has_body(is_head, head.status) && !whole.is_as_declared(&head.headers) =>

@@ -144,3 +144,12 @@ async fn a_stopped_application_finishes_what_runs_and_takes_no_more() {
     assert_eq!(slow.await.unwrap(), (StatusCode::OK, "slow".to_owned()));
     assert!(matches!(failure(&app, "/").await, CallError::Busy { .. }));
 }
+
+/// tokio makes a task that does much without waiting give way, by letting ready things seem not ready.
+#[tokio::test]
+async fn many_calls_in_one_task_without_a_wait_are_all_answered() {
+    let app = guest("rogue", 1, options(1000)).await;
+    for _ in 0..500 {
+        assert_unharmed(&app).await;
+    }
+}

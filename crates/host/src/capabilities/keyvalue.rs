@@ -64,7 +64,7 @@ impl KeyValueCtx {
     }
 
     /// Puts and deletes together, or not at all.
-    async fn change(&self, changes: Vec<(Bytes, Option<Bytes>)>) {
+    async fn change(&self, changes: Vec<(Bytes, Option<Bytes>)>) -> Result<(), Error> {
         let change = move |tx: &mut trellis_store::Transaction<'_>| {
             for (key, value) in changes {
                 match value {
@@ -74,6 +74,7 @@ impl KeyValueCtx {
             }
         };
         self.store.write(Durability::Ordered, change).await;
+        Ok(())
     }
 
     /// The keys after those that `cursor` stands for.
@@ -234,7 +235,7 @@ impl store::HostBucket for View<'_> {
         self.probe.enter("keyvalue.set", |f| _ = f.add(&*bucket.name).add(&key).add(&value)).await?;
         let result = checked_value(&value).and_then(|()| bucket.stored(&key));
         let result = match result {
-            Ok(stored) => Ok(self.ctx.change(vec![(stored, Some(value.into()))]).await),
+            Ok(stored) => self.ctx.change(vec![(stored, Some(value.into()))]).await,
             Err(error) => Err(error),
         };
         self.leave("keyvalue.set", result, |_, ()| ())
@@ -244,7 +245,7 @@ impl store::HostBucket for View<'_> {
         let bucket = self.bucket(&handle)?;
         self.probe.enter("keyvalue.delete", |f| _ = f.add(&*bucket.name).add(&key)).await?;
         let result = match bucket.stored(&key) {
-            Ok(stored) => Ok(self.ctx.change(vec![(stored, None)]).await),
+            Ok(stored) => self.ctx.change(vec![(stored, None)]).await,
             Err(error) => Err(error),
         };
         self.leave("keyvalue.delete", result, |_, ()| ())
@@ -318,7 +319,7 @@ impl batch::Host for View<'_> {
         };
         let result = checked_batch(pairs.len()).and_then(|()| pairs.into_iter().map(change).collect());
         let result = match result {
-            Ok(changes) => Ok(self.ctx.change(changes).await),
+            Ok(changes) => self.ctx.change(changes).await,
             Err(error) => Err(error),
         };
         self.leave("keyvalue.set-many", result, |_, ()| ())
@@ -330,7 +331,7 @@ impl batch::Host for View<'_> {
         let change = |key: String| Ok((bucket.stored(&key)?, None));
         let result = checked_batch(keys.len()).and_then(|()| keys.into_iter().map(change).collect());
         let result = match result {
-            Ok(changes) => Ok(self.ctx.change(changes).await),
+            Ok(changes) => self.ctx.change(changes).await,
             Err(error) => Err(error),
         };
         self.leave("keyvalue.delete-many", result, |_, ()| ())
@@ -380,8 +381,8 @@ mod tests {
         let total = 2 * PAGE_LEN + 1;
         let put =
             (0..total).map(|i| (keys::value("posts", &key(i)), Some(Bytes::from_static(b"v")))).collect();
-        ctx.change(put).await;
-        ctx.change(vec![(keys::value("posts2", "other"), Some(Bytes::new()))]).await;
+        ctx.change(put).await.unwrap();
+        ctx.change(vec![(keys::value("posts2", "other"), Some(Bytes::new()))]).await.unwrap();
         let (mut seen, mut cursor) = (Vec::new(), None);
         for _ in 0..3 {
             let page = ctx.page(&posts(), cursor).unwrap();
@@ -431,7 +432,7 @@ mod tests {
         assert_eq!(ctx.increment(key.clone(), 3).await.unwrap(), 5);
         assert!(ctx.increment(key.clone(), u64::MAX).await.is_err());
         assert_eq!(ctx.store.get(&key).unwrap(), "5");
-        ctx.change(vec![(key.clone(), Some(Bytes::from_static(b"text")))]).await;
+        ctx.change(vec![(key.clone(), Some(Bytes::from_static(b"text")))]).await.unwrap();
         assert!(ctx.increment(key, 1).await.is_err());
     }
 }
