@@ -4,7 +4,7 @@
 //! An event comes again until it is acknowledged, so it is acknowledged last, and everything done before can be
 //! done again. An event that fails is asked for again later, each time later than before; after [`ATTEMPTS`]
 //! times, or at once if it cannot be read, it is put into the service's stream of dead letters, and the events
-//! behind it move on.
+//! behind it move on. A read model that lacks a dead letter is whole again after the next rebuild.
 
 use std::time::Duration;
 

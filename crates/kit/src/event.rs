@@ -1,4 +1,4 @@
-//! Events: what a service author sees of them ([`Event`], [`Recorded`]) and how they are stored ([`Envelope`],
+//! Events: what a service author sees of them ([`Event`], [`Recorded`]) and how they are stored (`Envelope`,
 //! CloudEvents 1.0 JSON).
 
 use serde::de::DeserializeOwned;

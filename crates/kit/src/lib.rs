@@ -5,22 +5,33 @@
 //!
 //! * `bindings!(posts)`: the types and functions of `wit/posts`, in Rust and in JSON;
 //! * [`Service`]: its name, its routes, and the events that its read models ([`Docs`], [`Index`]) follow;
-//! * the functions themselves, which [create](Context::create), [load](Context::load) and [change](Context::update) entities;
+//! * the functions themselves, which [create](Context::create), [load](Context::load) and
+//!   [change](Context::update) entities;
 //! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
 //! * [`export!`], which makes a component of all that, and [`testing`] in its tests.
 //!
-//! What the kit promises, whatever fails: a change is stored once or not at all, and the caller is told which;
-//! an event is handled until it is done or put among the dead letters, and its effect is there once; an
-//! instance may be killed at any moment; everything that is derived can be built anew while the old answers.
+//! # Adding a service
 //!
-//! An operator can set, as config of the component:
+//! 1. `wit/<name>/<name>.wit`: its types, events and functions; the world `contract` (what is its own) and the world
+//!    `<name>` (that and the common one).
+//! 2. `components/<name>`: a library that depends on this crate alone, as `components/posts` does.
+//! 3. `wadm.yaml`: the component, its links, and its subscriptions, as for posts.
+//! 4. `cargo xtask build`, and it is there; nobody else needs to be told.
+//!
+//! # What is promised
+//!
+//! Whatever fails, a change is stored once or not at all, and a caller who cannot be told which may ask again; an
+//! event is handled until it is done or put among the dead letters, and its effect is there once; an instance may
+//! be killed at any moment; everything that is derived can be built anew while the old answers.
+//!
+//! # What an operator can set
+//!
+//! The component is subscribed, in a queue group of its name, to the subjects in the table of `messages.rs`. Its config:
 //!
 //! | key | meaning |
 //! |---|---|
 //! | `caller-header` | the header in which a gateway says who calls; unset, every caller is anonymous |
 //! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
-//!
-//! and subscribes it, in a queue group of its name, to the subjects in the table of `messages.rs`.
 
 // The macros speak of this crate by its name, here as everywhere.
 extern crate self as trellis_kit;

@@ -1,6 +1,6 @@
 //! Everything the kit asks of the place it runs in, as one small trait.
 //!
-//! In a component that is the imports of the common world ([`wasm`]); natively it is a small simulation in
+//! In a component that is the imports of the common world (`wasm`); natively it is a small simulation in
 //! memory ([`memory`]), so that a service's domain and every failure path of the kit are tested without a host.
 //! The kit reads no clock, takes no random number and does no I/O in any other way.
 

@@ -5,7 +5,7 @@
 //!     .when(|| Posts::retitle(caller("bob"), "p1".into(), NewTitle { title: "Mine".into() }))
 //!     .then_problem(403);
 //! ```
-//! Each test has a platform of its own (see [`memory`](crate::platform::memory)), on which time stands still.
+//! Each test has a platform of its own (see [`memory`]), on which time stands still.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;

@@ -138,6 +138,27 @@ fn a_dead_letter_is_kept_once_or_the_event_comes_again() {
 }
 
 #[test]
+fn an_event_that_cannot_even_be_put_aside_comes_again() {
+    // Putting aside is an append, and if that fails, making the stream and another append.
+    for failing in [[0, 1], [0, 2]] {
+        for stream in ["LOG_notes", "DEAD_notes"] {
+            platform().lose_stream(stream);
+        }
+        start::<Notes>();
+        store_raw("x", b"rubbish");
+        while let Some(delivery) = platform().deliver("notes") {
+            failing.iter().for_each(|nth| platform().harm(*nth, Harm::NotDone));
+            deliver::<Notes>(&delivery).unwrap();
+            platform().revive();
+        }
+        assert_eq!(dead().len(), 0, "calls {failing:?}");
+        assert!(platform().next_due("notes").is_some(), "calls {failing:?}");
+        settle::<Notes>();
+        assert_eq!(dead().len(), 1, "calls {failing:?}");
+    }
+}
+
+#[test]
 fn a_lost_stream_of_dead_letters_is_made_again() {
     start::<Notes>();
     platform().lose_stream("DEAD_notes");
