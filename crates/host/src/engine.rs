@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::env::{Limits, Options};
 
@@ -44,8 +44,10 @@ fn config(instances: usize, limits: &Limits) -> Config {
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .max_memory_size(limits.memory_bytes_max)
         .table_elements(limits.table_elements_max)
-        // Wiping the little that a call touches is cheaper than giving it back to the kernel and faulting it in again.
-        .linear_memory_keep_resident(256 << 10)
+        // Wiping the pages that a call has touched is cheaper than giving them back to the kernel and faulting them in again;
+        // where the kernel can say which those are, nothing else is wiped.
+        .pagemap_scan(Enabled::Auto)
+        .linear_memory_keep_resident(512 << 10)
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(32 << 10)
         // Idle memory is what an application without load is judged by.
