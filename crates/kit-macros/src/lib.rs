@@ -17,10 +17,12 @@ pub fn bindings(input: TokenStream) -> TokenStream {
         TokenTree::Ident(name) => Some(name.to_string()),
         _ => None,
     });
-    let Some(service) = names.next() else {
+    let Some(module) = names.next() else {
         return error(Span::call_site(), "which service? for example: bindings!(posts)");
     };
-    let uses: String = names.map(|package| format!("\"../../wit/{package}\", ")).collect();
+    // What is `my_service` in Rust is `my-service` in WIT.
+    let service = module.replace('_', "-");
+    let uses: String = names.map(|module| format!("\"../../wit/{}\", ", module.replace('_', "-"))).collect();
     let generate = format!(
         r#"
         #[allow(unsafe_code, missing_debug_implementations, clippy::indexing_slicing, reason = "generated")]
@@ -36,8 +38,7 @@ pub fn bindings(input: TokenStream) -> TokenStream {
             }});
         }}
         pub use bindings::exports::trellis::{module}::api;
-        pub use bindings::trellis;"#,
-        module = service.replace('-', "_"),
+        pub use bindings::trellis;"#
     );
     parse(&generate)
 }
