@@ -118,6 +118,23 @@ async fn the_link_says_which_bucket_is_used() {
 }
 
 #[tokio::test]
+async fn the_component_gets_its_config() {
+    // What shows here is what the service asks its stream for: one server can keep one replica and not two.
+    for (config, replicas) in [("", Some(1)), ("replicas: \"1\"", Some(1)), ("replicas: \"2\"", None)] {
+        let text = manifest("posts", &artifact("posts"), 2, POSTS, config);
+        let application = Application::parse(&root().join("test.yaml"), &text).unwrap();
+        let app = App::start(&application, Env::real(Store::in_memory(), options(1000))).await.unwrap();
+        let info = app
+            .broker()
+            .request("$JS.API.STREAM.INFO.LOG_posts", None, "", Duration::from_secs(5))
+            .await
+            .unwrap();
+        let info: Value = serde_json::from_slice(&info.payload).unwrap();
+        assert_eq!(info["config"]["num_replicas"].as_u64(), replicas, "{config}: {info}");
+    }
+}
+
+#[tokio::test]
 async fn a_compiled_component_is_loaded_again_and_a_foreign_file_is_not() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
@@ -134,12 +151,14 @@ async fn a_compiled_component_is_loaded_again_and_a_foreign_file_is_not() {
     let [file] = &cached()[..] else { panic!("{:?}", cached()) };
     let compiled = std::fs::read(file).unwrap();
     start().await;
-    for damage in [&b""[..], b"text", &compiled[..compiled.len() / 2]] {
+    let mut flipped = compiled.clone();
+    flipped[compiled.len() / 2] ^= 1;
+    for damage in [&b""[..], b"text", &compiled[..compiled.len() / 2], &flipped] {
         std::fs::remove_file(file).unwrap();
         std::fs::write(file, damage).unwrap();
         std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
         start().await;
-        assert_eq!(std::fs::read(file).unwrap().len(), compiled.len(), "it should have been replaced");
+        assert!(std::fs::read(file).unwrap() == compiled, "it should have been replaced");
     }
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o666)).unwrap();
     start().await;
