@@ -147,8 +147,7 @@ impl Core {
             sent = self.deliver(&targets, &message).await;
             fate = Fate::Taken;
         }
-        if message.subject.as_str().starts_with("$JS.ACK.") {
-            self.jetstream.acknowledge(self, &message);
+        if message.subject.as_str().starts_with("$JS.ACK.") && self.jetstream.acknowledge(self, &message) {
             fate = Fate::Taken;
         }
         let Some(core) = self.me.upgrade() else { return Ok(Routed::Done(fate)) };

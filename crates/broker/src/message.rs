@@ -26,7 +26,7 @@ impl Message {
 /// Why bytes are no header block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadersError {
-    #[error("header block does not start with {VERSION_LINE} and end with an empty line")]
+    #[error("header block does not end with a line end; nothing can be added to it")]
     Malformed,
     #[error("header {0:?} has a name or value that a header line cannot hold")]
     BadField(String),
@@ -47,10 +47,10 @@ impl Headers {
         Headers(format!("{VERSION_LINE} {code}{space}{description}\r\n\r\n").into())
     }
 
-    /// Takes a block from a peer. Only the frame is checked; odd lines inside are skipped when read, as nats-server does.
-    pub fn parse(block: Bytes) -> Result<Headers, HeadersError> {
-        let framed = block.starts_with(VERSION_LINE.as_bytes()) && block.ends_with(b"\r\n\r\n");
-        if framed { Ok(Headers(block)) } else { Err(HeadersError::Malformed) }
+    /// Takes a block as a peer sent it. Like nats-server, the broker passes on what it cannot read: to itself, such a block
+    /// has no fields.
+    pub fn from_wire(block: Bytes) -> Headers {
+        Headers(block)
     }
 
     /// Adds a field at the end.
@@ -59,9 +59,9 @@ impl Headers {
         if !name_ok || value.contains(['\r', '\n']) {
             return Err(HeadersError::BadField(name.to_owned()));
         }
-        let fields = self.0.len().saturating_sub(2);
+        let Some(fields) = self.0.strip_suffix(b"\r\n") else { return Err(HeadersError::Malformed) };
         let mut block = BytesMut::with_capacity(self.0.len() + name.len() + value.len() + 4);
-        block.put_slice(self.0.get(..fields).unwrap_or_default());
+        block.put_slice(fields);
         block.put_slice(name.as_bytes());
         block.put_slice(b": ");
         block.put_slice(value.as_bytes());
@@ -75,7 +75,8 @@ impl Headers {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let lines = self.0.split(|byte| *byte == b'\n').skip(1);
+        let known = self.0.starts_with(VERSION_LINE.as_bytes());
+        let lines = self.0.split(|byte| *byte == b'\n').skip(if known { 1 } else { usize::MAX });
         lines.filter_map(|line| {
             let line = std::str::from_utf8(line).ok()?.trim_end_matches('\r');
             let (name, value) = line.split_once(':')?;
@@ -135,12 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn hostile_blocks_are_refused_or_read_as_empty() {
-        for block in ["", "NATS/1.0", "NATS/1.0\r\n", "HTTP/1.1\r\n\r\n"] {
-            assert!(Headers::parse(block.into()).is_err(), "{block:?}");
+    fn hostile_blocks_have_no_fields() {
+        for block in ["", "NATS/1.0", "NATS/1.0\r\n", "HTTP/1.1\r\nA: b\r\n\r\n", "\n\n:\n"] {
+            let headers = Headers::from_wire(block.into());
+            assert_eq!((headers.iter().count(), headers.status_line()), (0, None), "{block:?}");
         }
-        let odd = Headers::parse(Bytes::from_static(b"NATS/1.0 x\r\n\xff\xff: 1\r\nno colon\r\n:\r\n\r\n"))
-            .unwrap();
+        assert!(Headers::from_wire(Bytes::from_static(b"hi")).with("A", "b").is_err());
+        let odd = Bytes::from_static(b"NATS/1.0 x\r\n\xff\xff: 1\r\nno colon\r\n:\r\n\r\n");
+        let odd = Headers::from_wire(odd);
         assert_eq!(odd.iter().collect::<Vec<_>>(), vec![("", "")]);
         assert_eq!(odd.status_line(), None);
     }

@@ -22,13 +22,12 @@ pub enum SubjectError {
     EmptyToken(String),
     #[error("subject {0:?} contains white space or a control character")]
     BadCharacter(String),
-    #[error("subject {0:?} contains a wildcard where only an exact subject may stand")]
-    Wildcard(String),
     #[error("subject {0:?} has '>' before its last token")]
     MisplacedRest(String),
 }
 
-/// An exact subject: where a message goes.
+/// An exact subject: where a message goes. As on a NATS server, `*` and `>` are tokens like others here; requests to the API
+/// carry filters in their subjects.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(Arc<str>);
 
@@ -36,9 +35,6 @@ impl Subject {
     pub fn new(text: impl AsRef<str>) -> Result<Subject, SubjectError> {
         let text = text.as_ref();
         check_tokens(text)?;
-        if text.split('.').any(is_wildcard) {
-            return Err(SubjectError::Wildcard(text.to_owned()));
-        }
         Ok(Subject(text.into()))
     }
 
@@ -225,8 +221,7 @@ mod tests {
         assert!(Subject::new("a".repeat(SUBJECT_LEN_MAX + 1)).is_err());
         assert!(Subject::new(["a"; SUBJECT_TOKENS_MAX].join(".")).is_ok());
         assert!(Subject::new(["a"; SUBJECT_TOKENS_MAX + 1].join(".")).is_err());
-        assert!(Subject::new("a.*").is_err());
-        assert!(Subject::new("a.>").is_err());
+        assert!(Subject::new("a.*").is_ok());
         assert!(Subject::new("a*.b>").is_ok());
         assert!(Pattern::new("a.>.b").is_err());
     }

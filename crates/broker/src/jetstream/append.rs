@@ -52,7 +52,8 @@ impl Entry {
     pub fn new(subject: Subject, headers: Option<Headers>, payload: Bytes) -> Entry {
         let wants = headers.as_ref().map_or_else(Wants::default, |headers| {
             let text = |name: &str| headers.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
-            let number = |name: &str| headers.get(name).and_then(|value| value.parse().ok());
+            // What is no number is a sequence that no stream reaches.
+            let number = |name: &str| text(name).map(|value| value.parse().unwrap_or(u64::MAX));
             Wants {
                 stream: text("Nats-Expected-Stream"),
                 ttl: headers.get("Nats-TTL").is_some(),

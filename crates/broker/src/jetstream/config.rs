@@ -89,13 +89,12 @@ pub(crate) struct StreamRequest {
 }
 
 /// What nats-server can do for a stream and this broker cannot, by field.
-const UNSUPPORTED: [&str; 12] = [
+const UNSUPPORTED: [&str; 11] = [
     "placement",
     "mirror",
     "sources",
     "subject_transform",
     "republish",
-    "mirror_direct",
     "allow_msg_ttl",
     "subject_delete_marker_ttl",
     "allow_msg_counter",
@@ -139,8 +138,11 @@ fn read_fields(json: &mut Object) -> (StreamConfig, Option<&'static str>) {
     };
     words("retention", &[("limits", true), ("interest", false), ("workqueue", false)]);
     words("storage", &[("file", true), ("memory", false)]);
-    words("compression", &[("none", true), ("s2", false)]);
     words("persist_mode", &[("default", true), ("", true), ("async", false)]);
+    let algorithms = [("none", true), ("s2", false)];
+    if !json.one_of_or("compression", &algorithms, true, |_| "unknown compression algorithm".to_owned()) {
+        unsupported.get_or_insert("compression");
+    }
     let mut limits = json.object("consumer_limits");
     let consumer_limits = ConsumerLimits {
         inactive_threshold: limits.nanos("inactive_threshold"),
@@ -166,7 +168,7 @@ fn read_fields(json: &mut Object) -> (StreamConfig, Option<&'static str>) {
         compression: "none",
         first_seq: json.u64("first_seq"),
         allow_direct: json.bool("allow_direct"),
-        mirror_direct: false,
+        mirror_direct: json.bool("mirror_direct"),
         discard_new_per_subject: json.bool("discard_new_per_subject"),
         sealed: json.bool("sealed"),
         deny_delete: json.bool("deny_delete"),
@@ -252,9 +254,6 @@ fn check_subjects(config: &StreamConfig) -> Result<(), ApiError> {
     let mut checked: Vec<Pattern> = Vec::with_capacity(config.subjects.len());
     for text in &config.subjects {
         let pattern = Pattern::new(text).map_err(|_| errors::invalid_config("invalid subject"))?;
-        if checked.contains(&pattern) {
-            return Err(errors::invalid_config("duplicate subjects detected"));
-        }
         check_reserved(config, &pattern)?;
         checked.push(pattern);
     }

@@ -125,7 +125,9 @@ impl ConsumerRequest {
         let mut json = Object::parse(payload, "CreateConsumerRequest")?;
         let stream_name = json.string("stream_name");
         let actions = [("", Action::CreateOrUpdate), ("create", Action::Create), ("update", Action::Update)];
-        let action = json.one_of("action", &actions, Action::CreateOrUpdate);
+        let action = json.one_of_or("action", &actions, Action::CreateOrUpdate, |value| {
+            format!("unknown consumer action: {value}")
+        });
         let pedantic = json.bool("pedantic");
         let mut fields = json.object("config");
         let (config, unsupported) = read_fields(&mut fields);

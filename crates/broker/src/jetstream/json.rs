@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::date;
 use super::errors::{self, ApiError};
+
+/// The types that numbers are read into, by nats-server's names.
+const NUMBERS: [&str; 5] = ["int", "int32", "int64", "uint64", "time.Duration"];
 
 /// A JSON object whose fields are taken one by one. What is wrong is remembered, first come first told, and `finish` tells it.
 #[derive(Debug)]
@@ -90,23 +94,55 @@ impl Object {
     }
 
     pub fn string_map(&mut self, name: &str) -> BTreeMap<String, String> {
-        let pair = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-        self.take(name, "map[string]string", |value| value.as_object()?.iter().map(pair).collect())
+        let fields = self.take(name, "map[string]string", |value| match value {
+            Value::Object(fields) => Some(fields),
+            _ => None,
+        });
+        let mut part = Object::new(&format!("{}.{name}", self.path), fields);
+        let names: Vec<String> = part.fields.keys().cloned().collect();
+        let map = names.into_iter().map(|name| (name.clone(), part.string(&name))).collect();
+        self.absorb(part);
+        map
     }
 
     pub fn date(&mut self, name: &str) -> Option<i64> {
-        self.take(name, "time.Time", |value| Some(Some(date::parse(value.as_str()?)?)))
+        let value = self.present(name)?;
+        let Some(text) = value.as_str() else {
+            self.fail("Time.UnmarshalJSON: input is not a JSON string".to_owned());
+            return None;
+        };
+        let date = date::parse(text);
+        if date.is_none() {
+            const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
+            self.fail(format!(
+                "parsing time \"{text}\" as \"{LAYOUT}\": cannot parse \"{text}\" as \"2006\""
+            ));
+        }
+        date
     }
 
     /// One of a set of words; the first is what an absent field means.
     pub fn one_of<T: Copy>(&mut self, name: &str, words: &[(&str, T)], default: T) -> T {
+        self.one_of_or(name, words, default, |value| {
+            let quoted = Value::String(value.to_string());
+            format!("can not unmarshal {quoted}")
+        })
+    }
+
+    /// The same, where nats-server has other words for what it does not know.
+    pub fn one_of_or<T: Copy>(
+        &mut self,
+        name: &str,
+        words: &[(&str, T)],
+        default: T,
+        complain: impl FnOnce(&Value) -> String,
+    ) -> T {
         let Some(value) = self.present(name) else { return default };
         let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
         if let Some((_, meaning)) = found {
             return *meaning;
         }
-        let quoted = Value::String(value.to_string()).to_string();
-        self.fail(format!("can not unmarshal {quoted}"));
+        self.fail(complain(&value));
         default
     }
 
@@ -149,7 +185,7 @@ impl Object {
     fn take<T: Default>(&mut self, name: &str, type_name: &str, read: impl FnOnce(Value) -> Option<T>) -> T {
         let Some(value) = self.present(name) else { return T::default() };
         let kind = match &value {
-            Value::Number(number) if type_name != "string" && type_name != "bool" => {
+            Value::Number(number) if NUMBERS.contains(&type_name) => {
                 format!("number {number}")
             }
             other => kind(other).to_owned(),
@@ -166,6 +202,15 @@ impl Object {
     fn fail(&mut self, problem: String) {
         self.problem.get_or_insert(problem);
     }
+}
+
+/// Reads an object as Go does where it is not strict: unknown fields are ignored, and `null` is as good as nothing.
+pub(crate) fn read_leniently<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
+    let mut value: Value = serde_json::from_slice(json)?;
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|_, value| !value.is_null());
+    }
+    serde_json::from_value(value)
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -187,6 +232,7 @@ mod syntax {
         UnexpectedEnd,
         TooDeep,
         BadCharacter { at: usize, context: String },
+        BadEscape { end: usize, sequence: String },
     }
 
     struct Scanner<'a> {
@@ -209,6 +255,9 @@ mod syntax {
             Ok(()) => "invalid UTF-8 or number out of range".to_owned(),
             Err(Problem::UnexpectedEnd) => "unexpected EOF".to_owned(),
             Err(Problem::TooDeep) => "exceeded max depth".to_owned(),
+            Err(Problem::BadEscape { end, sequence }) => {
+                format!("invalid escape sequence `{sequence}` in string at offset {end}")
+            }
             Err(Problem::BadCharacter { at, context }) => {
                 let character = quote(text.get(at).copied().unwrap_or_default());
                 format!("invalid character {character} {context} at offset {}", at + 1)
@@ -321,21 +370,26 @@ mod syntax {
                     b'\\' => match self.take()? {
                         b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"' => {}
                         b'u' => self.hex()?,
-                        _ => return self.bad("in string escape code"),
+                        _ => return self.bad_escape(2),
                     },
-                    0..0x20 => return self.bad("in string literal"),
+                    0..0x20 => return self.bad("in string"),
                     _ => {}
                 }
             }
         }
 
         fn hex(&mut self) -> Scanned {
+            let mut good = true;
             for _ in 0..4 {
-                if !self.take()?.is_ascii_hexdigit() {
-                    return self.bad(r"in \u hexadecimal character escape");
-                }
+                good &= self.take()?.is_ascii_hexdigit();
             }
-            Ok(())
+            if good { Ok(()) } else { self.bad_escape(6) }
+        }
+
+        /// Complains about the escape sequence taken last.
+        fn bad_escape(&self, len: usize) -> Scanned {
+            let sequence = self.text.get(self.at.saturating_sub(len)..self.at).unwrap_or_default();
+            Err(Problem::BadEscape { end: self.at, sequence: String::from_utf8_lossy(sequence).into_owned() })
         }
 
         fn number(&mut self, first: u8) -> Scanned {
@@ -345,7 +399,7 @@ mod syntax {
             if self.peek() == Some(b'.') {
                 self.at += 1;
                 if !self.take()?.is_ascii_digit() {
-                    return self.bad("after decimal point in numeric literal");
+                    return self.bad("in numeric literal");
                 }
                 self.digits();
             }
@@ -356,7 +410,7 @@ mod syntax {
                     byte = self.take()?;
                 }
                 if !byte.is_ascii_digit() {
-                    return self.bad("in exponent of numeric literal");
+                    return self.bad("in numeric literal");
                 }
                 self.digits();
             }

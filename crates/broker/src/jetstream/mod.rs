@@ -215,14 +215,16 @@ impl JetStream {
         result
     }
 
-    /// Handles `$JS.ACK.>`.
-    pub fn acknowledge(&self, core: &Core, message: &Message) {
+    /// Handles `$JS.ACK.>`. Answers whether there is such a consumer.
+    pub fn acknowledge(&self, core: &Core, message: &Message) -> bool {
         let Some((stream, consumer, of)) = consumer::parse_ack_subject(message.subject.as_str()) else {
-            return;
+            return false;
         };
-        if let Some(consumer) = self.stream(stream).and_then(|stream| stream.consumer(consumer)) {
+        let consumer = self.stream(stream).and_then(|stream| stream.consumer(consumer));
+        if let Some(consumer) = &consumer {
             consumer.acknowledge(core, of, message);
         }
+        consumer.is_some()
     }
 
     /// Stops all consumers.

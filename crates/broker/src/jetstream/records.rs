@@ -88,7 +88,7 @@ impl Stored {
         let subject = String::from_utf8(take(&mut rest, subject_len)?.to_vec()).ok()?;
         let headers_len = usize::try_from(rest.try_get_u32().ok()?).ok()?;
         let headers = take(&mut rest, headers_len)?;
-        let headers = if headers.is_empty() { None } else { Some(Headers::parse(headers).ok()?) };
+        let headers = (!headers.is_empty()).then(|| Headers::from_wire(headers));
         Some(Stored { date, subject, headers, payload: rest })
     }
 

@@ -13,7 +13,7 @@ use trellis_store::{Durability, Order};
 use super::api::{self, Answer, Outcome, Page};
 use super::append::{self, REMOVED_PER_STEP};
 use super::config::{self, StreamConfig, StreamRequest};
-use super::json::Object;
+use super::json::{Object, read_leniently};
 use super::records::{Stored, Tail};
 use super::stream::Stream;
 use super::{JetStream, collide, date, errors, ids, keys, named_record};
@@ -141,7 +141,7 @@ impl Wanted {
     fn contradicts_itself(&self) -> bool {
         let (seq, last, next) = (self.seq > 0, !self.last_by_subj.is_empty(), !self.next_by_subj.is_empty());
         let start = self.start_time.is_some();
-        (seq && last) || (seq && start) || (start && last) || (last && next)
+        (last && (seq || start || next)) || (seq && start)
     }
 
     fn is_empty(&self) -> bool {
@@ -199,23 +199,26 @@ impl JetStream {
         if request.config.sealed {
             return Err(errors::invalid_config("stream configuration for create can not be sealed"));
         }
-        if request.config.num_replicas > 1 {
-            return Err(errors::REPLICAS_NOT_SUPPORTED);
+        if request.config.mirror_direct {
+            return Err(errors::invalid_config("stream has no mirror but does have mirror direct"));
         }
         let config = request.check()?;
+        if config.num_replicas > 1 {
+            return Err(errors::REPLICAS_NOT_SUPPORTED);
+        }
         let _admin = self.admin.lock().await;
         if let Some(existing) = self.stream(name) {
             if *existing.config() != config {
                 return Err(errors::STREAM_NAME_EXISTS);
             }
-            return Ok(self.info(core, &existing, true));
+            return Ok(StreamInfo { did_create: true, ..self.info(core, &existing, true) });
         }
         self.check_overlap(name, &config)?;
         if self.registry.read().by_name.len() >= STREAMS_MAX {
             return Err(errors::MAXIMUM_STREAMS);
         }
         let stream = self.add_stream(core, config).await;
-        Ok(self.info(core, &stream, true))
+        Ok(StreamInfo { did_create: true, ..self.info(core, &stream, true) })
     }
 
     fn check_overlap(&self, name: &str, config: &StreamConfig) -> Outcome<()> {
@@ -270,7 +273,9 @@ impl JetStream {
         if too_new {
             return Err(errors::API_LEVEL);
         }
-        let config = StreamRequest::parse(payload)?.check()?;
+        let mut config = StreamRequest::parse(payload)?.check()?;
+        // Without a mirror there is nothing that this could mean.
+        config.mirror_direct = false;
         if config.name != name {
             return Err(errors::STREAM_MISMATCH);
         }
@@ -341,7 +346,6 @@ impl JetStream {
         json.finish()?;
         let stream = self.stream(name).ok_or(errors::STREAM_NOT_FOUND)?;
         let mut info = self.info(core, &stream, true);
-        info.did_create = false;
         info.cluster = Some(ClusterInfo { leader: core.server_id() });
         let mut page = Page::default();
         if let Ok(filter) = Pattern::new(&filter) {
@@ -387,7 +391,7 @@ impl JetStream {
             },
             cluster: None,
             ts: date::format(core.now()),
-            did_create: full,
+            did_create: false,
         }
     }
 
@@ -488,7 +492,7 @@ impl JetStream {
         if payload.is_empty() {
             return direct_status(408, "Empty Request");
         }
-        let Ok(wanted) = serde_json::from_slice::<Wanted>(payload) else {
+        let Ok(wanted) = read_leniently::<Wanted>(payload) else {
             return direct_status(408, "Malformed Request");
         };
         if wanted.is_empty() && wanted.multi_last.is_empty() {
@@ -534,11 +538,17 @@ impl JetStream {
         }
         let removed = self.change(&stream, move |tx, stream| {
             let mut tail = stream.tail.lock();
+            if seq > tail.last_seq {
+                return Err(errors::delete_failed("stream store EOF"));
+            }
+            if seq < tail.first_seq {
+                return Err(errors::delete_failed("no message found"));
+            }
             let removed = append::remove(tx, stream, &mut tail, seq);
             tx.put(keys::tail(stream.id), tail.encode());
-            removed
+            if removed { Ok(()) } else { Err(errors::sequence_not_found(seq)) }
         });
-        if removed.await { Ok(()) } else { Err(errors::sequence_not_found(seq)) }
+        removed.await
     }
 
     pub(super) async fn purge_stream(&self, name: &str, payload: &[u8]) -> Answer {
@@ -620,11 +630,13 @@ impl JetStream {
 /// The gaps in a stream, as many as an answer may hold.
 async fn deleted(stream: &Stream) -> Vec<u64> {
     let mut gaps = Vec::new();
-    let mut expected = stream.visible_tail().first_seq;
+    let tail = stream.visible_tail();
+    let mut expected = tail.first_seq;
     loop {
         let range = keys::messages(stream.data(), expected);
         let page = stream.store.scan(range, Order::Ascending, 64);
         if page.is_empty() || gaps.len() >= SUBJECT_DETAILS_MAX {
+            gaps.extend((expected..=tail.last_seq).take(SUBJECT_DETAILS_MAX.saturating_sub(gaps.len())));
             return gaps;
         }
         for seq in page.iter().filter_map(|(key, _)| keys::message_seq(key)) {

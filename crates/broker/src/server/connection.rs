@@ -28,7 +28,14 @@ const CALLS_MAX: usize = 256;
 const PINGS_MAX: u32 = 2;
 
 /// Work with the place that is told if nobody was there.
-type Call = Pin<Box<dyn Future<Output = (Fate, Option<Subject>)> + Send>>;
+type Call = Pin<Box<dyn Future<Output = (Fate, Option<Ask>)> + Send>>;
+
+/// What was asked where, and where the answer goes.
+#[derive(Clone, Debug)]
+struct Ask {
+    subject: String,
+    reply: Subject,
+}
 
 struct Connection {
     core: Arc<Core>,
@@ -94,7 +101,7 @@ impl Connection {
         loop {
             loop {
                 match parser.next(&mut input) {
-                    Ok(Some(op)) => self.handle(op).await,
+                    Ok(Some(op)) => self.handle(op).await?,
                     Ok(None) => break,
                     Err(error) => return Err(self.refuse(error)),
                 }
@@ -105,7 +112,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 Some(_) = self.appends.next() => {}
-                Some((fate, reply)) = self.calls.next() => self.answer_nobody(fate, reply),
+                Some((fate, ask)) = self.calls.next() => self.answer_nobody(fate, ask),
                 read = reader.read_buf(&mut input) => {
                     if read? == 0 {
                         return Ok(());
@@ -118,7 +125,9 @@ impl Connection {
     }
 
     fn refuse(&self, error: ProtocolError) -> io::Error {
-        self.outbound.line(&format!("-ERR '{error}'"));
+        if error != ProtocolError::Arguments {
+            self.outbound.line(&format!("-ERR '{error}'"));
+        }
         io::Error::new(io::ErrorKind::InvalidData, error)
     }
 
@@ -135,8 +144,11 @@ impl Connection {
         Ok(())
     }
 
-    async fn handle(&mut self, op: Op) {
+    async fn handle(&mut self, op: Op) -> io::Result<()> {
         match op {
+            Op::Publish(publish) if publish.headers.is_some() && !self.client.headers => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "message headers not supported"));
+            }
             Op::Connect(connect) => {
                 self.outbound.without_headers(!connect.headers);
                 self.client = *connect;
@@ -152,6 +164,7 @@ impl Connection {
             Op::Unsubscribe { sid, after } => self.unsubscribe(&sid, after),
             Op::Noise => {}
         }
+        Ok(())
     }
 
     fn ok(&self) {
@@ -166,28 +179,25 @@ impl Connection {
     }
 
     async fn publish(&mut self, publish: Publish) {
-        if publish.headers.is_some() && !self.client.headers {
-            return self.outbound.line("-ERR 'message headers not supported'");
-        }
         self.ok();
         let reply = publish.reply.as_deref().and_then(|reply| Subject::new(reply).ok());
+        let ask = reply.clone().map(|reply| Ask { subject: publish.subject.clone(), reply });
         let subject = match Subject::new(&publish.subject) {
             Ok(subject) => subject,
             Err(_) => {
                 if self.client.pedantic {
                     self.outbound.line("-ERR 'Invalid Publish Subject'");
                 }
-                return self.answer_nobody(Fate::NoInterest, reply);
+                return self.answer_nobody(Fate::NoInterest, ask);
             }
         };
         if subject.as_str().starts_with("$JS.API.") {
             self.finish_appends().await;
         }
-        let message =
-            Message { subject, reply: reply.clone(), headers: publish.headers, payload: publish.payload };
+        let message = Message { subject, reply, headers: publish.headers, payload: publish.payload };
         let origin = (!self.client.echo).then_some(self.id);
         match self.core.route(message, origin).await {
-            Ok(Routed::Done(fate)) => self.answer_nobody(fate, reply),
+            Ok(Routed::Done(fate)) => self.answer_nobody(fate, ask),
             Ok(Routed::Append(work)) => {
                 while self.appends.len() >= APPENDS_MAX {
                     self.appends.next().await;
@@ -198,13 +208,13 @@ impl Connection {
             }
             Ok(Routed::Call(work)) => {
                 while self.calls.len() >= CALLS_MAX {
-                    if let Some((fate, reply)) = self.calls.next().await {
-                        self.answer_nobody(fate, reply);
+                    if let Some((fate, ask)) = self.calls.next().await {
+                        self.answer_nobody(fate, ask);
                     }
                 }
-                self.calls.push(Box::pin(async move { (work.await.unwrap_or(Fate::Taken), reply) }));
-                if let Some(Some((fate, reply))) = self.calls.next().now_or_never() {
-                    self.answer_nobody(fate, reply);
+                self.calls.push(Box::pin(async move { (work.await.unwrap_or(Fate::Taken), ask) }));
+                if let Some(Some((fate, ask))) = self.calls.next().now_or_never() {
+                    self.answer_nobody(fate, ask);
                 }
             }
             // The broker counted and logged what was dropped; the protocol has no way to tell the publisher.
@@ -213,17 +223,16 @@ impl Connection {
     }
 
     /// Tells a client that its request reached nobody, if it wants to know.
-    fn answer_nobody(&self, fate: Fate, reply: Option<Subject>) {
+    fn answer_nobody(&self, fate: Fate, ask: Option<Ask>) {
         let wanted = self.client.no_responders && self.client.headers;
-        let Some(reply) = reply.filter(|_| wanted && fate == Fate::NoInterest) else { return };
+        let Some(Ask { subject, reply }) = ask.filter(|_| wanted && fate == Fate::NoInterest) else { return };
         let asked = self.subscriptions.values().find(|(pattern, _, _)| pattern.matches(reply.as_str()));
-        if let Some((pattern, id, subscription)) = asked {
-            let headers = Some(Headers::status(503, ""));
-            let message = Message { subject: reply, reply: None, headers, payload: Bytes::new() };
-            let offer = subscription.offer(&message);
-            if offer == Offer::SentLast {
-                self.core.routes.remove(pattern, *id);
-            }
+        let Some((pattern, id, subscription)) = asked else { return };
+        let headers = Headers::status(503, "");
+        let headers = headers.clone().with("Nats-Subject", &subject).unwrap_or(headers);
+        let message = Message { subject: reply, reply: None, headers: Some(headers), payload: Bytes::new() };
+        if subscription.offer(&message) == Offer::SentLast {
+            self.core.routes.remove(pattern, *id);
         }
     }
 

@@ -145,7 +145,7 @@ impl Client {
         }
         loop {
             match self.wait().await {
-                Some(Said::Message { subject, headers, payload, .. }) if subject == reply => {
+                Some(Said::Message { sid, headers, payload, .. }) if sid == INBOX_SID => {
                     let shown = [normal_headers(&headers), normal(&payload)].join(" ");
                     self.note(format!("  < {}", shown.trim()));
                     return serde_json::from_str(&payload).unwrap_or_default();

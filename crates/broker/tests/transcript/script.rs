@@ -101,6 +101,12 @@ async fn protocol_errors(a: &mut Client) {
         "PUB a 99999999\r\n",
         "UNSUB\r\n",
         "CONNECT {\r\n",
+        "PUB a 2\r\nhix\r\n",
+        "HPUB a 5 4\r\n",
+        "HPUB a 2 4\r\nhiho\r\n",
+        "PUB a -1\r\n",
+        "PUB a x\r\n",
+        "SUB a b c d\r\n",
     ] {
         let mut client = a.another("bad").await;
         client.raw(text).await;
@@ -127,7 +133,6 @@ async fn streams(a: &mut Client) {
     a.ask("$JS.API.STREAM.CREATE.LOG_posts", &format!("{{{LOG},\"max_age\":1000000000}}")).await;
     a.ask("$JS.API.STREAM.INFO.LOG_posts", "").await;
     a.ask("$JS.API.STREAM.INFO.LOG_posts", "not json").await;
-    a.ask("$JS.API.STREAM.INFO.LOG_posts", "{\"deleted_details\":true}").await;
     a.ask("$JS.API.STREAM.UPDATE.LOG_posts", &format!("{{{LOG},\"description\":\"the posts\"}}")).await;
     a.ask("$JS.API.STREAM.UPDATE.LOG_posts", &format!("{{{LOG},\"deny_delete\":true}}")).await;
     a.ask("$JS.API.STREAM.UPDATE.LOG_posts", &format!("{{{LOG}}}")).await;
@@ -201,6 +206,22 @@ async fn bad_streams(a: &mut Client) {
         r#"{"name":"X","a":tru}"#,
         "{\"name\":\"X\n\"}",
         r#"{"name":"X" "b":1}"#,
+        r#"{"name":"\x"}"#,
+        r#"{"name":"\u12G4"}"#,
+        r#"{"name":-}"#,
+        r#"{"name":1.}"#,
+        r#"{"name":1e}"#,
+        r#"{"name":1ex}"#,
+        r#"{"name":.5}"#,
+        r#"{"name":01}"#,
+        r#"{"subjects":["a" "b"]}"#,
+        r#"{"subjects":["a",]}"#,
+        r#"{"name":nul}"#,
+        r#"{"name":"X",}"#,
+        r#"{name:"X"}"#,
+        r#"{"name":"X"}}"#,
+        r#"{"name":'X'}"#,
+        r#"nope"#,
     ];
     for body in bodies {
         a.ask("$JS.API.STREAM.CREATE.X", body).await;
@@ -231,6 +252,7 @@ async fn appends(a: &mut Client) {
     }
     a.publish("log.posts.1.nobody.1", "without a reply").await;
     a.publish("log.posts.1.nobody.1", "conflict without a reply").await;
+    a.ask("log.posts.*.wild.1", "a token like others").await;
     a.ask("log.posts.too.short", "").await;
     a.ask("log.posts.one.token.too.long", "").await;
     a.ask("log.posts.2.empty.1", "").await;
@@ -399,8 +421,8 @@ async fn push(a: &mut Client) {
     info(a, "LOG_posts", "me-0").await;
     a.subscribe("70", "deliver.*", "").await;
     a.quiet(100).await;
-    a.subscribe("71", "deliver.me", "me").await;
     a.unsubscribe("70", "").await;
+    a.subscribe("71", "deliver.me", "me").await;
     for _ in 0..12 {
         let acks = a.expect(1).await;
         a.publish_to(&acks[0], "acked", "+ACK").await;
@@ -461,22 +483,27 @@ async fn redelivery(a: &mut Client) {
     info(a, "WORK", "w").await;
     a.quiet(400).await;
 
-    for number in 0..7 {
+    let mut acks = Vec::new();
+    for number in 0..5 {
         a.ask(&format!("work.many.{number}"), "x").await;
+        acks.extend(a.expect(1).await);
     }
-    let acks = a.expect(5).await;
+    a.ask("work.many.5", "x").await;
+    a.ask("work.many.6", "x").await;
     info(a, "WORK", "w").await;
-    for position in [2, 0, 1] {
+    let mut more = Vec::new();
+    for position in [2, 0] {
         a.ask(&acks[position], "+ACK").await;
+        more.extend(a.expect(1).await);
         info(a, "WORK", "w").await;
     }
-    let more = a.expect(2).await;
-    for ack in [&acks[3], &acks[4], &more[0], &more[1]] {
+    for ack in [&acks[1], &acks[4], &acks[3], &more[0], &more[1]] {
         a.ask(ack, "+ACK").await;
+        info(a, "WORK", "w").await;
     }
     a.ask(&more[1], "-NAK").await;
     a.ask(&more[1], "+WHAT").await;
-    a.ask("$JS.ACK.WORK.w.1.99.99.1.0", "+ACK").await;
+    a.publish_to("$JS.ACK.WORK.w.1.99.99.1.0", "nowhere", "+ACK").await;
     a.ask("$JS.ACK.WORK.nope.1.1.1.1.0", "+ACK").await;
     a.ask("$JS.ACK.nonsense", "+ACK").await;
     info(a, "WORK", "w").await;
@@ -552,6 +579,7 @@ async fn pull(a: &mut Client) {
     for ack in rest.iter().filter(|ack| ack.starts_with("$JS")) {
         a.ask(ack, "+ACK").await;
     }
+    a.quiet(50).await;
     a.publish_to(next, "my.inbox", r#"{"batch":2,"expires":400000000}"#).await;
     info(a, "PULL", "p").await;
     a.ask("pull.late", "late").await;
@@ -563,14 +591,19 @@ async fn pull(a: &mut Client) {
     a.expect(1).await;
     a.publish_to(next, "my.inbox", r#"{"batch":1,"expires":400000000,"idle_heartbeat":150000000}"#).await;
     a.expect(3).await;
-    for number in 0..3 {
+    a.quiet(50).await;
+    info(a, "PULL", "p").await;
+    for number in 0..4 {
         a.ask(&format!("pull.{number}"), &"x".repeat(100)).await;
     }
     a.publish_to(next, "my.inbox", r#"{"batch":5,"max_bytes":50,"no_wait":true}"#).await;
     a.expect(1).await;
-    a.publish_to(next, "my.inbox", r#"{"batch":1,"max_bytes":5000,"no_wait":true}"#).await;
-    a.take(2).await;
     info(a, "PULL", "p").await;
+    a.publish_to(next, "my.inbox", r#"{"batch":5,"max_bytes":250,"no_wait":true}"#).await;
+    a.expect(2).await;
+    info(a, "PULL", "p").await;
+    a.publish_to(next, "my.inbox", r#"{"batch":1,"no_wait":true}"#).await;
+    a.expect(1).await;
     a.publish_to(next, "my.inbox", r#"{"batch":10,"expires":5000000000}"#).await;
     a.expect(2).await;
     a.ask("$JS.API.CONSUMER.DELETE.PULL.p", "").await;
@@ -765,6 +798,8 @@ async fn deletion(a: &mut Client) {
     a.ask("$JS.API.STREAM.INFO.DEL", r#"{"deleted_details":true}"#).await;
     a.ask(&acks[1], "+ACK").await;
     a.quiet(60).await;
+    // A purge with a filter frees what was delivered and purged at once here, and after its ack_wait on nats-server.
+    a.ask("$JS.API.CONSUMER.DELETE.DEL.c", "").await;
     let purge = "$JS.API.STREAM.PURGE.DEL";
     a.ask(purge, "{bad").await;
     a.ask(purge, r#"{"seq":4,"keep":1}"#).await;
@@ -781,7 +816,8 @@ async fn deletion(a: &mut Client) {
         a.ask("$JS.API.STREAM.INFO.DEL", r#"{"subjects_filter":">","deleted_details":true}"#).await;
     }
     a.ask("$JS.API.STREAM.MSG.GET.DEL", r#"{"last_by_subj":"del.1.*"}"#).await;
-    a.forget().await;
+    create(a, "DEL", "c", r#""ack_policy":"explicit","deliver_subject":"d.del","max_ack_pending":1"#).await;
+    a.expect(1).await;
     a.ask(purge, "").await;
     a.ask("$JS.API.STREAM.INFO.DEL", "").await;
     a.quiet(60).await;

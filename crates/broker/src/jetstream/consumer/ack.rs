@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::Consumer;
 use super::pulls::Status;
 use crate::core::Core;
+use crate::jetstream::json::read_leniently;
 use crate::{Headers, Message, Subject};
 
 /// The numbers in the last tokens of `$JS.ACK.<stream>.<consumer>.<attempt>.<seq>.<delivery>.<date>.<ahead>`.
@@ -103,7 +104,7 @@ impl Consumer {
 fn delay(options: &[u8]) -> Option<i64> {
     let options = options.trim_ascii();
     match options.first()? {
-        b'{' => serde_json::from_slice::<NakOptions>(options).ok().map(|options| options.delay),
+        b'{' => read_leniently::<NakOptions>(options).ok().map(|options| options.delay),
         _ => parse_go_duration(std::str::from_utf8(options).ok()?),
     }
 }

@@ -118,7 +118,8 @@ impl Consumer {
         let filters = config.filters();
         let tail = self.stream.visible_tail();
         let mut start = match config.deliver_policy {
-            DeliverPolicy::All | DeliverPolicy::LastPerSubject => tail.first_seq,
+            DeliverPolicy::All => tail.first_seq,
+            DeliverPolicy::LastPerSubject => self.first_of_last(&filters).await.unwrap_or(tail.last_seq),
             DeliverPolicy::New => tail.last_seq + 1,
             DeliverPolicy::ByStartSequence => config.opt_start_seq,
             DeliverPolicy::ByStartTime => self.stream.first_since(config.opt_start_time.unwrap_or_default()),
@@ -147,6 +148,16 @@ impl Consumer {
         if config.deliver_policy == DeliverPolicy::LastPerSubject {
             position.only_last_until = tail.last_seq;
         }
+    }
+
+    /// The oldest message that is the last of its subject.
+    async fn first_of_last(&self, filters: &[Pattern]) -> Option<u64> {
+        let mut first: Option<u64> = None;
+        for filter in filters {
+            let mut visit = |entry: u64| first = Some(first.map_or(entry, |first| first.min(entry)));
+            self.stream.for_each_subject(filter, |_, entry| visit(entry.last)).await;
+        }
+        first
     }
 
     async fn newest(&self, filter: &Pattern, last_seq: u64) -> u64 {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::jetstream::consumer_config::ConsumerConfig;
+use crate::jetstream::json::read_leniently;
 use crate::{Headers, Subject};
 
 /// What a client sends to get messages. Other fields are ignored, as nats-server does.
@@ -240,7 +241,7 @@ fn parse(payload: &[u8]) -> Result<Wanted, String> {
         let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
         return Ok(Wanted { batch: number.unwrap_or(1), ..one });
     }
-    let wanted: Wanted = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let wanted: Wanted = read_leniently(text).map_err(|error| error.to_string())?;
     if wanted.idle_heartbeat > 0 && wanted.idle_heartbeat.saturating_mul(2) > wanted.expires {
         return Err("heartbeat value too large".to_owned());
     }
@@ -257,11 +258,13 @@ pub(crate) fn go_duration(nanos: i64) -> String {
     let seconds = nanos as f64 / 1e9;
     match nanos {
         0 => "0s".to_owned(),
-        ..1_000 => number(nanos as f64, "ns"),
-        ..1_000_000 => number(nanos as f64 / 1e3, "µs"),
-        ..1_000_000_000 => number(nanos as f64 / 1e6, "ms"),
-        ..60_000_000_000 => number(seconds, "s"),
-        ..3_600_000_000_000 => format!("{}m{}", (seconds / 60.0).trunc(), number(seconds % 60.0, "s")),
+        1..1_000 => number(nanos as f64, "ns"),
+        1_000..1_000_000 => number(nanos as f64 / 1e3, "µs"),
+        1_000_000..1_000_000_000 => number(nanos as f64 / 1e6, "ms"),
+        1_000_000_000..60_000_000_000 => number(seconds, "s"),
+        60_000_000_000..3_600_000_000_000 => {
+            format!("{}m{}", (seconds / 60.0).trunc(), number(seconds % 60.0, "s"))
+        }
         _ => {
             let minutes = (seconds / 60.0).trunc();
             format!("{}h{}m{}", (minutes / 60.0).trunc(), minutes % 60.0, number(seconds % 60.0, "s"))

@@ -26,6 +26,8 @@ pub(crate) struct State {
     counted_to: u64,
     /// Sequences whose stored form is out of date.
     touched: Vec<u64>,
+    /// A removed message counts as acknowledged; when that was is filled in with the next look at the date.
+    acked_by_removal: bool,
 }
 
 /// How a consumer learns of the next message.
@@ -78,6 +80,7 @@ impl State {
             ahead_count: 0,
             counted_to: 0,
             touched: Vec::new(),
+            acked_by_removal: false,
         }
     }
 
@@ -145,6 +148,7 @@ impl State {
         }
         let known = self.is_unacked(seq);
         self.ack_one(seq);
+        self.acked_by_removal |= known;
         known
     }
 
@@ -153,6 +157,7 @@ impl State {
         let position = &mut self.position;
         position.next_seq = position.next_seq.max(first_seq);
         let gone: Vec<u64> = self.unacked.range(..first_seq).map(|(seq, _)| *seq).collect();
+        self.acked_by_removal |= !gone.is_empty();
         for seq in gone {
             self.forget(seq);
         }
@@ -272,8 +277,11 @@ impl State {
         }
     }
 
-    /// Queues what was not acknowledged in time, oldest first. What has been delivered often enough is given up on.
+    /// Brings up to date what depends on the date: queues what was not acknowledged in time, oldest first. What has been delivered often enough is given up on.
     pub fn expire(&mut self, now: i64) {
+        if std::mem::take(&mut self.acked_by_removal) {
+            self.position.last_acked = now;
+        }
         let mut late = BTreeSet::new();
         while let Some((due, seq)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
             self.due.remove(&(due, seq));
@@ -294,13 +302,12 @@ impl State {
         self.due.remove(&(waiting.stored.due, seq));
         let attempts = i64::from(waiting.stored.attempts);
         if self.config.max_deliver > 0 && attempts >= self.config.max_deliver {
-            let delivery = waiting.stored.delivery;
+            // As on nats-server, the floors move on with the next acknowledgement.
             self.forget(seq);
             self.given_up.insert(seq);
             if self.given_up.len() > GIVEN_UP_MAX {
                 self.given_up.pop_first();
             }
-            self.move_floor(delivery, seq);
         } else {
             waiting.queued = true;
             self.redeliver.push_back(seq);
