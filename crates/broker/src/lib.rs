@@ -2,15 +2,15 @@
 //! JetStream that durable event logs need, kept in a `trellis_store::Store`.
 //!
 //! ```
-//! # tokio_test(async {
-//! # fn tokio_test<F: Future>(f: F) -> F::Output { tokio::runtime::Runtime::new().unwrap().block_on(f) }
 //! use std::{sync::Arc, time::Duration};
 //! use trellis_broker::{Broker, Message, SystemClock};
 //!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let broker = Broker::open(trellis_store::Store::in_memory(), Arc::new(SystemClock)).await?;
 //! let mut greetings = broker.subscribe("greet.*", None)?;
 //! broker.publish(Message::new("greet.joe".try_into()?, "hello")).await?;
-//! assert_eq!(greetings.next().await.unwrap().payload, "hello");
+//! assert_eq!(greetings.next().await.expect("a message").payload, "hello");
 //!
 //! // JetStream is requests, as on a NATS server.
 //! let config = r#"{"name":"LOG","subjects":["log.>"]}"#;
@@ -18,8 +18,8 @@
 //! broker.request("$JS.API.STREAM.CREATE.LOG", None, config, second).await?;
 //! let appended = broker.request("log.a", None, "durable", second).await?;
 //! assert_eq!(appended.payload, r#"{"stream":"LOG","seq":1}"#);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # }).unwrap();
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! Answers of the API are those of nats-server 2.15, texts and codes included; a transcript test holds them equal. A setting

@@ -10,6 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Nothing takes longer than this when all is well.
 const PATIENCE: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_millis(50);
 const INBOX: &str = "_INBOX.transcript";
 const INBOX_SID: &str = "1";
 
@@ -209,6 +210,19 @@ impl Client {
             if of_sid(&message) {
                 seen += 1;
                 self.note_message(&message);
+            }
+        }
+    }
+
+    /// Gives the server time to bring its numbers up to date: nats-server counts what is pending a moment after the append.
+    pub async fn settle(&mut self) {
+        let deadline = tokio::time::Instant::now() + SETTLE;
+        while let Ok(said) = tokio::time::timeout_at(deadline, self.hear()).await {
+            match said {
+                Said::Line(line) if line == "PING" => self.send("PONG\r\n").await,
+                Said::Line(line) => self.note(format!("  {line}")),
+                Said::End => return self.note("  (closed)"),
+                message => self.early.push(message),
             }
         }
     }

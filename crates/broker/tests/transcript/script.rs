@@ -324,6 +324,7 @@ async fn create(a: &mut Client, stream: &str, name: &str, config: &str) {
 }
 
 async fn info(a: &mut Client, stream: &str, name: &str) {
+    a.settle().await;
     a.ask(&format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), "").await;
 }
 
