@@ -144,6 +144,7 @@ impl Writer {
             job.answer();
         }
         self.log.prepare_next();
+        self.shared.counters.batches.fetch_add(1, Relaxed);
         self.count();
         Ok(())
     }
@@ -243,7 +244,6 @@ impl Writer {
 
     fn count(&self) {
         let counters = &self.shared.counters;
-        counters.batches.fetch_add(1, Relaxed);
         counters.sequence.store(self.log.place().sequence, Relaxed);
         counters.sequence_durable.store(self.log.durable(), Relaxed);
         counters.memtable_bytes.store(self.log_bytes as u64, Relaxed);

@@ -292,6 +292,28 @@ fn crash_at_every_change_of_run_3() {
     crash_at_every_change(3);
 }
 
+/// An unfinished start must look like none, and not like damage. It is short, so it is tried with much luck.
+#[test]
+fn crash_at_every_change_of_a_first_start() {
+    for crash_at in 1.. {
+        let disk = SimDisk::new(1);
+        disk.crash_at(crash_at);
+        drop(reopen(&disk));
+        if !disk.has_crashed() {
+            assert!(crash_at > 15, "a start makes more than {crash_at} changes");
+            return;
+        }
+        for luck in 0..60 {
+            let what = format!("first start stopped at change {crash_at}, luck {luck}");
+            let found = disk.after_crash(luck);
+            assert_eq!(check(&found, &History::new(), &what), 0);
+            if luck < 10 {
+                simulate(check_usable(&found.after_kill(), &what));
+            }
+        }
+    }
+}
+
 #[test]
 fn the_script_uses_what_it_should() {
     let history = Arc::new(Mutex::new(History::new()));

@@ -103,6 +103,47 @@ async fn one_sync_serves_all_who_wait() {
     assert!(disk.syncs() - before <= 3, "{} syncs for 100 writes", disk.syncs() - before);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_transaction_sees_its_own_changes_over_those_of_its_batch_over_what_is_durable() {
+    let store = Store::open(SimDisk::new(1), Options::default(), Driver::tokio_task()).unwrap();
+    for key in ["a", "b", "c", "d"] {
+        put(&store, key, "durable").await;
+    }
+    let first = store.write(Durability::Synced, |tx| {
+        tx.put("b", "batch");
+        tx.put("c", "batch");
+        tx.delete(b"d");
+    });
+    let second = store.write(Durability::Synced, |tx| {
+        tx.put("c", "own");
+        tx.delete(b"a");
+        let found = tx.scan(.., Order::Ascending, 10);
+        assert!(found.iter().all(|(key, value)| tx.get(key).as_ref() == Some(value)));
+        (found, tx.get(b"a"), tx.get(b"d"))
+    });
+    let batches = store.stats().batches;
+    let ((), (found, a, d)) = tokio::join!(first, second);
+    assert_eq!(store.stats().batches, batches + 1, "both were in one batch");
+    let entry = |key: &'static str, value: &'static str| (Bytes::from(key), Bytes::from(value));
+    assert_eq!(found, [entry("b", "batch"), entry("c", "own")]);
+    assert_eq!((a, d), (None, None));
+    assert_eq!(store.scan(.., Order::Descending, 10), [entry("c", "own"), entry("b", "batch")]);
+}
+
+#[tokio::test]
+async fn closing_leaves_nothing_to_read_and_nothing_in_doubt() {
+    for driver in [Driver::Threads, Driver::tokio_task(), Driver::Inline] {
+        let disk = SimDisk::new(1);
+        let what = format!("{driver:?}");
+        let store = Store::open(disk.clone(), Options::default(), driver).unwrap();
+        store.write(Durability::Ordered, |tx| tx.put("k", "v")).await;
+        store.close().await;
+        let report = trellis_store::verify(&disk.after_crash(0)).unwrap();
+        assert!(report.is_sound() && report.notes.is_empty(), "{what}: {report}");
+        assert_eq!((report.entries, report.sequence), (1, report.sequence_checkpoint + 1), "{what}");
+    }
+}
+
 #[tokio::test]
 async fn a_write_that_panics_changes_nothing_and_only_its_caller_notices() {
     let store = Store::in_memory();
