@@ -198,6 +198,10 @@ pub(crate) fn handle<S: Service>(delivery: &Delivery<'_>) -> Result<(), Fault> {
 }
 
 fn process<S: Service>(delivery: &Delivery<'_>) -> Result<(), Failure> {
+    if delivery.attempt > ATTEMPTS {
+        // Nobody was left to say so after the last of them.
+        return Err(Failure::lasting(format!("ended the instance, or took too long, {ATTEMPTS} times")));
+    }
     let deadline = platform::current().elapsed() + ACK_WAIT / 2;
     let envelope = Envelope::parse(delivery.body)?;
     let incoming = Incoming { envelope, seq: delivery.seq };

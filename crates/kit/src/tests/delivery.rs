@@ -114,6 +114,30 @@ fn poison_is_tried_eight_times_ever_later_and_then_put_aside_while_others_move_o
 }
 
 #[test]
+fn an_event_that_ends_the_instance_each_time_is_put_aside() {
+    start::<Notes>();
+    write(&anonymous(), new("deadly")).unwrap();
+    let mut attempts = 0;
+    loop {
+        while let Some(delivery) = platform().deliver("notes") {
+            let attempt: u64 = delivery.reply_to.split('.').nth(4).unwrap().parse().unwrap();
+            attempts = attempts.max(attempt);
+            if attempt <= crate::delivery::ATTEMPTS {
+                platform().harm(0, Harm::DiesBefore);
+            }
+            let _ = deliver::<Notes>(&delivery);
+            platform().revive();
+        }
+        let Some(wait) = platform().next_due("notes") else { break };
+        platform().advance(wait);
+    }
+    assert_eq!(attempts, crate::delivery::ATTEMPTS + 1);
+    let letters = dead();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0]["error"], "ended the instance, or took too long, 8 times");
+}
+
+#[test]
 fn a_dead_letter_is_kept_once_or_the_event_comes_again() {
     for harm in
         [|| Harm::NotDone, || Harm::AnswerLost, || Harm::DiesBefore, || Harm::DiesAfter] as [fn() -> Harm; 4]
