@@ -13,6 +13,7 @@ mod janitor;
 mod json;
 mod keeper;
 mod keys;
+mod message_api;
 mod records;
 mod stream;
 mod stream_api;

@@ -312,7 +312,8 @@ impl Consumer {
     /// Records what changed. Answers with the batch that holds it.
     fn save(&self, core: &Core, state: &mut State) -> Option<u64> {
         let touched = state.take_touched();
-        if !state.config.is_durable() {
+        // What a deleted consumer's task still does must not be written after the deletion.
+        if !state.config.is_durable() || self.is_stopped() {
             return None;
         }
         for (seq, unacked) in touched {
