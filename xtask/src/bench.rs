@@ -1,4 +1,4 @@
-//! Builds both sides of the measurements, then runs them.
+//! Builds what is measured and what it is measured against, then measures: each part of the host alone, then the whole.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,13 +12,33 @@ use crate::workspace::Workspace;
 /// The other side of the hello measurement: the same engine, as its authors serve a component with it.
 const WASMTIME: &str = "48.0.8";
 
+/// What is measured inside one process, each with a program of its own: its name, and how cargo runs it.
+const ALONE: [(&str, &[&str]); 3] = [
+    ("call", &["bench", "--package", "trellis-host", "--bench", "call"]),
+    ("store", &["run", "--release", "--package", "trellis-store", "--example", "append"]),
+    (
+        "broker",
+        &["run", "--release", "--package", "trellis-broker", "--example", "latency", "target/bench-broker"],
+    ),
+];
+
 pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> Result<()> {
     let trellis = crate::build_all(workspace, steps)?;
+    let (alone, whole): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|argument| ALONE.iter().any(|(name, _)| argument == name));
+    for (name, command) in ALONE {
+        if arguments.is_empty() || alone.iter().any(|argument| *argument == name) {
+            steps.run_long(name, || process::run(workspace.cargo().args(command)))?;
+        }
+    }
+    if whole.is_empty() && !arguments.is_empty() {
+        return Ok(());
+    }
     let wasmtime = steps.run_long("wasmtime (a first build: minutes)", wasmtime)?;
-    steps.run_long("measurements", || {
+    steps.run_long("the whole", || {
         let mut bench = workspace.cargo();
         bench.args(["run", "--release", "--package", "bench", "--", "--trellis"]).arg(trellis);
-        process::run(bench.arg("--wasmtime").arg(wasmtime).args(arguments))
+        process::run(bench.arg("--wasmtime").arg(wasmtime).args(whole))
     })
 }
 
