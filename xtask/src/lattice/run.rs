@@ -50,11 +50,11 @@ impl Folder {
 
 pub fn up(workspace: &Workspace, tools: &Tools, hosts: u8, steps: &mut Steps) -> Result<()> {
     let folder = Folder::of(workspace);
-    if let Some(running) = State::read(&folder.state())? {
-        if running.processes.iter().any(|process| process.is_running()) {
-            return Err(Failure::new("a lattice of this checkout is already running")
-                .remedy("`cargo xtask lattice down` ends it"));
-        }
+    if let Some(running) = State::read(&folder.state())?
+        && running.processes.iter().any(|process| process.is_running())
+    {
+        return Err(Failure::new("a lattice of this checkout is already running")
+            .remedy("`cargo xtask lattice down` ends it"));
     }
     files::remove_folder(&folder.0)?;
     files::create_folder(&folder.0)?;
