@@ -1,0 +1,123 @@
+//! `lattice-ctl`: the few things that `cargo xtask lattice` asks of a lattice, over NATS, with the crates that `wash` is made
+//! of. `wash` does them too, and takes as long to build as everything else here together.
+
+mod archive;
+mod deploy;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "lattice-ctl", about = "What `cargo xtask lattice` asks of a lattice")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Put a provider's program into an archive that a host can load, as `wash par create --compress` does
+    Archive {
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        version: String,
+        #[arg(long)]
+        program: PathBuf,
+        /// Ends in .par.gz
+        #[arg(long)]
+        destination: PathBuf,
+    },
+    /// Wait until this many hosts have joined
+    Hosts {
+        #[command(flatten)]
+        lattice: Lattice,
+        #[arg(long)]
+        count: usize,
+    },
+    /// Deploy a manifest and wait until wadm says that all of it runs
+    Deploy {
+        #[command(flatten)]
+        lattice: Lattice,
+        manifest: PathBuf,
+    },
+    /// Undeploy an application and wait until none of it runs
+    Undeploy {
+        #[command(flatten)]
+        lattice: Lattice,
+        application: String,
+    },
+    /// Stop a provider wherever it runs; wadm starts it again, with every link that there is by then
+    RestartProvider {
+        #[command(flatten)]
+        lattice: Lattice,
+        /// Its identifier, `<application>-<name in the manifest>`
+        provider: String,
+    },
+}
+
+#[derive(Args)]
+struct Lattice {
+    /// The address of NATS
+    #[arg(long)]
+    nats: String,
+    #[arg(long, default_value = "default")]
+    lattice: String,
+    /// How long to wait for it all
+    #[arg(long, default_value_t = 60)]
+    timeout_seconds: u64,
+}
+
+impl Lattice {
+    async fn connect(&self) -> Result<async_nats::Client> {
+        async_nats::connect(&self.nats)
+            .await
+            .with_context(|| format!("cannot connect to NATS at {}", self.nats))
+    }
+
+    /// Does the work within the time there is; `what` is what did not happen otherwise.
+    async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = Duration::from_secs(self.timeout_seconds);
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("{what} within {} s", self.timeout_seconds)))
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Archive { name, version, program, destination } => {
+            archive::write(&name, &version, &program, &destination).await
+        }
+        Command::Hosts { lattice, count } => {
+            let client = lattice.connect().await?;
+            let what = format!("{count} hosts did not join");
+            lattice.within(&what, deploy::wait_for_hosts(client, &lattice.lattice, count)).await
+        }
+        Command::Deploy { lattice, manifest } => {
+            let client = lattice.connect().await?;
+            let mut progress = deploy::Progress::default();
+            let result = lattice
+                .within(
+                    "the application did not run",
+                    deploy::deploy(client, &lattice.lattice, &manifest, &mut progress),
+                )
+                .await;
+            result.with_context(|| progress.to_string())
+        }
+        Command::Undeploy { lattice, application } => {
+            let client = lattice.connect().await?;
+            let work = deploy::undeploy(client, &lattice.lattice, &application);
+            lattice.within("the application did not end", work).await
+        }
+        Command::RestartProvider { lattice, provider } => {
+            let client = lattice.connect().await?;
+            let work = deploy::stop_provider(client, &lattice.lattice, &provider);
+            lattice.within("the provider did not stop", work).await
+        }
+    }
+}
