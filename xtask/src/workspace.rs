@@ -26,7 +26,9 @@ pub struct Package {
 
 impl Workspace {
     pub fn read() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        // Asked when it runs: two checkouts may share one target folder, and so one compiled xtask.
+        let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&own).join("..");
         let json =
             process::output(process::cargo().current_dir(root).args(["metadata", "--format-version=1"]))?;
         let metadata: Value = serde_json::from_str(&json)
