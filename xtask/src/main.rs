@@ -38,7 +38,7 @@ struct Arguments {
 enum Task {
     /// Fill wit/deps with the interface files that the published crates carry
     Wit,
-    /// Build everything: components to build/<name>.wasm, the command to target/release/trellis
+    /// Build everything: components to `build/<name>.wasm`, the command to `target/release/trellis`
     Build {
         /// Build the components (and the guests of the tests) only
         #[arg(long)]
