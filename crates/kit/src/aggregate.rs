@@ -1,6 +1,8 @@
 //! Entities whose state follows from their events ([`Aggregate`]), and what a handler does with them through its
 //! [`Context`]: create, load, change.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -38,6 +40,36 @@ impl Context {
         Trace::accept(self.traceparent.as_deref())
     }
 
+    /// Goes on only for callers who are trusted with a role.
+    pub fn require(&self, role: &str) -> Result<(), Problem> {
+        if self.has(role) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!("This needs the role {role}.")))
+    }
+
+    pub fn has(&self, role: &str) -> bool {
+        self.roles.iter().any(|held| held == role)
+    }
+
+    /// Asks again and again until there is an answer, or it has taken too long: for what may be on its way.
+    pub fn within<T>(
+        &self,
+        patience: Duration,
+        pause: Duration,
+        mut ask: impl FnMut() -> Result<Option<T>, Problem>,
+    ) -> Result<Option<T>, Problem> {
+        let platform = platform::current();
+        let deadline = platform.elapsed() + patience;
+        loop {
+            let answer = ask()?;
+            if answer.is_some() || platform.elapsed() >= deadline {
+                return Ok(answer);
+            }
+            platform.pause(pause);
+        }
+    }
+
     /// Creates an entity. `birth` gets the id of the new entity and returns its first event.
     ///
     /// With an idempotency key, the id follows from the caller and the key, so a repeated call finds what the
@@ -48,11 +80,18 @@ impl Context {
         request: &impl Serialize,
         birth: impl FnOnce(String) -> A::Event,
     ) -> Result<A, Problem> {
-        let id = match &self.idempotency_key {
-            Some(key) => self.id_from::<A>(key)?,
-            None => id::unique(),
-        };
-        self.create_as(id, request, birth)
+        self.create_as(self.new_id::<A>()?, request, birth)
+    }
+
+    /// Creates an entity that belongs to another one: its id begins with that of the other, and it shares the
+    /// other's partition. An idempotency key counts for this family.
+    pub fn create_below<A: Aggregate>(
+        &self,
+        root: &str,
+        request: &impl Serialize,
+        birth: impl FnOnce(String) -> A::Event,
+    ) -> Result<A, Problem> {
+        self.create_as(format!("{root}-{}", self.new_id::<A>()?), request, birth)
     }
 
     /// Creates an entity with an id that the caller made; the same id and request again find what is there.
@@ -135,6 +174,11 @@ impl Context {
         let draft = Draft { service, entity: id, version, event, state: &after, request, cx: self };
         let envelope = Envelope::new(draft).map_err(Problem::internal)?;
         Ok((envelope, after))
+    }
+
+    /// An id that the caller's key leads to, or a new one.
+    fn new_id<A: Aggregate>(&self) -> Result<String, Problem> {
+        self.idempotency_key.as_ref().map_or_else(|| Ok(id::unique()), |key| self.id_from::<A>(key))
     }
 
     fn id_from<A: Aggregate>(&self, key: &str) -> Result<String, Problem> {

@@ -168,9 +168,20 @@ impl Call<'_> {
     pub fn list<T: Serialize>(&self, items: &[T], next: Option<&str>) -> Result<Response, Problem> {
         let response = Response::json(200, &items)?;
         let Some(next) = next else { return Ok(response) };
-        let limit = self.page()?.limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
-        Ok(response.with("link", format!("<{}?after={next}{limit}>; rel=\"next\"", self.path.raw)))
+        let rest = self.path.query.iter().filter(|(name, _)| name != "after");
+        let rest: String =
+            rest.map(|(name, value)| format!("&{}={}", encoded(name), encoded(value))).collect();
+        Ok(response.with("link", format!("<{}?after={next}{rest}>; rel=\"next\"", self.path.raw)))
     }
+}
+
+/// Text as it may stand in a query.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let each = text
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
+    each.collect()
 }
 
 /// Reads JSON strictly: 400 if it is none, 422 naming the field if it is not the one expected.

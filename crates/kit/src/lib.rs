@@ -4,7 +4,7 @@
 //! Everything between that and the platform is here. `components/posts` is the example to read first; it has
 //!
 //! * `bindings!(posts)`: the types and functions of `wit/posts`, in Rust and in JSON;
-//! * [`Service`]: its name, its routes, and the events that its read models ([`Docs`], [`Index`]) follow;
+//! * [`Service`]: its name, its routes, and the events that its read models ([`Docs`], [`Index`], [`Lists`]) follow;
 //! * the functions themselves, which [create](Context::create), [load](Context::load) and
 //!   [change](Context::update) entities;
 //! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
@@ -31,6 +31,7 @@
 //! | key | meaning |
 //! |---|---|
 //! | `caller-header` | the header in which a gateway says who calls; unset, every caller is anonymous |
+//! | `roles-header` | the header in which it says what the caller is trusted with: roles, with commas between them |
 //! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
 
 // The macros speak of this crate by its name, here as everywhere.
@@ -69,7 +70,7 @@ pub use contract::types::{Context, PageRequest};
 pub use delivery::{Failure, Incoming, Projection, Reacts};
 pub use event::{Event, Recorded};
 pub use http::{Call, Response, Route};
-pub use index::{Index, Listed};
+pub use index::{Index, Listed, Lists};
 pub use problem::{FieldError, Problem};
 pub use reaction::Reaction;
 pub use service::Service;

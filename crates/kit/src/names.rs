@@ -74,9 +74,9 @@ pub fn doc_key(generation: u64, source: &str, name: &str, id: &str) -> String {
     format!("g{}.{source}.{name}.{id}", generation % 2)
 }
 
-/// The key of a part of an index, of one partition of its source.
-pub fn index_key(generation: u64, source: &str, name: &str, partition: u32, part: impl Display) -> String {
-    format!("g{}.{source}.{name}.{partition}.{part}", generation % 2)
+/// The key of a part of a list; a lane is a partition of its source, or the owner of the list.
+pub fn index_key(generation: u64, source: &str, name: &str, lane: &str, part: impl Display) -> String {
+    format!("g{}.{source}.{name}.{lane}.{part}", generation % 2)
 }
 
 #[cfg(test)]

@@ -32,9 +32,14 @@ pub fn caller(name: &str) -> Context {
     Context { caller: Some(name.to_owned()), ..anonymous() }
 }
 
+/// A call of somebody who has a role.
+pub fn caller_as(role: &str, name: &str) -> Context {
+    Context { roles: vec![role.to_owned()], ..caller(name) }
+}
+
 /// A call of anybody.
 pub fn anonymous() -> Context {
-    Context { caller: None, idempotency_key: None, traceparent: None, causation: None }
+    Context { caller: None, roles: Vec::new(), idempotency_key: None, traceparent: None, causation: None }
 }
 
 /// Begins a test with what has happened to an entity.

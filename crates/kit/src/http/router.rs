@@ -9,6 +9,8 @@ use crate::{Context, Problem, Service};
 /// The config key that names the header in which a gateway says who calls. Set it only behind a gateway that
 /// removes that header from what comes from outside: whoever can set the header is whom it names.
 const CALLER_HEADER: &str = "caller-header";
+/// Likewise the header in which it says what the caller is trusted with: names with commas between them.
+const ROLES_HEADER: &str = "roles-header";
 
 /// Answers any request; there is always an answer.
 pub fn respond<S: Service>(request: &Request) -> Response {
@@ -33,17 +35,22 @@ pub fn refuse(problem: &Problem, trace_id: &str) -> Response {
 }
 
 fn context(request: &Request, trace: &Trace) -> Result<Context, Problem> {
-    let caller = match platform::current().config(CALLER_HEADER)? {
-        Some(header) => request.header(&header).filter(|name| !name.is_empty()).map(str::to_owned),
-        None => None,
-    };
+    let caller = said_by_gateway(request, CALLER_HEADER)?.map(str::to_owned);
+    let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default().split(',').map(str::trim);
+    let roles = roles.filter(|role| !role.is_empty()).map(str::to_owned).collect();
     let sends_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
     let idempotency_key = request.header("idempotency-key").map(str::to_owned);
     if sends_key && idempotency_key.is_none() {
         return Err(Problem::malformed("Send one Idempotency-Key, as text."));
     }
     let causation = Some(trace.span().to_owned());
-    Ok(Context { caller, idempotency_key, traceparent: Some(trace.to_string()), causation })
+    Ok(Context { caller, roles, idempotency_key, traceparent: Some(trace.to_string()), causation })
+}
+
+/// What stands in the header that the config names, if it names one. A header that is there twice says nothing.
+fn said_by_gateway<'r>(request: &'r Request, config: &str) -> Result<Option<&'r str>, Problem> {
+    let Some(header) = platform::current().config(config)? else { return Ok(None) };
+    Ok(request.header(&header).filter(|value| !value.is_empty()))
 }
 
 fn route(routes: &[Route], request: &Request, context: Context) -> Result<Response, Problem> {

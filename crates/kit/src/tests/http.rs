@@ -181,6 +181,18 @@ fn who_calls_is_believed_only_where_the_operator_says_so() {
 }
 
 #[test]
+fn what_callers_are_trusted_with_is_believed_only_where_the_operator_says_so() {
+    let roles =
+        |headers: &[(&str, &str)]| json::<Vec<String>>(&request::<Notes>("GET", "/roles", headers, ""));
+    let claim = [("x-roles", " moderator,, operator ")];
+    assert_eq!(roles(&claim), [""; 0]);
+    platform().configure("roles-header", "X-Roles");
+    assert_eq!(roles(&claim), ["moderator", "operator"]);
+    assert_eq!(roles(&[]), [""; 0]);
+    assert_eq!(roles(&[("x-roles", "moderator"), ("X-Roles", "x")]), [""; 0], "two claims are none");
+}
+
+#[test]
 fn lists_link_to_their_next_page() {
     start::<Notes>();
     let mut ids: Vec<String> = (0..5).map(|_| write(&anonymous(), new("a")).unwrap().id).collect();
@@ -196,6 +208,14 @@ fn lists_link_to_their_next_page() {
     }
     ids.reverse();
     assert_eq!(listed, ids);
+    let filtered = request::<Notes>("GET", "/notes?a%20b=%22%3E%26&limit=2&after=", &[], "");
+    assert_eq!(filtered.status, 400);
+    let filtered = request::<Notes>("GET", "/notes?a%20b=%22%3E%26&limit=2", &[], "");
+    let link = filtered.header("link").unwrap();
+    assert!(
+        link.ends_with(r#"&a%20b=%22%3E%26&limit=2>; rel="next""#),
+        "the rest of the query stays: {link}"
+    );
     for bad in
         ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=99999999999", "after=x", "after="]
     {

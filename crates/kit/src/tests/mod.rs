@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Envelope, Old};
 use crate::testing::{anonymous, platform};
 use crate::{
-    Aggregate, Call, Context, Docs, Event, Failure, Index, Problem, Projection, Reaction, Reacts, Recorded,
-    Response, Route, Service, Writer, names, projections, reactions, routes,
+    Aggregate, Call, Context, Docs, Event, Failure, Index, Lists, Problem, Projection, Reaction, Reacts,
+    Recorded, Response, Route, Service, Writer, names, projections, reactions, routes,
 };
 
 /// A service with one of everything. The text of a note says what it does to those who handle it.
@@ -66,6 +66,7 @@ impl Service for Notes {
         PUT "/notes/{id}" => |r| r.ok(edit(&r.context(), &r.param("id"), &r.body::<NewNote>()?.text)),
         GET "/" => |_| Ok(Response::empty(204)),
         GET "/whoami" => |r| r.ok(Ok(r.context().caller)),
+        GET "/roles" => |r| r.ok(Ok(r.context().roles)),
     };
     const PROJECTIONS: &[Projection] = projections! { "notes" => follow };
     const REACTIONS: &[Reacts] = reactions! { "notes" => echo };
