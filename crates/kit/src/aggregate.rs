@@ -10,7 +10,7 @@ use crate::event::{Draft, Envelope, Event};
 use crate::eventlog::{self, Outcome};
 use crate::platform::{self, Platform};
 use crate::trace::Trace;
-use crate::{Context, Problem, Service, id, time};
+use crate::{Context, Problem, Service, id, position, time};
 
 /// How often a change is decided anew because somebody else was faster.
 const DECISIONS: u32 = 8;
@@ -107,6 +107,7 @@ impl Context {
         match eventlog::append::<A::Service>(&event)? {
             Outcome::Stored => Ok(created),
             Outcome::Taken(first) if first.request.as_ref() == Some(&digest) => {
+                position::wrote::<A::Service>(&id, first.seq);
                 first.state::<A::Event, A>().map_err(Problem::internal)
             }
             Outcome::Taken(_) => Err(Problem::invalid(
@@ -119,7 +120,7 @@ impl Context {
     /// The entity as it is now: a caller reads what it wrote.
     pub fn load<A: Aggregate>(&self, id: &str) -> Result<A, Problem> {
         match newest::<A>(id)? {
-            Some((entity, _)) => Ok(entity),
+            Some((entity, ..)) => Ok(entity),
             None => Err(missing::<A>()),
         }
     }
@@ -141,9 +142,10 @@ impl Context {
         mut decide: impl FnMut(Option<&A>) -> Result<Option<A::Event>, Problem>,
     ) -> Result<A, Problem> {
         for attempt in 0..DECISIONS {
-            let (before, version) =
-                newest::<A>(id)?.map_or((None, 0), |(entity, version)| (Some(entity), version));
+            let (before, version, seq) =
+                newest::<A>(id)?.map_or((None, 0, 0), |(entity, version, seq)| (Some(entity), version, seq));
             let Some(event) = decide(before.as_ref())? else {
+                position::wrote::<A::Service>(id, seq);
                 return before.ok_or_else(missing::<A>);
             };
             let (event, after) = self.next(id, before, version + 1, &event, None)?;
@@ -194,8 +196,8 @@ impl Context {
     }
 }
 
-/// An entity as it is now, and how many events made it so.
-fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64)>, Problem> {
+/// An entity as it is now, how many events made it so, and the place of the last of them in the log.
+fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64, u64)>, Problem> {
     if !id::is_valid(id) {
         return Ok(None);
     }
@@ -205,7 +207,7 @@ fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64)>, Problem> {
         return Ok(None);
     }
     let entity = event.state::<A::Event, A>().map_err(Problem::internal)?;
-    Ok(Some((entity, event.version)))
+    Ok(Some((entity, event.version, event.seq)))
 }
 
 fn missing<A: Aggregate>() -> Problem {

@@ -24,6 +24,12 @@
 //! event is handled until it is done or put among the dead letters, and its effect is there once; an instance may
 //! be killed at any moment; everything that is derived can be built anew while the old answers.
 //!
+//! # What a caller is told
+//!
+//! A write is answered with the header `Trellis-Position`. A read that brings it back, as that header or as
+//! `?position=`, waits up to a second for the read models to have that write. What is answered out of read
+//! models says in `X-Trellis-Lag` how many events they are behind.
+//!
 //! # What an operator can set
 //!
 //! The component is subscribed, in a queue group of its name, to the subjects in the table of `messages.rs`. Its config:
@@ -51,6 +57,7 @@ pub mod log;
 mod messages;
 mod names;
 pub mod platform;
+mod position;
 mod problem;
 mod provision;
 mod reaction;

@@ -79,6 +79,11 @@ pub fn index_key(generation: u64, source: &str, name: &str, lane: &str, part: im
     format!("g{}.{source}.{name}.{lane}.{part}", generation % 2)
 }
 
+/// The key of how far a generation of the read models has come in one partition of a source.
+pub fn place_key(generation: u64, source: &str, partition: u32) -> String {
+    format!("place.{}.{source}.{partition}", generation % 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::platform::{self, Fault, Platform};
-use crate::{Context, Failure, Problem, generation, id, names};
+use crate::{Context, Failure, Problem, id, names, position};
 
 /// Documents of one kind, by id. `T` is what is kept of each.
 pub struct Docs<T> {
@@ -45,9 +45,9 @@ pub struct Reader {
 }
 
 impl Context {
-    /// The read models as they are now.
+    /// The read models as they are now or, if the request brings positions, as soon as they have come so far.
     pub fn views(&self) -> Result<Reader, Problem> {
-        Ok(Reader { generation: generation::load()?.active })
+        Ok(Reader { generation: position::reached()? })
     }
 }
 
@@ -108,15 +108,20 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
 }
 
 impl Writer<'_> {
-    /// Writes a value, unless so much time has passed that somebody else may have been given the same event.
+    /// Writes a value, while there is time.
     pub(crate) fn save<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Failure> {
-        let platform = platform::current();
-        if platform.elapsed() >= self.deadline {
-            return Err(Failure::passing("took more than half of the time there is for an event"));
-        }
+        self.in_time()?;
         let kept = Kept { generation: self.generation, seq: self.seq, value };
         let bytes = serde_json::to_vec(&kept).map_err(|error| Failure::lasting(error.to_string()))?;
-        Ok(platform.set(key, &bytes)?)
+        Ok(platform::current().set(key, &bytes)?)
+    }
+
+    /// Refuses when so much time has passed that somebody else may have been given the same event.
+    pub(crate) fn in_time(&self) -> Result<(), Failure> {
+        if platform::current().elapsed() >= self.deadline {
+            return Err(Failure::passing("took more than half of the time there is for an event"));
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 //! From a request to the route that answers it.
 
 use super::path::Path;
-use super::{Call, Request, Response, Route};
+use super::{Call, Request, Response};
 use crate::platform::{self, Platform};
+use crate::position::{self, Position};
 use crate::trace::Trace;
 use crate::{Context, Problem, Service};
 
@@ -15,8 +16,11 @@ const ROLES_HEADER: &str = "roles-header";
 /// Answers any request; there is always an answer.
 pub fn respond<S: Service>(request: &Request) -> Response {
     let trace = Trace::accept(request.header("traceparent"));
-    let answer = context(request, &trace).and_then(|context| route(S::ROUTES, request, context));
+    let answer = context(request, &trace).and_then(|context| route::<S>(request, context));
     let mut response = answer.unwrap_or_else(|problem| refuse(&problem, trace.id()));
+    let told = position::end();
+    response.headers.extend(told.position().map(|position| (position::HEADER, position)));
+    response.headers.extend(told.lag.map(|events| (position::LAG_HEADER, events.to_string())));
     if response.status != 204 {
         response.headers.push(("content-length", response.body.len().to_string()));
     }
@@ -53,9 +57,21 @@ fn said_by_gateway<'r>(request: &'r Request, config: &str) -> Result<Option<&'r 
     Ok(request.header(&header).filter(|value| !value.is_empty()))
 }
 
-fn route(routes: &[Route], request: &Request, context: Context) -> Result<Response, Problem> {
+/// The positions that the request brings, in headers and in the query.
+fn wanted(request: &Request, path: &Path) -> Result<Vec<Position>, Problem> {
+    let in_headers = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(position::HEADER));
+    let in_headers = in_headers.map(|(_, value)| std::str::from_utf8(value).unwrap_or_default());
+    let in_query =
+        path.query.iter().filter(|(name, _)| name == position::QUERY).map(|(_, value)| value.as_str());
+    let all: Vec<&str> = in_headers.chain(in_query).collect();
+    if all.is_empty() { Ok(Vec::new()) } else { position::parse(&all.join(",")) }
+}
+
+fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Problem> {
     let path = Path::parse(&request.target)?;
-    let mut here = routes.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?))).peekable();
+    position::begin::<S>(wanted(request, &path)?);
+    let mut here =
+        S::ROUTES.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?))).peekable();
     if here.peek().is_none() {
         return Err(Problem::not_found("There is nothing at this path."));
     }

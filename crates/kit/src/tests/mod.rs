@@ -6,6 +6,7 @@ mod generation;
 mod http;
 mod index;
 mod message;
+mod position;
 mod service;
 mod wire;
 
