@@ -166,7 +166,12 @@ impl Call<'_> {
 
     /// 200 with the items as a JSON array, and where the next ones are found, if there are more.
     pub fn list<T: Serialize>(&self, items: &[T], next: Option<&str>) -> Result<Response, Problem> {
-        let response = Response::json(200, &items)?;
+        self.part(&items, next)
+    }
+
+    /// 200 with JSON that a part of a list is in, and where the next part is found, if there is one.
+    pub fn part(&self, body: &impl Serialize, next: Option<&str>) -> Result<Response, Problem> {
+        let response = Response::json(200, body)?;
         let Some(next) = next else { return Ok(response) };
         let rest = self.path.query.iter().filter(|(name, _)| name != "after");
         let rest: String =

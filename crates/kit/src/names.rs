@@ -69,14 +69,19 @@ pub fn parse_consumer(service: &str, name: &str) -> Option<(u32, Option<u64>)> {
     Some((partition.parse().ok()?, generation))
 }
 
-/// The key of a document in a read model. Generations take turns in two slots.
+/// How the keys of all documents and lists of a generation begin. Generations take turns in two slots.
+pub fn doc_keys(generation: u64) -> String {
+    format!("g{}.", generation % 2)
+}
+
+/// The key of a document in a read model.
 pub fn doc_key(generation: u64, source: &str, name: &str, id: &str) -> String {
-    format!("g{}.{source}.{name}.{id}", generation % 2)
+    format!("{}{source}.{name}.{id}", doc_keys(generation))
 }
 
 /// The key of a part of a list; a lane is a partition of its source, or the owner of the list.
 pub fn index_key(generation: u64, source: &str, name: &str, lane: &str, part: impl Display) -> String {
-    format!("g{}.{source}.{name}.{lane}.{part}", generation % 2)
+    format!("{}{source}.{name}.{lane}.{part}", doc_keys(generation))
 }
 
 /// The key of how far a generation of the read models has come in one partition of a source.

@@ -97,9 +97,14 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
 
     /// The documents of these ids, in their order, for the price of one read; what is not there is left out.
     pub fn get_many(&self, reader: &Reader, ids: &[String]) -> Result<Vec<T>, Problem> {
+        Ok(self.get_each(reader, ids)?.into_iter().flatten().collect())
+    }
+
+    /// The document of each of these ids, or none, for the price of one read.
+    pub fn get_each(&self, reader: &Reader, ids: &[String]) -> Result<Vec<Option<T>>, Problem> {
         let keys: Vec<String> = ids.iter().map(|id| self.key(reader.generation, id)).collect();
         let found = load_many(&keys, reader.generation)?;
-        Ok(found.into_iter().flatten().map(|found| found.value).collect())
+        Ok(found.into_iter().map(|found| Some(found?.value)).collect())
     }
 
     fn key(&self, generation: u64, id: &str) -> String {
