@@ -74,6 +74,13 @@ pub fn wire(item: TokenStream) -> TokenStream {
     let Some(name) = name else {
         return error(Span::call_site(), "Wire is for structs and enums");
     };
+    // An enum is a word: serde would take it as the key of an object, too.
+    let deserialize = if is_enum(&twin) && !has_payloads(&twin) {
+        "let word = <::std::string::String as ::trellis_kit::rt::serde::Deserialize>::deserialize(from)?;
+         Twin::deserialize(::trellis_kit::rt::serde::de::IntoDeserializer::<D::Error>::into_deserializer(word))"
+    } else {
+        "Twin::deserialize(from)"
+    };
     let tagged = if has_payloads(&twin) { r#", tag = "type", content = "data""# } else { "" };
     let twin: TokenStream = twin.into_iter().collect();
     let attributes = format!(
@@ -88,7 +95,7 @@ pub fn wire(item: TokenStream) -> TokenStream {
         }}
         impl<'de> ::trellis_kit::rt::serde::Deserialize<'de> for {name} {{
             fn deserialize<D: ::trellis_kit::rt::serde::Deserializer<'de>>(from: D) -> ::core::result::Result<Self, D::Error> {{
-                Twin::deserialize(from)
+                {deserialize}
             }}
         }}"
     );
@@ -97,6 +104,10 @@ pub fn wire(item: TokenStream) -> TokenStream {
     scoped.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);
     scoped.extend(parse(";"));
     scoped
+}
+
+fn is_enum(item: &[TokenTree]) -> bool {
+    matches!(item, [TokenTree::Ident(kind), ..] if kind.to_string() == "enum")
 }
 
 /// Whether the item is an enum of which at least one case carries something.

@@ -130,7 +130,16 @@ impl Call<'_> {
         self.path.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The JSON of the body as the type that the function takes. What is missing, unknown or of a wrong type is
+    /// What stands in the query for a name, as one of the cases of an enum: 400 for any other word.
+    pub fn query_as<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.query(name) else { return Ok(None) };
+        let word = serde_json::Value::String(text.to_owned());
+        serde_json::from_value(word)
+            .map(Some)
+            .map_err(|error| Problem::malformed(format!("{name}: {error}.")))
+    }
+
+    /// The JSON of the body as the record that the function takes. What is missing, unknown or of a wrong type is
     /// named.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let media_type = self.request.header("content-type").unwrap_or_default();
@@ -138,7 +147,15 @@ impl Call<'_> {
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(Problem::unsupported("Send the body as application/json."));
         }
-        json(&self.request.body)
+        let body = &self.request.body;
+        match json(body) {
+            Err(problem) if problem.status == 400 => Err(problem),
+            // serde would take the fields of a record from a list, too.
+            _ if !body.trim_ascii_start().starts_with(b"{") => {
+                Err(Problem::invalid("", "The body must be a JSON object."))
+            }
+            record => record,
+        }
     }
 
     /// `?limit=` and `?after=`.
@@ -190,7 +207,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// Reads JSON strictly: 400 if it is none, 422 naming the field if it is not the one expected.
-fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut unknown = None;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let mut note = |path: serde_ignored::Path<'_>| {

@@ -44,11 +44,13 @@
 extern crate self as trellis_kit;
 
 mod aggregate;
+pub mod config;
 mod delivery;
 mod describe;
 pub mod event;
 mod eventlog;
 mod generation;
+mod history;
 pub mod http;
 pub mod id;
 mod index;
@@ -76,6 +78,7 @@ pub use aggregate::Aggregate;
 pub use contract::types::{Context, PageRequest};
 pub use delivery::{Failure, Incoming, Projection, Reacts};
 pub use event::{Event, Recorded};
+pub use history::History;
 pub use http::{Call, Response, Route};
 pub use index::{Index, Listed, Lists};
 pub use problem::{FieldError, Problem};

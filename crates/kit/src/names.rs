@@ -25,6 +25,11 @@ pub fn event_subject(service: &str, partition: u32, entity: &str, version: impl 
     format!("log.{service}.{partition}.{entity}.{version}")
 }
 
+/// The subjects of the first event of every entity of a service.
+pub fn first_events(service: &str) -> String {
+    format!("log.{service}.*.*.1")
+}
+
 /// The stream that holds what a service could not handle.
 pub fn dead_stream(service: &str) -> String {
     format!("DEAD_{service}")

@@ -52,6 +52,13 @@ pub enum NoteEvent {
     Closed,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Color {
+    Red,
+    DarkBlue,
+}
+
 pub const NOTES: Docs<Note> = Docs::new("notes", "note");
 pub const EDITS: Docs<u64> = Docs::new("notes", "edits");
 pub const FEED: Index = Index::new("notes", "feed", Notes::PARTITIONS);
@@ -67,6 +74,7 @@ impl Service for Notes {
         PUT "/notes/{id}" => |r| r.ok(edit(&r.context(), &r.param("id"), &r.body::<NewNote>()?.text)),
         GET "/" => |_| Ok(Response::empty(204)),
         GET "/whoami" => |r| r.ok(Ok(r.context().caller)),
+        GET "/color" => |r| r.ok(Ok(r.query_as::<Color>("color")?)),
         GET "/roles" => |r| r.ok(Ok(r.context().roles)),
     };
     const PROJECTIONS: &[Projection] = projections! { "notes" => follow };
