@@ -3,6 +3,7 @@
 mod delivery;
 mod execute;
 mod generation;
+mod history;
 mod http;
 mod index;
 mod message;
