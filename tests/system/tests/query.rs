@@ -66,6 +66,43 @@ fn the_feed_comes_in_pages_and_ends_without_lag() {
 }
 
 #[test]
+fn a_comment_is_seen_at_once_and_read_once_it_is_approved() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let (query, comments) = (trellis.client_of("query"), trellis.client_of("comments"));
+    let path = format!("/posts/{}", create(&trellis, "Fruit").json()["id"].as_str().unwrap());
+    let say = |content: &str| {
+        let body = json!({ "content": content }).to_string();
+        let answer = comments.send(&Request::post(&format!("{path}/comments"), body)).unwrap();
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer
+    };
+    for (number, (content, verdict)) in
+        [("I like apples", "approved"), ("I like an orange", "rejected")].into_iter().enumerate()
+    {
+        let said = say(content);
+        let post = get(&query, &path, position(&said)).json();
+        let newest = &post["comments"][0];
+        assert_eq!(
+            (&newest["id"], &post["comment_count"]),
+            (&said.json()["id"], &json!(number + 1)),
+            "{post}"
+        );
+        let judged = eventually("the verdict shows", || {
+            let newest = query.send(&Request::get(&path)).unwrap().json()["comments"][0].clone();
+            assert_eq!(newest["content"].is_string(), newest["status"] == "approved", "{newest}");
+            (newest["status"] != "pending").then_some(newest)
+        });
+        assert_eq!(judged["status"], verdict, "{judged}");
+    }
+    let feed = query.send(&Request::get("/posts")).unwrap().json();
+    let shown: Vec<&Value> = feed[0]["comments"].as_array().unwrap().iter().collect();
+    assert_eq!((shown.len(), &shown[0]["content"]), (1, &json!("I like apples")), "{feed}");
+    assert_eq!(feed[0]["comment_count"], 2);
+    trellis.stop();
+}
+
+#[test]
 fn a_restart_loses_nothing_that_was_read() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
