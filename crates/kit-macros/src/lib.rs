@@ -6,11 +6,12 @@ use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
 /// Generates the Rust types and the `Guest` traits of a service's contract, `wit/<service>`.
 ///
-/// `bindings!(posts)` reads `wit/posts`; `bindings!(query: posts, comments)` makes the packages that
-/// `wit/query` uses known too, in the order in which they build on one another. Paths are seen from a
-/// component's folder, `components/<service>`. The types can be compared, printed, and written as JSON (see
-/// [`Wire`]); what all services share comes from `trellis_kit` itself. The functions to implement are those of
-/// `api::Guest`; what `wit/posts` has in its interface `events` is in `trellis::posts::events`.
+/// `bindings!(posts)` reads `wit/posts`; `bindings!(comments: posts, moderation)` brings in the events of those
+/// services too, to follow or react to. They are named here and not in the service's own WIT, because packages
+/// cannot use one another in a circle, and services do listen to one another. Paths are seen from a component's
+/// folder, `components/<service>`. The types can be compared, printed, and written as JSON (see [`Wire`]); what all
+/// services share comes from `trellis_kit` itself. The functions to implement are those of `api::Guest`; what
+/// `wit/posts` has in its interface `events` is in `trellis::posts::events`.
 #[proc_macro]
 pub fn bindings(input: TokenStream) -> TokenStream {
     let mut names = input.into_iter().filter_map(|token| match token {
@@ -22,14 +23,18 @@ pub fn bindings(input: TokenStream) -> TokenStream {
     };
     // What is `my_service` in Rust is `my-service` in WIT.
     let service = module.replace('_', "-");
-    let uses: String = names.map(|module| format!("\"../../wit/{}\", ", module.replace('_', "-"))).collect();
+    let others: Vec<String> = names.map(|module| module.replace('_', "-")).collect();
+    let paths: String = others.iter().map(|other| format!("\"../../wit/{other}\", ")).collect();
+    let events: String =
+        others.iter().map(|other| format!("import trellis:{other}/events@0.1.0; ")).collect();
     let generate = format!(
         r#"
         #[allow(unsafe_code, missing_debug_implementations, clippy::indexing_slicing, reason = "generated")]
         mod bindings {{
             ::trellis_kit::rt::wit_bindgen::generate!({{
-                path: ["../../wit", {uses}"../../wit/{service}"],
-                world: "trellis:{service}/contract",
+                path: ["../../wit", {paths}"../../wit/{service}"],
+                inline: "package trellis:{service}-listens; world contract {{ include trellis:{service}/contract@0.1.0; {events} }}",
+                world: "contract",
                 runtime_path: "::trellis_kit::rt::wit_bindgen::rt",
                 additional_derives: [PartialEq, ::trellis_kit::Wire],
                 generate_all,
@@ -69,6 +74,13 @@ pub fn wire(item: TokenStream) -> TokenStream {
     let Some(name) = name else {
         return error(Span::call_site(), "Wire is for structs and enums");
     };
+    // An enum is a word: serde would take it as the key of an object, too.
+    let deserialize = if is_enum(&twin) && !has_payloads(&twin) {
+        "let word = <::std::string::String as ::trellis_kit::rt::serde::Deserialize>::deserialize(from)?;
+         Twin::deserialize(::trellis_kit::rt::serde::de::IntoDeserializer::<D::Error>::into_deserializer(word))"
+    } else {
+        "Twin::deserialize(from)"
+    };
     let tagged = if has_payloads(&twin) { r#", tag = "type", content = "data""# } else { "" };
     let twin: TokenStream = twin.into_iter().collect();
     let attributes = format!(
@@ -83,7 +95,7 @@ pub fn wire(item: TokenStream) -> TokenStream {
         }}
         impl<'de> ::trellis_kit::rt::serde::Deserialize<'de> for {name} {{
             fn deserialize<D: ::trellis_kit::rt::serde::Deserializer<'de>>(from: D) -> ::core::result::Result<Self, D::Error> {{
-                Twin::deserialize(from)
+                {deserialize}
             }}
         }}"
     );
@@ -92,6 +104,10 @@ pub fn wire(item: TokenStream) -> TokenStream {
     scoped.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);
     scoped.extend(parse(";"));
     scoped
+}
+
+fn is_enum(item: &[TokenTree]) -> bool {
+    matches!(item, [TokenTree::Ident(kind), ..] if kind.to_string() == "enum")
 }
 
 /// Whether the item is an enum of which at least one case carries something.

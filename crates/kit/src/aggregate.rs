@@ -1,6 +1,8 @@
 //! Entities whose state follows from their events ([`Aggregate`]), and what a handler does with them through its
 //! [`Context`]: create, load, change.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -8,7 +10,7 @@ use crate::event::{Draft, Envelope, Event};
 use crate::eventlog::{self, Outcome};
 use crate::platform::{self, Platform};
 use crate::trace::Trace;
-use crate::{Context, Problem, Service, id, time};
+use crate::{Context, Problem, Service, id, position, time};
 
 /// How often a change is decided anew because somebody else was faster.
 const DECISIONS: u32 = 8;
@@ -38,6 +40,36 @@ impl Context {
         Trace::accept(self.traceparent.as_deref())
     }
 
+    /// Goes on only for callers who are trusted with a role.
+    pub fn require(&self, role: &str) -> Result<(), Problem> {
+        if self.has(role) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!("This needs the role {role}.")))
+    }
+
+    pub fn has(&self, role: &str) -> bool {
+        self.roles.iter().any(|held| held == role)
+    }
+
+    /// Asks again and again until there is an answer, or it has taken too long: for what may be on its way.
+    pub fn within<T>(
+        &self,
+        patience: Duration,
+        pause: Duration,
+        mut ask: impl FnMut() -> Result<Option<T>, Problem>,
+    ) -> Result<Option<T>, Problem> {
+        let platform = platform::current();
+        let deadline = platform.elapsed() + patience;
+        loop {
+            let answer = ask()?;
+            if answer.is_some() || platform.elapsed() >= deadline {
+                return Ok(answer);
+            }
+            platform.pause(pause);
+        }
+    }
+
     /// Creates an entity. `birth` gets the id of the new entity and returns its first event.
     ///
     /// With an idempotency key, the id follows from the caller and the key, so a repeated call finds what the
@@ -48,11 +80,18 @@ impl Context {
         request: &impl Serialize,
         birth: impl FnOnce(String) -> A::Event,
     ) -> Result<A, Problem> {
-        let id = match &self.idempotency_key {
-            Some(key) => self.id_from::<A>(key)?,
-            None => id::unique(),
-        };
-        self.create_as(id, request, birth)
+        self.create_as(self.new_id::<A>()?, request, birth)
+    }
+
+    /// Creates an entity that belongs to another one: its id begins with that of the other, and it shares the
+    /// other's partition. An idempotency key counts for this family.
+    pub fn create_below<A: Aggregate>(
+        &self,
+        root: &str,
+        request: &impl Serialize,
+        birth: impl FnOnce(String) -> A::Event,
+    ) -> Result<A, Problem> {
+        self.create_as(format!("{root}-{}", self.new_id::<A>()?), request, birth)
     }
 
     /// Creates an entity with an id that the caller made; the same id and request again find what is there.
@@ -68,6 +107,7 @@ impl Context {
         match eventlog::append::<A::Service>(&event)? {
             Outcome::Stored => Ok(created),
             Outcome::Taken(first) if first.request.as_ref() == Some(&digest) => {
+                position::wrote::<A::Service>(&id, first.seq);
                 first.state::<A::Event, A>().map_err(Problem::internal)
             }
             Outcome::Taken(_) => Err(Problem::invalid(
@@ -80,7 +120,7 @@ impl Context {
     /// The entity as it is now: a caller reads what it wrote.
     pub fn load<A: Aggregate>(&self, id: &str) -> Result<A, Problem> {
         match newest::<A>(id)? {
-            Some((entity, _)) => Ok(entity),
+            Some((entity, ..)) => Ok(entity),
             None => Err(missing::<A>()),
         }
     }
@@ -102,9 +142,10 @@ impl Context {
         mut decide: impl FnMut(Option<&A>) -> Result<Option<A::Event>, Problem>,
     ) -> Result<A, Problem> {
         for attempt in 0..DECISIONS {
-            let (before, version) =
-                newest::<A>(id)?.map_or((None, 0), |(entity, version)| (Some(entity), version));
+            let (before, version, seq) =
+                newest::<A>(id)?.map_or((None, 0, 0), |(entity, version, seq)| (Some(entity), version, seq));
             let Some(event) = decide(before.as_ref())? else {
+                position::wrote::<A::Service>(id, seq);
                 return before.ok_or_else(missing::<A>);
             };
             let (event, after) = self.next(id, before, version + 1, &event, None)?;
@@ -137,6 +178,11 @@ impl Context {
         Ok((envelope, after))
     }
 
+    /// An id that the caller's key leads to, or a new one.
+    fn new_id<A: Aggregate>(&self) -> Result<String, Problem> {
+        self.idempotency_key.as_ref().map_or_else(|| Ok(id::unique()), |key| self.id_from::<A>(key))
+    }
+
     fn id_from<A: Aggregate>(&self, key: &str) -> Result<String, Problem> {
         if key.is_empty() || key.len() > MAX_KEY_LEN || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             let detail = format!("Idempotency-Key must be 1 to {MAX_KEY_LEN} visible ASCII characters.");
@@ -150,8 +196,8 @@ impl Context {
     }
 }
 
-/// An entity as it is now, and how many events made it so.
-fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64)>, Problem> {
+/// An entity as it is now, how many events made it so, and the place of the last of them in the log.
+fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64, u64)>, Problem> {
     if !id::is_valid(id) {
         return Ok(None);
     }
@@ -161,7 +207,7 @@ fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64)>, Problem> {
         return Ok(None);
     }
     let entity = event.state::<A::Event, A>().map_err(Problem::internal)?;
-    Ok(Some((entity, event.version)))
+    Ok(Some((entity, event.version, event.seq)))
 }
 
 fn missing<A: Aggregate>() -> Problem {

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use crate::event::{Envelope, Event, Recorded, Undecodable};
 use crate::jetstream::{self, Appended};
 use crate::platform::{self, Fault, Platform};
+use crate::position::Place;
 use crate::reaction::Reaction;
 use crate::views::Writer;
 use crate::{Problem, Service, generation, log, names, provision, time};
@@ -127,16 +128,16 @@ pub(crate) struct Delivery<'a> {
     reply_to: &'a str,
     body: &'a [u8],
     /// The service whose log this comes from.
-    source: &'a str,
+    pub(crate) source: &'a str,
     consumer: &'a str,
-    partition: u32,
+    pub(crate) partition: u32,
     /// The generation of the read models that it is for; none is for reactions.
     generation: Option<u64>,
     /// How often it has been delivered, this time included.
     attempt: u64,
-    seq: u64,
+    pub(crate) seq: u64,
     /// How many are behind it.
-    behind: u64,
+    pub(crate) behind: u64,
 }
 
 impl<'a> Delivery<'a> {
@@ -173,7 +174,8 @@ impl<'a> Delivery<'a> {
 /// event again.
 pub(crate) fn handle<S: Service>(delivery: &Delivery<'_>) -> Result<(), Fault> {
     let platform = platform::current();
-    let answer = match process::<S>(delivery) {
+    let deadline = platform.elapsed() + ACK_WAIT / 2;
+    let answer = match process::<S>(delivery, deadline) {
         Ok(()) => "+ACK".to_owned(),
         Err(failure) if !failure.lasting && delivery.attempt < ATTEMPTS => {
             let Delivery { source, seq, attempt, .. } = delivery;
@@ -181,28 +183,34 @@ pub(crate) fn handle<S: Service>(delivery: &Delivery<'_>) -> Result<(), Fault> {
                 "event {seq} of {source} failed, attempt {attempt} of {ATTEMPTS}: {}",
                 failure.why
             ));
+            if platform.elapsed() < deadline
+                && let Err(fault) = note_failed(delivery, Place::stuck)
+            {
+                log::warn(&format!("lag is not what answers say it is: {fault}"));
+            }
             later(delivery.attempt)
         }
-        Err(failure) => match bury::<S>(delivery, &failure) {
-            Ok(()) => "+TERM".to_owned(),
-            Err(fault) => {
-                log::error(&format!(
-                    "event {} of {} cannot even be put aside: {fault}",
-                    delivery.seq, delivery.source
-                ));
-                later(delivery.attempt)
+        Err(failure) => {
+            match bury::<S>(delivery, &failure).and_then(|()| note_failed(delivery, Place::passed)) {
+                Ok(()) => "+TERM".to_owned(),
+                Err(fault) => {
+                    log::error(&format!(
+                        "event {} of {} cannot even be put aside: {fault}",
+                        delivery.seq, delivery.source
+                    ));
+                    later(delivery.attempt)
+                }
             }
-        },
+        }
     };
     platform.publish(delivery.reply_to, answer.as_bytes())
 }
 
-fn process<S: Service>(delivery: &Delivery<'_>) -> Result<(), Failure> {
+fn process<S: Service>(delivery: &Delivery<'_>, deadline: Duration) -> Result<(), Failure> {
     if delivery.attempt > ATTEMPTS {
         // Nobody was left to say so after the last of them.
         return Err(Failure::lasting(format!("ended the instance, or took too long, {ATTEMPTS} times")));
     }
-    let deadline = platform::current().elapsed() + ACK_WAIT / 2;
     let envelope = Envelope::parse(delivery.body)?;
     let incoming = Incoming { envelope, seq: delivery.seq };
     let Some(generation) = delivery.generation else {
@@ -210,7 +218,7 @@ fn process<S: Service>(delivery: &Delivery<'_>) -> Result<(), Failure> {
         let mut concerned = S::REACTIONS.iter().filter(|line| line.source == delivery.source);
         return concerned.try_for_each(|line| (line.apply)(&incoming, &reaction));
     };
-    let generations = generation::load()?;
+    let (generations, place) = Place::load(delivery.source, delivery.partition, generation)?;
     if !generations.follows(generation) {
         return Ok(()); // A straggler of a generation that nobody reads any more.
     }
@@ -224,10 +232,22 @@ fn process<S: Service>(delivery: &Delivery<'_>) -> Result<(), Failure> {
     };
     let mut concerned = S::PROJECTIONS.iter().filter(|line| line.source == delivery.source);
     concerned.try_for_each(|line| (line.apply)(&incoming, &writer))?;
+    writer.in_time()?;
+    place.passed(delivery)?;
     if generations.building == Some(generation) && delivery.behind == 0 {
         generation::advance::<S>(Some(&format!("{}/{}", delivery.source, delivery.consumer)))?;
     }
     Ok(())
+}
+
+/// Notes that an event which could not be handled waits or, once it is put aside, no longer does.
+fn note_failed(
+    delivery: &Delivery<'_>,
+    note: impl FnOnce(&Place, &Delivery<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let Some(generation) = delivery.generation else { return Ok(()) };
+    let (generations, place) = Place::load(delivery.source, delivery.partition, generation)?;
+    if generations.follows(generation) { note(&place, delivery) } else { Ok(()) }
 }
 
 /// Asks for the event again after a pause that doubles each time, and differs for each who asks.

@@ -96,6 +96,9 @@ pub(crate) struct Envelope {
     /// What was asked for when this event created its entity: the digest by which a repeated request is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// Its place in the log, if it was read from there.
+    #[serde(skip)]
+    pub seq: u64,
 }
 
 /// The parts of an envelope that differ from event to event.
@@ -136,6 +139,7 @@ impl Envelope {
             causation: draft.cx.causation.clone(),
             actor: draft.cx.caller.clone(),
             request: draft.request,
+            seq: 0,
         })
     }
 

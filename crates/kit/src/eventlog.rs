@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::event::{Envelope, MAX_BYTES};
 use crate::jetstream::{self, Appended, Refusal};
 use crate::platform::{self, Fault, Platform};
-use crate::{Problem, Service, id, names, provision};
+use crate::{Problem, Service, id, names, position, provision};
 
 /// How often a request whose outcome stays unknown is looked at before the caller is told to try again.
 const ATTEMPTS: u32 = 5;
@@ -46,13 +46,17 @@ pub(crate) fn append<S: Service>(event: &Envelope) -> Result<Outcome, Problem> {
     let mut why = Fault::new("never tried");
     for attempt in 0..ATTEMPTS {
         let appended = jetstream::append(&subject, &body);
-        if let Appended::At(_) = appended {
+        if let Appended::At(seq) = appended {
+            position::wrote::<S>(&event.subject, seq);
             return Ok(Outcome::Stored);
         }
         // Taken: perhaps by ourselves, if an earlier answer was lost. Unknown: perhaps it was stored. Both are
         // settled by what is there.
         match lookup::<S>(&event.subject, Some(event.version)) {
-            Ok(Some(found)) if found.id == event.id => return Ok(Outcome::Stored),
+            Ok(Some(found)) if found.id == event.id => {
+                position::wrote::<S>(&found.subject, found.seq);
+                return Ok(Outcome::Stored);
+            }
             Ok(Some(found)) => return Ok(Outcome::Taken(Box::new(found))),
             Ok(None) => why = unanswered(appended),
             Err(Refusal::NoStream) => {
@@ -86,8 +90,9 @@ fn lookup<S: Service>(entity: &str, version: Option<u64>) -> Result<Option<Envel
         None => subject::<S>(entity, '*'),
     };
     let Some(message) = jetstream::newest(&names::log_stream(S::NAME), &subject)? else { return Ok(None) };
-    let event = Envelope::parse(&message.body)
+    let mut event = Envelope::parse(&message.body)
         .map_err(|error| Fault::new(format!("{} holds no event: {error}", message.subject)))?;
+    event.seq = message.seq;
     Ok(Some(event))
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::platform::{self, Fault, Platform};
 use crate::{Service, log, names, provision};
 
-const KEY: &str = "generation";
+pub(crate) const KEY: &str = "generation";
 
 /// What the bucket says about generations. A service that never rebuilt has nothing there and reads generation 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,15 @@ pub(crate) struct Generations {
 }
 
 impl Generations {
+    /// Reads the value of [`KEY`].
+    pub fn parse(value: Option<Vec<u8>>) -> Result<Self, Fault> {
+        match value {
+            Some(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| Fault::new(format!("the value of {KEY} cannot be read: {error}"))),
+            None => Ok(Self { active: 1, building: None, retired: None }),
+        }
+    }
+
     /// Whether events are (still) to be projected into this generation.
     pub fn follows(&self, generation: u64) -> bool {
         self.live().any(|live| live == generation)
@@ -34,11 +43,7 @@ impl Generations {
 }
 
 pub(crate) fn load() -> Result<Generations, Fault> {
-    match platform::current().get(KEY)? {
-        Some(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|error| Fault::new(format!("the value of {KEY} cannot be read: {error}"))),
-        None => Ok(Generations { active: 1, building: None, retired: None }),
-    }
+    Generations::parse(platform::current().get(KEY)?)
 }
 
 fn save(generations: Generations) -> Result<(), Fault> {

@@ -130,7 +130,16 @@ impl Call<'_> {
         self.path.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The JSON of the body as the type that the function takes. What is missing, unknown or of a wrong type is
+    /// What stands in the query for a name, as one of the cases of an enum: 400 for any other word.
+    pub fn query_as<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.query(name) else { return Ok(None) };
+        let word = serde_json::Value::String(text.to_owned());
+        serde_json::from_value(word)
+            .map(Some)
+            .map_err(|error| Problem::malformed(format!("{name}: {error}.")))
+    }
+
+    /// The JSON of the body as the record that the function takes. What is missing, unknown or of a wrong type is
     /// named.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let media_type = self.request.header("content-type").unwrap_or_default();
@@ -138,7 +147,15 @@ impl Call<'_> {
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(Problem::unsupported("Send the body as application/json."));
         }
-        json(&self.request.body)
+        let body = &self.request.body;
+        match json(body) {
+            Err(problem) if problem.status == 400 => Err(problem),
+            // serde would take the fields of a record from a list, too.
+            _ if !body.trim_ascii_start().starts_with(b"{") => {
+                Err(Problem::invalid("", "The body must be a JSON object."))
+            }
+            record => record,
+        }
     }
 
     /// `?limit=` and `?after=`.
@@ -166,15 +183,31 @@ impl Call<'_> {
 
     /// 200 with the items as a JSON array, and where the next ones are found, if there are more.
     pub fn list<T: Serialize>(&self, items: &[T], next: Option<&str>) -> Result<Response, Problem> {
-        let response = Response::json(200, &items)?;
+        self.part(&items, next)
+    }
+
+    /// 200 with JSON that a part of a list is in, and where the next part is found, if there is one.
+    pub fn part(&self, body: &impl Serialize, next: Option<&str>) -> Result<Response, Problem> {
+        let response = Response::json(200, body)?;
         let Some(next) = next else { return Ok(response) };
-        let limit = self.page()?.limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
-        Ok(response.with("link", format!("<{}?after={next}{limit}>; rel=\"next\"", self.path.raw)))
+        let rest = self.path.query.iter().filter(|(name, _)| name != "after");
+        let rest: String =
+            rest.map(|(name, value)| format!("&{}={}", encoded(name), encoded(value))).collect();
+        Ok(response.with("link", format!("<{}?after={next}{rest}>; rel=\"next\"", self.path.raw)))
     }
 }
 
+/// Text as it may stand in a query.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let each = text
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
+    each.collect()
+}
+
 /// Reads JSON strictly: 400 if it is none, 422 naming the field if it is not the one expected.
-fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut unknown = None;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let mut note = |path: serde_ignored::Path<'_>| {

@@ -6,6 +6,7 @@
 //! same with a million ids as with a hundred.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::types::PageRequest;
 use crate::views::{self, Reader, Writer};
-use crate::{Failure, Problem, names};
+use crate::{Failure, Problem, id, names};
 
 /// How many ids a page holds.
 pub const PAGE_LEN: usize = 64;
@@ -29,6 +30,13 @@ pub struct Index {
     partitions: u32,
 }
 
+/// One list for each entity that owns some, the comments of each post for example.
+#[derive(Debug, Clone, Copy)]
+pub struct Lists {
+    source: &'static str,
+    name: &'static str,
+}
+
 /// One part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -37,7 +45,7 @@ pub struct Listed {
     pub next: Option<String>,
 }
 
-/// The open page of a partition.
+/// The open page of a lane.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Head {
     page: u64,
@@ -48,6 +56,13 @@ struct Head {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Item(u64, String);
 
+/// The pages of one list: a lane of them for each partition that adds to it.
+struct Pages {
+    source: &'static str,
+    name: &'static str,
+    lanes: Vec<String>,
+}
+
 impl Index {
     /// A list that follows the events of a service with so many partitions. The name is part of its keys.
     pub const fn new(source: &'static str, name: &'static str, partitions: u32) -> Self {
@@ -55,9 +70,6 @@ impl Index {
     }
 
     /// Adds an id as the newest.
-    ///
-    /// Dying between the two writes is harmless: a full page is a copy of what the head holds, and is written
-    /// again then.
     pub fn add(&self, writer: &Writer<'_>, id: &str) -> Result<(), Failure> {
         if writer.source != self.source || writer.partition >= self.partitions {
             let Writer { source, partition, .. } = writer;
@@ -66,28 +78,70 @@ impl Index {
                 self.name
             )));
         }
-        let key = self.head_key(writer.generation, writer.partition);
-        let head = views::load::<Head>(&key, writer.generation)?;
-        if head.as_ref().is_some_and(|head| head.seq >= writer.seq) {
-            return Ok(());
-        }
-        let mut head = head.map(|head| head.value).unwrap_or_default();
-        if head.items.len() >= PAGE_LEN {
-            writer.save(&self.page_key(writer.generation, writer.partition, head.page), &head.items)?;
-            head = Head { page: head.page + 1, items: Vec::new() };
-        }
-        head.items.push(Item(writer.seq, id.to_owned()));
-        writer.save(&key, &head)
+        add(writer, self.name, &writer.partition.to_string(), id)
     }
 
     /// The ids that a page request asks for.
     pub fn list(&self, reader: &Reader, request: &PageRequest) -> Result<Listed, Problem> {
+        let lanes = (0..self.partitions).map(|partition| partition.to_string()).collect();
+        Pages { source: self.source, name: self.name, lanes }.list(reader, request)
+    }
+}
+
+impl Lists {
+    /// Lists that follow the events of one service. The name is part of their keys.
+    pub const fn new(source: &'static str, name: &'static str) -> Self {
+        Self { source, name }
+    }
+
+    /// Adds an id as the newest of an owner, who is of the same family as the event's entity: so all that is added
+    /// to one list comes from one partition.
+    pub fn add(&self, writer: &Writer<'_>, owner: &str, id: &str) -> Result<(), Failure> {
+        if writer.source != self.source || id::root(owner) != id::root(writer.entity) || !id::is_valid(owner)
+        {
+            return Err(Failure::lasting(format!(
+                "{} of {owner:?} is not for events of {} in {} to write",
+                self.name, writer.entity, writer.source
+            )));
+        }
+        add(writer, self.name, owner, id)
+    }
+
+    /// The ids that a page request asks for, of one owner; none if it owns nothing.
+    pub fn list(&self, reader: &Reader, owner: &str, request: &PageRequest) -> Result<Listed, Problem> {
+        let lanes = if id::is_valid(owner) { vec![owner.to_owned()] } else { Vec::new() };
+        Pages { source: self.source, name: self.name, lanes }.list(reader, request)
+    }
+}
+
+/// Adds an id to a lane as the newest.
+///
+/// Dying between the two writes is harmless: a full page is a copy of what the head holds, and is written again
+/// then.
+fn add(writer: &Writer<'_>, name: &str, lane: &str, id: &str) -> Result<(), Failure> {
+    let key = |part: &str| names::index_key(writer.generation, writer.source, name, lane, part);
+    let head = views::load::<Head>(&key("head"), writer.generation)?;
+    if head.as_ref().is_some_and(|head| head.seq >= writer.seq) {
+        return Ok(());
+    }
+    let mut head = head.map(|head| head.value).unwrap_or_default();
+    if head.items.len() >= PAGE_LEN {
+        writer.save(&key(&head.page.to_string()), &head.items)?;
+        head = Head { page: head.page + 1, items: Vec::new() };
+    }
+    head.items.push(Item(writer.seq, id.to_owned()));
+    writer.save(&key("head"), &head)
+}
+
+impl Pages {
+    /// The ids that a page request asks for.
+    fn list(&self, reader: &Reader, request: &PageRequest) -> Result<Listed, Problem> {
         let limit = request.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(Problem::malformed(format!("limit must be a number from 1 to {LIMIT_MAX}.")));
         }
         let cursor = match &request.after {
-            Some(text) => Some(Cursor::decode(text, self.partitions).ok_or_else(bad_cursor)?),
+            Some(text) => Some(Cursor::decode(text, self.lanes.len()).ok_or_else(bad_cursor)?),
             None => None,
         };
         // A list that was begun in one generation is read on in it: it stays where it is until after the next
@@ -111,7 +165,7 @@ impl Index {
 
     /// Where reading begins in each partition.
     fn lanes(&self, generation: u64, cursor: Option<&Cursor>) -> Result<Vec<Lane>, Problem> {
-        let keys: Vec<String> = (0..self.partitions).map(|lane| self.head_key(generation, lane)).collect();
+        let keys: Vec<String> = self.lanes.iter().map(|lane| self.key(generation, lane, "head")).collect();
         let heads = views::load_many::<Head>(&keys, generation)?;
         let positions = cursor.map(|cursor| cursor.positions.iter().copied().map(Some).collect());
         let positions = positions.unwrap_or_else(|| vec![None; heads.len()]);
@@ -132,11 +186,9 @@ impl Index {
     fn refill(&self, generation: u64, lanes: &mut [Lane], wanted: usize, before: u64) -> Result<(), Problem> {
         while lanes.iter().any(Lane::is_dry) {
             let short = |lane: &Lane| lane.pages_left > 0 && lane.items.len() < wanted;
-            let keys: Vec<String> = (0..self.partitions)
-                .zip(lanes.iter())
-                .filter(|(_, lane)| short(lane))
-                .map(|(partition, lane)| self.page_key(generation, partition, lane.pages_left - 1))
-                .collect();
+            let names = self.lanes.iter().zip(lanes.iter()).filter(|(_, lane)| short(lane));
+            let keys: Vec<String> =
+                names.map(|(name, lane)| self.key(generation, name, lane.pages_left - 1)).collect();
             let pages = views::load_many::<Vec<Item>>(&keys, generation)?;
             for (lane, (page, key)) in
                 lanes.iter_mut().filter(|lane| short(lane)).zip(pages.into_iter().zip(&keys))
@@ -156,16 +208,12 @@ impl Index {
         Ok(())
     }
 
-    fn head_key(&self, generation: u64, partition: u32) -> String {
-        names::index_key(generation, self.source, self.name, partition, "head")
-    }
-
-    fn page_key(&self, generation: u64, partition: u32, page: u64) -> String {
-        names::index_key(generation, self.source, self.name, partition, page)
+    fn key(&self, generation: u64, lane: &str, part: impl Display) -> String {
+        names::index_key(generation, self.source, self.name, lane, part)
     }
 }
 
-/// One partition while it is read.
+/// One lane while it is read.
 #[derive(Debug, Default)]
 struct Lane {
     /// What is at hand, newest first, each with the page it is on.
@@ -238,13 +286,13 @@ impl Cursor {
         BASE64.encode(bytes)
     }
 
-    fn decode(text: &str, partitions: u32) -> Option<Self> {
+    fn decode(text: &str, lanes: usize) -> Option<Self> {
         if text.len() > CURSOR_MAX_LEN {
             return None;
         }
         let mut bytes = BASE64.decode(text).ok()?.into_iter();
         let (generation, before) = (number(&mut bytes)?, number(&mut bytes)?);
-        let positions = (0..partitions).map(|_| number(&mut bytes)).collect::<Option<_>>()?;
+        let positions = (0..lanes).map(|_| number(&mut bytes)).collect::<Option<_>>()?;
         let cursor = Self { generation, before, positions };
         // One text for one position: what does not come back the same was not made here.
         (bytes.next().is_none() && cursor.encode() == text).then_some(cursor)

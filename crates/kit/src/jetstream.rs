@@ -131,8 +131,17 @@ pub fn append(subject: &str, body: &[u8]) -> Appended {
 
 /// The newest message on a subject, which may have wildcards.
 pub fn newest(stream: &str, subject: &str) -> Result<Option<Message>, Refusal> {
+    message(stream, &json!({ "last_by_subj": subject }))
+}
+
+/// The first message on a subject, which may have wildcards, at a sequence or after it.
+pub fn next(stream: &str, subject: &str, from: u64) -> Result<Option<Message>, Refusal> {
+    message(stream, &json!({ "seq": from, "next_by_subj": subject }))
+}
+
+fn message(stream: &str, wanted: &Value) -> Result<Option<Message>, Refusal> {
     let operation = format!("STREAM.MSG.GET.{stream}");
-    let answer = match api(&operation, &json!({ "last_by_subj": subject }))? {
+    let answer = match api(&operation, wanted)? {
         Err(error) if error.code == code::MESSAGE_NOT_FOUND => return Ok(None),
         answer => answer?,
     };

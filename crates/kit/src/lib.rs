@@ -4,7 +4,7 @@
 //! Everything between that and the platform is here. `components/posts` is the example to read first; it has
 //!
 //! * `bindings!(posts)`: the types and functions of `wit/posts`, in Rust and in JSON;
-//! * [`Service`]: its name, its routes, and the events that its read models ([`Docs`], [`Index`]) follow;
+//! * [`Service`]: its name, its routes, and the events that its read models ([`Docs`], [`Index`], [`Lists`]) follow;
 //! * the functions themselves, which [create](Context::create), [load](Context::load) and
 //!   [change](Context::update) entities;
 //! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
@@ -24,6 +24,12 @@
 //! event is handled until it is done or put among the dead letters, and its effect is there once; an instance may
 //! be killed at any moment; everything that is derived can be built anew while the old answers.
 //!
+//! # What a caller is told
+//!
+//! A write is answered with the header `Trellis-Position`. A read that brings it back, as that header or as
+//! `?position=`, waits up to a second for the read models to have that write. What is answered out of read
+//! models says in `X-Trellis-Lag` how many events they are behind.
+//!
 //! # What an operator can set
 //!
 //! The component is subscribed, in a queue group of its name, to the subjects in the table of `messages.rs`. Its config:
@@ -31,17 +37,20 @@
 //! | key | meaning |
 //! |---|---|
 //! | `caller-header` | the header in which a gateway says who calls; unset, every caller is anonymous |
+//! | `roles-header` | the header in which it says what the caller is trusted with: roles, with commas between them |
 //! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
 
 // The macros speak of this crate by its name, here as everywhere.
 extern crate self as trellis_kit;
 
 mod aggregate;
+pub mod config;
 mod delivery;
 mod describe;
 pub mod event;
 mod eventlog;
 mod generation;
+mod history;
 pub mod http;
 pub mod id;
 mod index;
@@ -50,6 +59,7 @@ pub mod log;
 mod messages;
 mod names;
 pub mod platform;
+mod position;
 mod problem;
 mod provision;
 mod reaction;
@@ -68,8 +78,9 @@ pub use aggregate::Aggregate;
 pub use contract::types::{Context, PageRequest};
 pub use delivery::{Failure, Incoming, Projection, Reacts};
 pub use event::{Event, Recorded};
+pub use history::History;
 pub use http::{Call, Response, Route};
-pub use index::{Index, Listed};
+pub use index::{Index, Listed, Lists};
 pub use problem::{FieldError, Problem};
 pub use reaction::Reaction;
 pub use service::Service;

@@ -25,6 +25,11 @@ pub fn event_subject(service: &str, partition: u32, entity: &str, version: impl 
     format!("log.{service}.{partition}.{entity}.{version}")
 }
 
+/// The subjects of the first event of every entity of a service.
+pub fn first_events(service: &str) -> String {
+    format!("log.{service}.*.*.1")
+}
+
 /// The stream that holds what a service could not handle.
 pub fn dead_stream(service: &str) -> String {
     format!("DEAD_{service}")
@@ -69,14 +74,24 @@ pub fn parse_consumer(service: &str, name: &str) -> Option<(u32, Option<u64>)> {
     Some((partition.parse().ok()?, generation))
 }
 
-/// The key of a document in a read model. Generations take turns in two slots.
-pub fn doc_key(generation: u64, source: &str, name: &str, id: &str) -> String {
-    format!("g{}.{source}.{name}.{id}", generation % 2)
+/// How the keys of all documents and lists of a generation begin. Generations take turns in two slots.
+pub fn doc_keys(generation: u64) -> String {
+    format!("g{}.", generation % 2)
 }
 
-/// The key of a part of an index, of one partition of its source.
-pub fn index_key(generation: u64, source: &str, name: &str, partition: u32, part: impl Display) -> String {
-    format!("g{}.{source}.{name}.{partition}.{part}", generation % 2)
+/// The key of a document in a read model.
+pub fn doc_key(generation: u64, source: &str, name: &str, id: &str) -> String {
+    format!("{}{source}.{name}.{id}", doc_keys(generation))
+}
+
+/// The key of a part of a list; a lane is a partition of its source, or the owner of the list.
+pub fn index_key(generation: u64, source: &str, name: &str, lane: &str, part: impl Display) -> String {
+    format!("{}{source}.{name}.{lane}.{part}", doc_keys(generation))
+}
+
+/// The key of how far a generation of the read models has come in one partition of a source.
+pub fn place_key(generation: u64, source: &str, partition: u32) -> String {
+    format!("place.{}.{source}.{partition}", generation % 2)
 }
 
 #[cfg(test)]

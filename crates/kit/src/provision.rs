@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::delivery::ACK_WAIT;
 use crate::jetstream::{self, ConsumerConfig, Refusal, StreamConfig};
 use crate::platform::{self, Fault, Platform};
-use crate::{Service, generation, log as lines, names};
+use crate::{Service, generation, log as lines, names, position};
 
 /// Makes sure of everything.
 pub(crate) fn all<S: Service>() -> Result<(), Fault> {
@@ -42,7 +42,9 @@ pub(crate) fn dead_letters<S: Service>() -> Result<(), Fault> {
 
 /// Makes sure of the durable consumers for every partition of every source that exists by now.
 pub(crate) fn consumers<S: Service>() -> Result<(), Fault> {
-    for (source, partition) in projected::<S>()? {
+    let projected = projected::<S>()?;
+    position::follow(&projected)?;
+    for (source, partition) in projected {
         for generation in generation::load()?.live() {
             consumer::<S>(source, partition, &names::consumer(S::NAME, generation, partition))?;
         }

@@ -24,6 +24,7 @@ impl Reaction {
         let event = &incoming.envelope;
         let context = Context {
             caller: None,
+            roles: Vec::new(),
             idempotency_key: None,
             traceparent: event.traceparent.clone(),
             causation: Some(event.id.clone()),

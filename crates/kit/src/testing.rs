@@ -7,6 +7,7 @@
 //! ```
 //! Each test has a platform of its own (see [`memory`]), on which time stands still.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -17,7 +18,7 @@ pub use serde_json::Value as Json;
 use crate::event::Envelope;
 use crate::http::{self, Request};
 use crate::platform::memory::{self, Delivery, Memory};
-use crate::{Aggregate, Context, Event, Problem, Response, Service, messages, names};
+use crate::{Aggregate, Context, Event, Problem, Response, Service, generation, messages, names};
 
 /// How many deliveries [`settle`] makes before it says that they will never end.
 const SETTLE_MAX: usize = 100_000;
@@ -32,9 +33,14 @@ pub fn caller(name: &str) -> Context {
     Context { caller: Some(name.to_owned()), ..anonymous() }
 }
 
+/// A call of somebody who has a role.
+pub fn caller_as(role: &str, name: &str) -> Context {
+    Context { roles: vec![role.to_owned()], ..caller(name) }
+}
+
 /// A call of anybody.
 pub fn anonymous() -> Context {
-    Context { caller: None, idempotency_key: None, traceparent: None, causation: None }
+    Context { caller: None, roles: Vec::new(), idempotency_key: None, traceparent: None, causation: None }
 }
 
 /// Begins a test with what has happened to an entity.
@@ -193,6 +199,22 @@ pub fn start<S: Service>() {
 /// Gives one delivery to a service.
 pub fn deliver<S: Service>(delivery: &Delivery) -> Result<(), String> {
     message::<S>(&delivery.subject, Some(&delivery.reply_to), &delivery.body)
+}
+
+/// What the read models that answer hold, without the marks of what wrote it: a rebuild must come to the same.
+#[track_caller]
+pub fn read_models() -> BTreeMap<String, Json> {
+    let generation = match generation::load() {
+        Ok(generations) => generations.active,
+        Err(fault) => panic!("{fault}"),
+    };
+    let slot = names::doc_keys(generation);
+    let of_slot = platform()
+        .bucket()
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix(&slot)?.to_owned(), parse::<Json>(&value))));
+    let of_generation = of_slot.filter(|(_, kept)| kept.get("g") == Some(&generation.into()));
+    of_generation.map(|(key, kept)| (key, kept.get("v").cloned().unwrap_or_default())).collect()
 }
 
 /// Delivers what a service is due until there is nothing left, letting time pass where events wait to come again.

@@ -2,23 +2,51 @@
 
 use crate::Problem;
 
+const LINE: &str = "Must be one line of plain text, without control characters.";
+const LINES: &str = "Must be plain text: no control characters but the ends of lines.";
+
 /// One line of 1 to `max` characters, without the blanks around it; otherwise what to tell the caller about the
 /// field.
 ///
 /// Refused is what would show something else than it says: control characters, line breaks of any kind,
 /// characters that turn the direction of the text around them, and text in which there is nothing to see.
 pub fn one_line(field: &str, text: &str, max: usize) -> Result<String, Problem> {
-    let line = text.trim();
-    if line.chars().any(is_deceptive) {
-        return Err(Problem::invalid(field, "Must be one line of plain text, without control characters."));
+    plain(field, text.trim(), max, is_deceptive, LINE).map(str::to_owned)
+}
+
+/// Text of 1 to `max` characters on as many lines as it likes, which end in `\n` however they came; for the rest
+/// as [`one_line`].
+pub fn lines(field: &str, text: &str, max: usize) -> Result<String, Problem> {
+    let text = text.replace("\r\n", "\n");
+    plain(field, text.trim(), max, |c| c != '\n' && is_deceptive(c), LINES).map(str::to_owned)
+}
+
+/// The words of a text, in lower case, without what is unseen within them: what somebody reads when looking for a
+/// word.
+pub fn words(text: &str) -> impl Iterator<Item = String> {
+    let seen: String = text.chars().filter(|c| !is_among(*c, &UNSEEN)).collect();
+    let ends_word = |c: char| !c.is_alphanumeric() || is_among(c, &BLANK);
+    let words = seen.split(ends_word).filter(|word| !word.is_empty()).map(str::to_lowercase);
+    words.collect::<Vec<_>>().into_iter()
+}
+
+fn plain<'t>(
+    field: &str,
+    text: &'t str,
+    max: usize,
+    is_bad: impl Fn(char) -> bool,
+    why: &str,
+) -> Result<&'t str, Problem> {
+    if text.chars().any(is_bad) {
+        return Err(Problem::invalid(field, why));
     }
-    if line.chars().all(is_invisible) {
+    if text.chars().all(is_invisible) {
         return Err(Problem::invalid(field, "Must not be empty."));
     }
-    if line.chars().nth(max).is_some() {
+    if text.chars().nth(max).is_some() {
         return Err(Problem::invalid(field, format!("Must not have more than {max} characters.")));
     }
-    Ok(line.to_owned())
+    Ok(text)
 }
 
 /// Characters that make text show as something else than it is.
@@ -37,16 +65,20 @@ const DECEPTIVE: [(char, char); 12] = [
     ('\u{e0100}', '\u{e01ef}'), // variants beyond those of emoji, likewise
 ];
 
-/// Characters that belong into words, syllables and emoji, and are nothing alone.
-const INVISIBLE: [(char, char); 8] = [
+/// Characters that belong into words and emoji, and are nothing alone.
+const UNSEEN: [(char, char); 4] = [
     ('\u{00ad}', '\u{00ad}'), // a hyphen that may be
     ('\u{034f}', '\u{034f}'), // joiners
     ('\u{200c}', '\u{200d}'),
+    ('\u{fe00}', '\u{fe0f}'), // variants
+];
+
+/// Characters that look like a blank without being one to Unicode.
+const BLANK: [(char, char); 4] = [
     ('\u{115f}', '\u{1160}'), // fillers
     ('\u{3164}', '\u{3164}'),
     ('\u{ffa0}', '\u{ffa0}'),
     ('\u{2800}', '\u{2800}'), // a braille cell without dots
-    ('\u{fe00}', '\u{fe0f}'), // variants
 ];
 
 fn is_deceptive(c: char) -> bool {
@@ -54,7 +86,7 @@ fn is_deceptive(c: char) -> bool {
 }
 
 fn is_invisible(c: char) -> bool {
-    c.is_whitespace() || is_among(c, &INVISIBLE)
+    c.is_whitespace() || is_among(c, &UNSEEN) || is_among(c, &BLANK)
 }
 
 fn is_among(c: char, ranges: &[(char, char)]) -> bool {
@@ -63,7 +95,7 @@ fn is_among(c: char, ranges: &[(char, char)]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::{lines, one_line, words};
 
     #[test]
     fn lines_are_trimmed_and_counted_in_characters() {
@@ -91,5 +123,31 @@ mod tests {
             assert_eq!((problem.status, problem.errors[0].field.as_str()), (422, "title"), "{text:?}");
             assert_eq!(problem.errors[0].message, message, "{text:?}");
         }
+    }
+
+    #[test]
+    fn lines_may_end_and_nothing_else() {
+        assert_eq!(lines("content", "\n a\r\nb\n\nc \n", 20).unwrap(), "a\nb\n\nc");
+        assert_eq!(lines("content", &"é\n".repeat(1000), 2000).unwrap().chars().count(), 1999);
+        for bad in ["a\rb", "a\tb", "a\u{0}", "a\u{2028}b", "\u{202e}", "a\u{85}b", "a\u{b}b"] {
+            let problem = lines("content", bad, 20).unwrap_err();
+            let errors: Vec<_> =
+                problem.errors.iter().map(|error| (&*error.field, &*error.message)).collect();
+            assert_eq!(errors, [("content", super::LINES)], "{bad:?}");
+        }
+        for empty in ["", "\n\n", " \r\n ", "\u{200d}\n"] {
+            assert_eq!(lines("content", empty, 20).unwrap_err().errors[0].message, "Must not be empty.");
+        }
+        assert_eq!(lines("content", &"a\n".repeat(11), 20).unwrap_err().status, 422);
+    }
+
+    #[test]
+    fn words_are_what_is_between_what_is_no_letter() {
+        let of = |text: &str| words(text).collect::<Vec<_>>();
+        assert_eq!(of("An ORANGE, oranges\nblood-orange?"), ["an", "orange", "oranges", "blood", "orange"]);
+        assert_eq!(of("no\u{3164}orange\u{2800}here"), ["no", "orange", "here"]);
+        assert_eq!(of("or\u{ad}an\u{200d}ge 👩‍👧 ... "), ["orange"]);
+        assert_eq!(of("Grüße ÄÖ1"), ["grüße", "äö1"]);
+        assert_eq!(of(" \n-"), [""; 0]);
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::platform::{self, Fault, Platform};
-use crate::{Context, Failure, Problem, generation, id, names};
+use crate::{Context, Failure, Problem, id, names, position};
 
 /// Documents of one kind, by id. `T` is what is kept of each.
 pub struct Docs<T> {
@@ -45,9 +45,9 @@ pub struct Reader {
 }
 
 impl Context {
-    /// The read models as they are now.
+    /// The read models as they are now or, if the request brings positions, as soon as they have come so far.
     pub fn views(&self) -> Result<Reader, Problem> {
-        Ok(Reader { generation: generation::load()?.active })
+        Ok(Reader { generation: position::reached()? })
     }
 }
 
@@ -97,9 +97,14 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
 
     /// The documents of these ids, in their order, for the price of one read; what is not there is left out.
     pub fn get_many(&self, reader: &Reader, ids: &[String]) -> Result<Vec<T>, Problem> {
+        Ok(self.get_each(reader, ids)?.into_iter().flatten().collect())
+    }
+
+    /// The document of each of these ids, or none, for the price of one read.
+    pub fn get_each(&self, reader: &Reader, ids: &[String]) -> Result<Vec<Option<T>>, Problem> {
         let keys: Vec<String> = ids.iter().map(|id| self.key(reader.generation, id)).collect();
         let found = load_many(&keys, reader.generation)?;
-        Ok(found.into_iter().flatten().map(|found| found.value).collect())
+        Ok(found.into_iter().map(|found| Some(found?.value)).collect())
     }
 
     fn key(&self, generation: u64, id: &str) -> String {
@@ -108,15 +113,20 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
 }
 
 impl Writer<'_> {
-    /// Writes a value, unless so much time has passed that somebody else may have been given the same event.
+    /// Writes a value, while there is time.
     pub(crate) fn save<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Failure> {
-        let platform = platform::current();
-        if platform.elapsed() >= self.deadline {
-            return Err(Failure::passing("took more than half of the time there is for an event"));
-        }
+        self.in_time()?;
         let kept = Kept { generation: self.generation, seq: self.seq, value };
         let bytes = serde_json::to_vec(&kept).map_err(|error| Failure::lasting(error.to_string()))?;
-        Ok(platform.set(key, &bytes)?)
+        Ok(platform::current().set(key, &bytes)?)
+    }
+
+    /// Refuses when so much time has passed that somebody else may have been given the same event.
+    pub(crate) fn in_time(&self) -> Result<(), Failure> {
+        if platform::current().elapsed() >= self.deadline {
+            return Err(Failure::passing("took more than half of the time there is for an event"));
+        }
+        Ok(())
     }
 }
 

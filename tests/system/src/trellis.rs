@@ -55,6 +55,18 @@ impl Trellis {
         Client::new(self.address)
     }
 
+    /// A client of the component of this name, which has an address of its own.
+    #[track_caller]
+    pub fn client_of(&self, component: &str) -> Client {
+        eventually(&format!("{component} says where it is"), || {
+            let output = self.output();
+            let mut lines = output.lines();
+            let address =
+                lines.find_map(|line| address_in(line.strip_prefix(component)?.strip_prefix("  ")?));
+            address.map(Client::new)
+        })
+    }
+
     /// Sends a request that must be answered.
     #[track_caller]
     pub fn send(&self, request: &Request) -> Response {

@@ -1,20 +1,26 @@
 //! From a request to the route that answers it.
 
 use super::path::Path;
-use super::{Call, Request, Response, Route};
+use super::{Call, Request, Response};
 use crate::platform::{self, Platform};
+use crate::position::{self, Position};
 use crate::trace::Trace;
 use crate::{Context, Problem, Service};
 
 /// The config key that names the header in which a gateway says who calls. Set it only behind a gateway that
 /// removes that header from what comes from outside: whoever can set the header is whom it names.
 const CALLER_HEADER: &str = "caller-header";
+/// Likewise the header in which it says what the caller is trusted with: names with commas between them.
+const ROLES_HEADER: &str = "roles-header";
 
 /// Answers any request; there is always an answer.
 pub fn respond<S: Service>(request: &Request) -> Response {
     let trace = Trace::accept(request.header("traceparent"));
-    let answer = context(request, &trace).and_then(|context| route(S::ROUTES, request, context));
+    let answer = context(request, &trace).and_then(|context| route::<S>(request, context));
     let mut response = answer.unwrap_or_else(|problem| refuse(&problem, trace.id()));
+    let told = position::end();
+    response.headers.extend(told.position().map(|position| (position::HEADER, position)));
+    response.headers.extend(told.lag.map(|events| (position::LAG_HEADER, events.to_string())));
     if response.status != 204 {
         response.headers.push(("content-length", response.body.len().to_string()));
     }
@@ -33,22 +39,39 @@ pub fn refuse(problem: &Problem, trace_id: &str) -> Response {
 }
 
 fn context(request: &Request, trace: &Trace) -> Result<Context, Problem> {
-    let caller = match platform::current().config(CALLER_HEADER)? {
-        Some(header) => request.header(&header).filter(|name| !name.is_empty()).map(str::to_owned),
-        None => None,
-    };
+    let caller = said_by_gateway(request, CALLER_HEADER)?.map(str::to_owned);
+    let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default().split(',').map(str::trim);
+    let roles = roles.filter(|role| !role.is_empty()).map(str::to_owned).collect();
     let sends_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
     let idempotency_key = request.header("idempotency-key").map(str::to_owned);
     if sends_key && idempotency_key.is_none() {
         return Err(Problem::malformed("Send one Idempotency-Key, as text."));
     }
     let causation = Some(trace.span().to_owned());
-    Ok(Context { caller, idempotency_key, traceparent: Some(trace.to_string()), causation })
+    Ok(Context { caller, roles, idempotency_key, traceparent: Some(trace.to_string()), causation })
 }
 
-fn route(routes: &[Route], request: &Request, context: Context) -> Result<Response, Problem> {
+/// What stands in the header that the config names, if it names one. A header that is there twice says nothing.
+fn said_by_gateway<'r>(request: &'r Request, config: &str) -> Result<Option<&'r str>, Problem> {
+    let Some(header) = platform::current().config(config)? else { return Ok(None) };
+    Ok(request.header(&header).filter(|value| !value.is_empty()))
+}
+
+/// The positions that the request brings, in headers and in the query.
+fn wanted(request: &Request, path: &Path) -> Result<Vec<Position>, Problem> {
+    let in_headers = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(position::HEADER));
+    let in_headers = in_headers.map(|(_, value)| std::str::from_utf8(value).unwrap_or_default());
+    let in_query =
+        path.query.iter().filter(|(name, _)| name == position::QUERY).map(|(_, value)| value.as_str());
+    let all: Vec<&str> = in_headers.chain(in_query).collect();
+    if all.is_empty() { Ok(Vec::new()) } else { position::parse(&all.join(",")) }
+}
+
+fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Problem> {
     let path = Path::parse(&request.target)?;
-    let mut here = routes.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?))).peekable();
+    position::begin::<S>(wanted(request, &path)?);
+    let mut here =
+        S::ROUTES.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?))).peekable();
     if here.peek().is_none() {
         return Err(Problem::not_found("There is nothing at this path."));
     }

@@ -90,7 +90,7 @@ fn head_is_get_without_the_body() {
 fn bodies() {
     let deep = format!(r#"{{"text":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     type Complaint = Option<(&'static str, &'static str)>;
-    let rows: [(&str, u16, Complaint); 17] = [
+    let rows: [(&str, u16, Complaint); 19] = [
         (r#"{"text":"a"}"#, 201, None),
         (r#"{"text":"a","tags":null}"#, 201, None),
         (r#"{"text":"a","tags":[{"name":"b"}]}"#, 201, None),
@@ -101,6 +101,8 @@ fn bodies() {
         (r#"{"text":"a"} x"#, 400, None),
         (r#"{"text":"\ud800"}"#, 400, None),
         (&deep, 422, Some(("text", "invalid type: sequence, expected a string"))),
+        (r#"["a",null]"#, 422, Some(("", "The body must be a JSON object."))),
+        ("7", 422, Some(("", "The body must be a JSON object."))),
         (r#"{}"#, 422, Some(("text", "This field is required."))),
         (r#"{"text":7}"#, 422, Some(("text", "invalid type: integer `7`, expected a string"))),
         (r#"{"text":null}"#, 422, Some(("text", "invalid type: null, expected a string"))),
@@ -181,6 +183,18 @@ fn who_calls_is_believed_only_where_the_operator_says_so() {
 }
 
 #[test]
+fn what_callers_are_trusted_with_is_believed_only_where_the_operator_says_so() {
+    let roles =
+        |headers: &[(&str, &str)]| json::<Vec<String>>(&request::<Notes>("GET", "/roles", headers, ""));
+    let claim = [("x-roles", " moderator,, operator ")];
+    assert_eq!(roles(&claim), [""; 0]);
+    platform().configure("roles-header", "X-Roles");
+    assert_eq!(roles(&claim), ["moderator", "operator"]);
+    assert_eq!(roles(&[]), [""; 0]);
+    assert_eq!(roles(&[("x-roles", "moderator"), ("X-Roles", "x")]), [""; 0], "two claims are none");
+}
+
+#[test]
 fn lists_link_to_their_next_page() {
     start::<Notes>();
     let mut ids: Vec<String> = (0..5).map(|_| write(&anonymous(), new("a")).unwrap().id).collect();
@@ -196,9 +210,33 @@ fn lists_link_to_their_next_page() {
     }
     ids.reverse();
     assert_eq!(listed, ids);
+    let filtered = request::<Notes>("GET", "/notes?a%20b=%22%3E%26&limit=2&after=", &[], "");
+    assert_eq!(filtered.status, 400);
+    let filtered = request::<Notes>("GET", "/notes?a%20b=%22%3E%26&limit=2", &[], "");
+    let link = filtered.header("link").unwrap();
+    assert!(
+        link.ends_with(r#"&a%20b=%22%3E%26&limit=2>; rel="next""#),
+        "the rest of the query stays: {link}"
+    );
     for bad in
         ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=99999999999", "after=x", "after="]
     {
         assert_eq!(status("GET", &format!("/notes?{bad}")), 400, "{bad}");
+    }
+}
+
+#[test]
+fn a_word_of_the_query_is_one_of_the_cases_or_refused() {
+    let color = |query: &str| send::<Notes>("GET", &format!("/color{query}"), "");
+    for (query, expected) in
+        [("", "null"), ("?color=red", r#""red""#), ("?color=dark_blue", r#""dark_blue""#)]
+    {
+        assert_eq!(String::from_utf8(color(query).body).unwrap(), expected, "{query}");
+    }
+    for bad in ["?color=", "?color=Red", "?color=%22red%22", "?color=0"] {
+        let response = color(bad);
+        let problem: serde_json::Value = json(&response);
+        assert_eq!(response.status, 400, "{bad}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("`red` or `dark_blue`"), "{bad}: {problem}");
     }
 }

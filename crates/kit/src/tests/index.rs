@@ -172,3 +172,71 @@ fn any_text_as_a_cursor_is_answered() {
         assert!(platform().calls() - before <= 5);
     }
 }
+
+const OWNED: Lists = Lists::new("notes", "owned");
+
+fn give(entity: &str, owner: &str, seq: u64) -> Result<(), Failure> {
+    let writer =
+        Writer { source: "notes", partition: 0, entity, seq, generation: 1, deadline: Duration::MAX };
+    OWNED.add(&writer, owner, &format!("{owner}-{seq}"))
+}
+
+fn owned(owner: &str, limit: u32, after: Option<String>) -> Result<Listed, Problem> {
+    OWNED.list(&anonymous().views().unwrap(), owner, &PageRequest { limit: Some(limit), after })
+}
+
+#[test]
+fn every_owner_has_a_list_of_its_own() {
+    let owner = |seq: u64| if seq.is_multiple_of(3) { "a" } else { "b" };
+    (1..=500).for_each(|seq| give(&format!("{}-{seq}", owner(seq)), owner(seq), seq).unwrap());
+    for name in ["a", "b"] {
+        let mut ids = Vec::new();
+        let mut after = None;
+        loop {
+            let before = platform().calls();
+            let listed = owned(name, 30, after).unwrap();
+            assert!(platform().calls() - before <= 4);
+            ids.extend(listed.ids);
+            after = listed.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<String> =
+            (1..=500).rev().filter(|seq| owner(*seq) == name).map(|seq| format!("{name}-{seq}")).collect();
+        assert_eq!(ids, expected, "{name}");
+    }
+    for nobody in ["c", "", "a.b", "*"] {
+        assert_eq!(owned(nobody, 10, None).unwrap(), Listed { ids: Vec::new(), next: None }, "{nobody}");
+    }
+}
+
+#[test]
+fn only_the_family_adds_to_a_list_and_each_event_once() {
+    give("a-1", "a", 1).unwrap();
+    give("a-1", "a", 1).unwrap();
+    give("a-0", "a", 0).unwrap();
+    assert_eq!(owned("a", 10, None).unwrap().ids, ["a-1"]);
+    for (entity, owner) in [("b-1", "a"), ("a-1", "b"), ("a-1", ""), ("a-1", "a.b")] {
+        assert!(give(entity, owner, 9).unwrap_err().lasting, "{entity} {owner}");
+    }
+    assert_eq!(owned("a", 10, Some("AQ".to_owned())).unwrap_err().status, 400);
+}
+
+#[test]
+fn a_long_list_costs_no_more_than_a_short_one() {
+    let mut prices = Vec::new();
+    for count in [10, 20_000] {
+        platform().forget_bucket();
+        (1..=count).for_each(|seq| give("a", "a", seq).unwrap());
+        let before = platform().calls();
+        give("a", "a", count + 1).unwrap();
+        let for_add = platform().calls() - before;
+        let next = owned("a", 5, None).unwrap().next;
+        owned("a", 5, next).unwrap();
+        prices.push((for_add, platform().calls() - before));
+    }
+    assert_eq!(prices[0], prices[1]);
+    let largest = platform().bucket().values().map(Vec::len).max().unwrap();
+    assert!(largest < 2_000, "{largest} bytes in one value");
+}

@@ -3,9 +3,11 @@
 mod delivery;
 mod execute;
 mod generation;
+mod history;
 mod http;
 mod index;
 mod message;
+mod position;
 mod service;
 mod wire;
 
@@ -17,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Envelope, Old};
 use crate::testing::{anonymous, platform};
 use crate::{
-    Aggregate, Call, Context, Docs, Event, Failure, Index, Problem, Projection, Reaction, Reacts, Recorded,
-    Response, Route, Service, Writer, names, projections, reactions, routes,
+    Aggregate, Call, Context, Docs, Event, Failure, Index, Lists, Problem, Projection, Reaction, Reacts,
+    Recorded, Response, Route, Service, Writer, names, projections, reactions, routes,
 };
 
 /// A service with one of everything. The text of a note says what it does to those who handle it.
@@ -51,6 +53,13 @@ pub enum NoteEvent {
     Closed,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Color {
+    Red,
+    DarkBlue,
+}
+
 pub const NOTES: Docs<Note> = Docs::new("notes", "note");
 pub const EDITS: Docs<u64> = Docs::new("notes", "edits");
 pub const FEED: Index = Index::new("notes", "feed", Notes::PARTITIONS);
@@ -66,6 +75,8 @@ impl Service for Notes {
         PUT "/notes/{id}" => |r| r.ok(edit(&r.context(), &r.param("id"), &r.body::<NewNote>()?.text)),
         GET "/" => |_| Ok(Response::empty(204)),
         GET "/whoami" => |r| r.ok(Ok(r.context().caller)),
+        GET "/color" => |r| r.ok(Ok(r.query_as::<Color>("color")?)),
+        GET "/roles" => |r| r.ok(Ok(r.context().roles)),
     };
     const PROJECTIONS: &[Projection] = projections! { "notes" => follow };
     const REACTIONS: &[Reacts] = reactions! { "notes" => echo };

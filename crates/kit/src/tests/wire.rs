@@ -47,6 +47,10 @@ fn names_are_those_of_wit_in_snake_case() {
 fn what_is_optional_may_be_left_out_and_what_is_not_may_not() {
     assert_eq!(serde_json::from_str::<Ticket>(r#"{"id":"1","state":"on_sale"}"#).unwrap().sold_to, None);
     serde_json::from_str::<Ticket>(r#"{"id":"1"}"#).unwrap_err();
-    serde_json::from_str::<State>(r#""OnSale""#).unwrap_err();
+    for bad in [r#""OnSale""#, r#"{"on_sale":null}"#, r#"["on_sale"]"#, "0"] {
+        serde_json::from_str::<State>(bad).unwrap_err();
+    }
+    let not_a_word = serde_json::from_str::<State>("null").unwrap_err();
+    assert!(not_a_word.is_data(), "it is JSON, of a wrong type: {not_a_word}");
     serde_json::from_str::<Change>(r#"{"type":"sold"}"#).unwrap_err();
 }

@@ -106,7 +106,7 @@ impl Streams {
         };
         Some(match words[..] {
             ["STREAM", "INFO", _] => json!({ "config": stream.config }),
-            ["STREAM", "MSG", "GET", _] => stream.newest(request),
+            ["STREAM", "MSG", "GET", _] => stream.message(request),
             ["CONSUMER", "CREATE", _, name] => stream.add_consumer(name, request),
             ["CONSUMER", "DELETE", _, name] => match stream.consumers.remove(name) {
                 Some(_) => json!({ "success": true }),
@@ -188,9 +188,17 @@ impl Stream {
         seq
     }
 
-    fn newest(&self, request: &Value) -> Value {
-        let pattern = request.get("last_by_subj").and_then(Value::as_str).unwrap_or_default();
-        match self.messages.iter().rev().find(|message| matches(pattern, &message.subject)) {
+    fn message(&self, request: &Value) -> Value {
+        let pattern = |key: &str| request.get(key).and_then(Value::as_str);
+        let from = request.get("seq").and_then(Value::as_u64).unwrap_or_default();
+        let found = match (pattern("last_by_subj"), pattern("next_by_subj")) {
+            (Some(last), _) => self.messages.iter().rev().find(|message| matches(last, &message.subject)),
+            (None, next) => self
+                .messages
+                .iter()
+                .find(|message| message.seq >= from && matches(next.unwrap_or_default(), &message.subject)),
+        };
+        match found {
             Some(Stored { seq, subject, body, .. }) => {
                 json!({ "message": { "subject": subject, "seq": seq, "data": BASE64.encode(body) } })
             }

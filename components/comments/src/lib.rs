@@ -1,0 +1,186 @@
+//! Comments: anybody says something about a post, and others read it once moderation has approved it.
+//!
+//! That a post exists is known from what posts tells. A post that was written just now may not be known yet, so the
+//! answer "there is no such post" waits for [`GRACE`].
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use api::{Comment, CommentPage, Context, Guest, NewComment, PageRequest, Problem, ReadComment};
+use trellis::comments::events::CommentEvent;
+use trellis::comments::types::{Status, VerdictRef};
+use trellis::moderation::events::VerdictEvent;
+use trellis::moderation::types::{Outcome, Verdict};
+use trellis::posts::events::PostEvent;
+use trellis_kit::{
+    Aggregate, Docs, Event, Failure, Lists, Projection, Reaction, Reacts, Recorded, Route, Service, Writer,
+    id, projections, reactions, routes, text,
+};
+
+trellis_kit::bindings!(comments: posts, moderation);
+trellis_kit::export!(Comments);
+
+#[derive(Debug)]
+pub struct Comments;
+
+/// How many characters a comment may have.
+const CONTENT_MAX: usize = 2000;
+/// How long the news of a post may take, and how often to look for it.
+const GRACE: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// Whoever has this role sees what others do not.
+const MODERATOR: &str = "moderator";
+
+/// The posts that there are.
+const POSTS: Docs<()> = Docs::new("posts", "known");
+/// What lists show of each comment.
+const COMMENTS: Docs<Comment> = Docs::new("comments", "comment");
+/// The comments of each post, as they came.
+const OF_POST: Lists = Lists::new("comments", "of-post");
+
+impl Service for Comments {
+    const NAME: &str = "comments";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const ROUTES: &[Route] = routes! {
+        POST "/posts/{id}/comments" => |r| {
+            r.created(Self::create(r.context(), r.param("id"), r.body()?))
+        },
+        GET "/posts/{id}/comments" => |r| {
+            let page = Self::list(r.context(), r.param("id"), r.page()?)?;
+            r.list(&page.items, page.next.as_deref())
+        },
+        GET "/posts/{id}/comments/{comment}" => |r| {
+            r.ok(Self::get(r.context(), r.param("id"), r.param("comment")))
+        },
+    };
+    const PROJECTIONS: &[Projection] = projections! { "posts" => follow_posts, "comments" => follow };
+    const REACTIONS: &[Reacts] = reactions! { "moderation" => heed };
+}
+
+impl Guest for Comments {
+    fn create(cx: Context, post: String, new: NewComment) -> Result<Comment, Problem> {
+        let content = text::lines("content", &new.content, CONTENT_MAX)?;
+        expect_post(&cx, &post)?;
+        cx.create_below(&post, &new, |id| {
+            CommentEvent::Created(Comment {
+                id,
+                post_id: post.clone(),
+                author: cx.caller.clone(),
+                content,
+                status: Status::Pending,
+                verdict: None,
+                created_at: cx.now(),
+                version: 1,
+            })
+        })
+    }
+
+    fn get(cx: Context, post: String, id: String) -> Result<ReadComment, Problem> {
+        let comment: Comment = cx.load(&id)?;
+        if comment.post_id != post {
+            return Err(Problem::not_found("There is no such comment on this post."));
+        }
+        Ok(comment.for_reader(&cx))
+    }
+
+    fn list(cx: Context, post: String, page: PageRequest) -> Result<CommentPage, Problem> {
+        expect_post(&cx, &post)?;
+        let views = cx.views()?;
+        let listed = OF_POST.list(&views, &post, &page)?;
+        let comments = COMMENTS.get_many(&views, &listed.ids)?;
+        let items = comments.into_iter().map(|comment| comment.for_reader(&cx)).collect();
+        Ok(CommentPage { items, next: listed.next })
+    }
+}
+
+/// Goes on once the post is known, which is at once for all but those that were written just now.
+fn expect_post(cx: &Context, id: &str) -> Result<(), Problem> {
+    let could_be = id::is_valid(id) && id::root(id) == id;
+    let patience = if could_be { GRACE } else { Duration::ZERO };
+    cx.within(patience, LOOK_EVERY, || POSTS.get(&cx.views()?, id))?
+        .ok_or_else(|| Problem::not_found("There is no such post."))
+}
+
+impl Comment {
+    /// Leaves out what this reader may not see.
+    fn for_reader(self, cx: &Context) -> ReadComment {
+        let is_author = self.author.is_some() && self.author == cx.caller;
+        let is_open = self.status == Status::Approved || is_author || cx.has(MODERATOR);
+        ReadComment {
+            id: self.id,
+            post_id: self.post_id,
+            author: self.author,
+            content: is_open.then_some(self.content),
+            status: self.status,
+            created_at: self.created_at,
+            version: self.version,
+        }
+    }
+}
+
+impl Event for CommentEvent {
+    const OF: &str = "comment";
+}
+
+impl Event for PostEvent {
+    const OF: &str = "post";
+}
+
+impl Event for VerdictEvent {
+    const OF: &str = "verdict";
+}
+
+impl Aggregate for Comment {
+    type Service = Comments;
+    type Event = CommentEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &CommentEvent) -> Option<Self> {
+        let judged = |status, verdict: &VerdictRef| {
+            let verdict = Some(verdict.clone());
+            before.clone().map(|comment| Self { status, verdict, version: comment.version + 1, ..comment })
+        };
+        match event {
+            CommentEvent::Created(comment) => before.is_none().then(|| comment.clone()),
+            CommentEvent::Approved(verdict) => judged(Status::Approved, verdict),
+            CommentEvent::Rejected(verdict) => judged(Status::Rejected, verdict),
+        }
+    }
+}
+
+/// Does what moderation says. A verdict that is older than the one already followed changes nothing, so it does not
+/// matter in which order they come, or how often.
+fn heed(event: &Recorded<VerdictEvent>, reaction: &Reaction) -> Result<(), Failure> {
+    let verdict: Verdict = event.state()?;
+    let to = VerdictRef { version: event.version, reason: verdict.reason };
+    reaction.update(&event.entity, |comment: &Comment| {
+        let followed = comment.verdict.as_ref().map_or(0, |followed| followed.version);
+        Ok((followed < to.version).then(|| match verdict.status {
+            Outcome::Approved => CommentEvent::Approved(to.clone()),
+            Outcome::Rejected => CommentEvent::Rejected(to.clone()),
+        }))
+    })?;
+    Ok(())
+}
+
+/// Keeps the posts that there are.
+fn follow_posts(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    match event.data {
+        PostEvent::Created(_) => POSTS.put(writer, &event.entity, &()),
+        PostEvent::Retitled(_) => Ok(()),
+    }
+}
+
+/// Keeps the comments of each post.
+fn follow(event: &Recorded<CommentEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    COMMENTS.put(writer, &event.entity, &event.state()?)?;
+    match &event.data {
+        CommentEvent::Created(comment) => OF_POST.add(writer, &comment.post_id, &comment.id),
+        CommentEvent::Approved(_) | CommentEvent::Rejected(_) => Ok(()),
+    }
+}

@@ -1,0 +1,205 @@
+//! Moderation: every comment gets a verdict as soon as it is there, by the [`rules`]; a moderator can say otherwise,
+//! and a [`review`] applies changed rules to all comments.
+
+mod review;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use api::{Context, Guest, NewOutcome, Outcome, PageRequest, Problem, Review, Verdict, VerdictPage};
+use trellis::comments::events::CommentEvent;
+use trellis::moderation::events::VerdictEvent;
+use trellis::moderation::types::Overturning;
+use trellis_kit::{
+    Aggregate, Docs, Event, Failure, Index, Projection, Reaction, Reacts, Reader, Recorded, Route, Service,
+    Writer, projections, reactions, routes,
+};
+
+trellis_kit::bindings!(moderation: comments);
+trellis_kit::export!(Moderation);
+
+#[derive(Debug)]
+pub struct Moderation;
+
+const MODERATOR: &str = "moderator";
+const OPERATOR: &str = "operator";
+
+/// What the queue shows of each comment.
+const VERDICTS: Docs<Verdict> = Docs::new("moderation", "verdict");
+/// All verdicts, as they were first given.
+const ALL: Index = Index::new("moderation", "all", Moderation::PARTITIONS);
+/// Decisions by what they say, as `<comment>.<version>`. One that was overturned stays where it is, and is known by
+/// its version.
+const APPROVED: Index = Index::new("moderation", "approved", Moderation::PARTITIONS);
+const REJECTED: Index = Index::new("moderation", "rejected", Moderation::PARTITIONS);
+/// How often more decisions are looked at when those at hand were overturned, before a page is as it is.
+const LOOKS_MAX: u32 = 5;
+
+impl Service for Moderation {
+    const NAME: &str = "moderation";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const ROUTES: &[Route] = routes! {
+        GET "/moderation/queue" => |r| {
+            let page = Self::queue(r.context(), r.query_as("status")?, r.page()?)?;
+            r.list(&page.items, page.next.as_deref())
+        },
+        GET "/moderation/{comment}" => |r| r.ok(Self::get(r.context(), r.param("comment"))),
+        POST "/moderation/{comment}" => |r| {
+            r.ok(Self::overturn(r.context(), r.param("comment"), r.body()?))
+        },
+        POST "/moderation/rules/apply" => |r| r.created(Self::apply_rules(r.context())),
+        GET "/moderation/rules/apply/{id}" => |r| r.ok(Self::get_review(r.context(), r.param("id"))),
+    };
+    const PROJECTIONS: &[Projection] = projections! { "moderation" => follow };
+    const REACTIONS: &[Reacts] = reactions! { "comments" => judge, "moderation" => review::go_on };
+}
+
+impl Guest for Moderation {
+    fn queue(cx: Context, status: Option<Outcome>, page: PageRequest) -> Result<VerdictPage, Problem> {
+        cx.require(MODERATOR)?;
+        let views = cx.views()?;
+        if let Some(status) = status {
+            return decided(&views, status, &page);
+        }
+        let listed = ALL.list(&views, &page)?;
+        Ok(VerdictPage { items: VERDICTS.get_many(&views, &listed.ids)?, next: listed.next })
+    }
+
+    fn get(cx: Context, comment: String) -> Result<Verdict, Problem> {
+        cx.require(MODERATOR)?;
+        cx.load(&comment)
+    }
+
+    fn overturn(cx: Context, comment: String, to: NewOutcome) -> Result<Verdict, Problem> {
+        cx.require(MODERATOR)?;
+        if cx.caller.is_none() {
+            return Err(Problem::forbidden("A moderator who overturns a verdict must have a name."));
+        }
+        cx.update(&comment, |verdict: &Verdict| {
+            if verdict.status != to.status {
+                return Ok(Some(VerdictEvent::Overturned(Overturning {
+                    status: to.status,
+                    reason: None,
+                    moderator: cx.caller.clone(),
+                    review: None,
+                    decided_at: cx.now(),
+                })));
+            }
+            // Whoever asks again for what they did, because the answer was lost, gets that answer.
+            if verdict.moderator == cx.caller {
+                return Ok(None);
+            }
+            Err(Problem::conflict("The verdict is so already."))
+        })
+    }
+
+    fn apply_rules(cx: Context) -> Result<Review, Problem> {
+        cx.require(OPERATOR)?;
+        review::start(&cx)
+    }
+
+    fn get_review(cx: Context, id: String) -> Result<Review, Problem> {
+        cx.require(OPERATOR)?;
+        cx.load(&id)
+    }
+}
+
+/// The verdicts with a status, the latest decision first.
+fn decided(views: &Reader, status: Outcome, page: &PageRequest) -> Result<VerdictPage, Problem> {
+    let index = match status {
+        Outcome::Approved => APPROVED,
+        Outcome::Rejected => REJECTED,
+    };
+    let mut listed = index.list(views, page)?;
+    let wanted = listed.ids.len();
+    let mut items = standing(views, &listed.ids)?;
+    for _look in 1..LOOKS_MAX {
+        let missing = wanted - items.len();
+        if missing == 0 || listed.next.is_none() {
+            break;
+        }
+        listed =
+            index.list(views, &PageRequest { limit: u32::try_from(missing).ok(), after: listed.next })?;
+        items.extend(standing(views, &listed.ids)?);
+    }
+    Ok(VerdictPage { items, next: listed.next })
+}
+
+/// The verdicts that come from these decisions; none from those that were overturned since.
+fn standing(views: &Reader, decisions: &[String]) -> Result<Vec<Verdict>, Problem> {
+    let (ids, versions): (Vec<String>, Vec<&str>) = decisions
+        .iter()
+        .filter_map(|decision| decision.rsplit_once('.'))
+        .map(|(id, version)| (id.to_owned(), version))
+        .unzip();
+    let verdicts = VERDICTS.get_many(views, &ids)?;
+    let standing = ids.iter().zip(versions).filter_map(|(id, version)| {
+        verdicts.iter().find(|verdict| verdict.id == *id && verdict.version.to_string() == version)
+    });
+    Ok(standing.cloned().collect())
+}
+
+impl Event for VerdictEvent {
+    const OF: &str = "verdict";
+}
+
+impl Event for CommentEvent {
+    const OF: &str = "comment";
+}
+
+impl Aggregate for Verdict {
+    type Service = Moderation;
+    type Event = VerdictEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &VerdictEvent) -> Option<Self> {
+        match (before, event) {
+            (None, VerdictEvent::Given(verdict)) => Some(verdict.clone()),
+            (Some(before), VerdictEvent::Overturned(to)) if before.status != to.status => {
+                let Overturning { status, reason, moderator, review, decided_at } = to.clone();
+                let version = before.version + 1;
+                Some(Self { status, reason, moderator, review, decided_at, version, ..before })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Gives a new comment its verdict.
+fn judge(event: &Recorded<CommentEvent>, reaction: &Reaction) -> Result<(), Failure> {
+    let CommentEvent::Created(comment) = &event.data else { return Ok(()) };
+    let (status, reason) = rules::judge(&rules::load()?, &comment.content);
+    reaction.execute(&comment.id, |verdict: Option<&Verdict>| {
+        Ok(verdict.is_none().then(|| {
+            VerdictEvent::Given(Verdict {
+                id: comment.id.clone(),
+                status,
+                reason: reason.clone(),
+                content: comment.content.clone(),
+                author: comment.author.clone(),
+                moderator: None,
+                review: None,
+                decided_at: reaction.now(),
+                version: 1,
+            })
+        }))
+    })?;
+    Ok(())
+}
+
+/// Keeps the queue.
+fn follow(event: &Recorded<VerdictEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    let verdict: Verdict = event.state()?;
+    VERDICTS.put(writer, &verdict.id, &verdict)?;
+    if let VerdictEvent::Given(_) = event.data {
+        ALL.add(writer, &verdict.id)?;
+    }
+    let decision = format!("{}.{}", verdict.id, verdict.version);
+    match verdict.status {
+        Outcome::Approved => APPROVED.add(writer, &decision),
+        Outcome::Rejected => REJECTED.add(writer, &decision),
+    }
+}

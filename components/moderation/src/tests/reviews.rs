@@ -1,0 +1,202 @@
+//! Changed rules, applied to every comment that there is, whatever goes wrong meanwhile.
+
+use trellis_kit::platform::Platform as _;
+
+use super::*;
+
+const LEMON: &str = r#"[{"name":"lemon","words":["lemon"]}]"#;
+
+fn olaf() -> Context {
+    caller_as("operator", "olaf")
+}
+
+fn review(id: &str) -> Review {
+    Moderation::get_review(olaf(), id.to_owned()).unwrap()
+}
+
+/// Comments with every third an orange and every fifth a lemon, judged when only oranges were bad.
+fn judged_by_old_rules(count: usize) -> Vec<String> {
+    let ids: Vec<String> = (0..count).map(|n| format!("p{}-{n}", n % 3)).collect();
+    for (n, id) in ids.iter().enumerate() {
+        let (status, reason) =
+            if n % 3 == 0 { (Outcome::Rejected, Some("orange")) } else { (Outcome::Approved, None) };
+        given::<Verdict>(id, [given_verdict(id, content(n), status, reason)]);
+    }
+    start::<Moderation>();
+    ids
+}
+
+fn content(n: usize) -> &'static str {
+    match (n % 3, n % 5) {
+        (0, 0) => "orange and lemon",
+        (0, _) => "orange",
+        (_, 0) => "lemon",
+        _ => "apple",
+    }
+}
+
+fn should_be(n: usize) -> Outcome {
+    if n.is_multiple_of(5) { Outcome::Rejected } else { Outcome::Approved }
+}
+
+#[test]
+fn changed_rules_reach_every_comment() {
+    let ids = judged_by_old_rules(250);
+    platform().configure("rules", LEMON);
+    let started = Moderation::apply_rules(olaf()).unwrap();
+    assert_eq!((started.finished, started.started_by.as_deref()), (false, Some("olaf")));
+    settle::<Moderation>();
+    let done = review(&started.id);
+    assert!(done.finished);
+    assert_eq!(done.version, 7, "it began, took five parts of fifty, and saw that there was no sixth");
+    let changed = (0..250).filter(|n| (n % 3 == 0) != (n % 5 == 0)).count() as u64;
+    assert_eq!((done.progress.examined, done.progress.overturned), (250, changed));
+    for (n, id) in ids.iter().enumerate() {
+        let verdict = verdict(id);
+        assert_eq!(verdict.status, should_be(n), "{id}");
+        assert!(verdict.status == Outcome::Approved || verdict.review.is_none() || verdict.reason.is_some());
+    }
+    let rejected = whole_queue(Some(Outcome::Rejected), 100);
+    assert_eq!(rejected.len(), 50);
+}
+
+#[test]
+fn the_same_rules_again_change_nothing() {
+    judged_by_old_rules(70);
+    platform().configure("rules", LEMON);
+    Moderation::apply_rules(olaf()).unwrap();
+    settle::<Moderation>();
+    let verdicts = || -> Vec<Verdict> { whole_queue(None, 100).iter().map(|id| verdict(id)).collect() };
+    let after_first = verdicts();
+    let second = Moderation::apply_rules(olaf()).unwrap();
+    settle::<Moderation>();
+    assert_eq!(verdicts(), after_first);
+    let done = review(&second.id);
+    assert_eq!((done.progress.examined, done.progress.overturned, done.finished), (70, 0, true));
+}
+
+#[test]
+fn what_a_moderator_decided_stays() {
+    judged("p1-a", "orange");
+    judged("p1-b", "apple");
+    say(mia(), "p1-a", Outcome::Approved).unwrap();
+    say(mia(), "p1-b", Outcome::Rejected).unwrap();
+    Moderation::apply_rules(olaf()).unwrap();
+    settle::<Moderation>();
+    assert_eq!((verdict("p1-a").status, verdict("p1-b").status), (Outcome::Approved, Outcome::Rejected));
+}
+
+#[test]
+fn a_review_keeps_to_the_rules_that_it_began_with() {
+    let ids = judged_by_old_rules(60);
+    platform().configure("rules", LEMON);
+    let started = Moderation::apply_rules(olaf()).unwrap();
+    platform().configure("rules", "[]");
+    settle::<Moderation>();
+    assert!(review(&started.id).finished);
+    for (n, id) in ids.iter().enumerate() {
+        assert_eq!(verdict(id).status, should_be(n), "{id}");
+    }
+}
+
+#[test]
+fn a_review_ends_even_if_new_comments_never_do() {
+    judged_by_old_rules(60);
+    let started = Moderation::apply_rules(olaf()).unwrap();
+    let mut more = 0;
+    while !review(&started.id).finished {
+        assert!(more < 500, "it runs after what is new");
+        for _ in 0..20 {
+            let id = format!("p9-{more}");
+            given::<Verdict>(&id, [given_verdict(&id, "apple", Outcome::Approved, None)]);
+            more += 1;
+        }
+        for _ in 0..100 {
+            let Some(delivery) = platform().deliver("moderation") else { break };
+            deliver::<Moderation>(&delivery).unwrap();
+        }
+    }
+    assert_eq!(review(&started.id).progress.examined, 60);
+}
+
+#[test]
+fn only_operators_review() {
+    for other in [anonymous(), caller("ann"), mia()] {
+        given_nothing::<Review>().when(|| Moderation::apply_rules(other.clone())).then_problem(403);
+        assert_eq!(Moderation::get_review(other, "x".to_owned()).unwrap_err().status, 403);
+    }
+    let with_key = || Context { idempotency_key: Some("k".to_owned()), ..olaf() };
+    let first = Moderation::apply_rules(with_key()).unwrap();
+    assert_eq!(Moderation::apply_rules(with_key()).unwrap(), first);
+}
+
+#[test]
+fn an_empty_review_is_done_at_once() {
+    start::<Moderation>();
+    let started = Moderation::apply_rules(olaf()).unwrap();
+    settle::<Moderation>();
+    let done = review(&started.id);
+    assert_eq!((done.progress.examined, done.finished, done.version), (0, true, 2));
+}
+
+/// A review of three parts, with trouble at one call and everything delivered twice. There are many calls that are
+/// all alike: every 29th is tried, from another one on for each kind of trouble.
+#[test]
+fn trouble_at_any_call_only_delays_it() {
+    let harms: [(u64, fn() -> Harm); 3] =
+        [(0, || Harm::DiesBefore), (10, || Harm::DiesAfter), (20, || Harm::AnswerLost)];
+    for (mut nth, harm) in harms {
+        loop {
+            for stream in ["LOG_moderation", "DEAD_moderation"] {
+                platform().lose_stream(stream);
+            }
+            platform().forget_bucket();
+            platform().configure("rules", LEMON);
+            let ids = judged_by_old_rules(51);
+            settle::<Moderation>();
+            let started = Moderation::apply_rules(olaf()).unwrap();
+            let first = platform().calls();
+            platform().harm(nth, harm());
+            while let Some(delivery) = platform().deliver("moderation") {
+                let _ = deliver::<Moderation>(&delivery);
+                platform().revive_if_dead();
+                let _ = deliver::<Moderation>(&delivery);
+            }
+            let calls = platform().calls() - first;
+            platform().revive();
+            settle::<Moderation>();
+            let when = format!("{:?} at call {nth}", harm());
+            let done = review(&started.id);
+            let changed = (0..51).filter(|n| (n % 3 == 0) != (n % 5 == 0)).count() as u64;
+            assert_eq!((done.finished, done.progress.examined), (true, 51), "{when}");
+            assert_eq!(done.progress.overturned, changed, "{when}");
+            assert_eq!(
+                platform().stored("LOG_moderation").len() as u64,
+                51 + changed + done.version,
+                "{when}"
+            );
+            assert_eq!(platform().stored("DEAD_moderation"), [], "{when}");
+            for (n, id) in ids.iter().enumerate() {
+                assert_eq!(verdict(id).status, should_be(n), "{when}");
+            }
+            if nth > calls {
+                assert!(nth > 100, "the test has seen the whole review");
+                break;
+            }
+            nth += 29;
+        }
+    }
+}
+
+#[test]
+fn a_slow_part_is_begun_again_and_not_finished_late() {
+    judged_by_old_rules(10);
+    settle::<Moderation>();
+    platform().configure("rules", LEMON);
+    let started = Moderation::apply_rules(olaf()).unwrap();
+    platform()
+        .harm(8, Harm::Meanwhile(Box::new(|platform| platform.pause(std::time::Duration::from_secs(16)))));
+    settle::<Moderation>();
+    let done = review(&started.id);
+    assert_eq!((done.finished, done.progress.examined, done.version), (true, 10, 2));
+}

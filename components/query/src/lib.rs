@@ -1,0 +1,167 @@
+//! Query: the blog as it is read. It follows posts and comments, and answers from its own data whether or not they run.
+//!
+//! What posts tell and what comments tell is kept apart and put together when it is read, so that it does not matter
+//! who is ahead of whom. A comment whose post has not been heard of waits in its list until the post comes.
+
+#[cfg(test)]
+mod tests;
+
+use api::{Context, FeedPage, Guest, PageRequest, PostPage, Problem};
+use trellis::comments::events::CommentEvent;
+use trellis::comments::types::{Comment, ReadComment, Status};
+use trellis::posts::events::PostEvent;
+use trellis::posts::types::Post;
+use trellis::query::types::ReadPost;
+use trellis_kit::{
+    Docs, Event, Failure, Index, Lists, Projection, Recorded, Route, Service, Wire, Writer, id, projections,
+    routes,
+};
+
+trellis_kit::bindings!(query: posts, comments);
+trellis_kit::export!(Query);
+
+#[derive(Debug)]
+pub struct Query;
+
+/// Into how many partitions posts divide their log.
+const POSTS_PARTITIONS: u32 = 8;
+/// How many comments the feed shows of each post.
+const SHOWN_IN_FEED: usize = 3;
+/// How many comments of each post are at hand for the feed: more than it shows, for the newest may be hidden.
+const NEWEST: usize = 8;
+/// The role that reads every comment.
+const MODERATOR: &str = "moderator";
+
+const POSTS: Docs<Post> = Docs::new("posts", "post");
+/// All posts, as they came.
+const FEED: Index = Index::new("posts", "feed", POSTS_PARTITIONS);
+const COMMENTS: Docs<Comment> = Docs::new("comments", "comment");
+/// The comments of each post, as they came.
+const COMMENTS_OF: Lists = Lists::new("comments", "of");
+const THREADS: Docs<Thread> = Docs::new("comments", "thread");
+
+/// What the feed shows of the comments of a post.
+#[derive(Debug, Default, Wire)]
+struct Thread {
+    count: u64,
+    /// The newest [`NEWEST`], newest first.
+    newest: Vec<Comment>,
+}
+
+impl Service for Query {
+    const NAME: &str = "query";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    /// It has nothing to tell that others have not told.
+    const PARTITIONS: u32 = 0;
+    const ROUTES: &[Route] = routes! {
+        GET "/posts" => |r| {
+            let page = Self::feed(r.context(), r.page()?)?;
+            r.list(&page.items, page.next.as_deref())
+        },
+        GET "/posts/{id}" => |r| {
+            let page = Self::get(r.context(), r.param("id"), r.page()?)?;
+            r.part(&page.post, page.next.as_deref())
+        },
+    };
+    const PROJECTIONS: &[Projection] = projections! {
+        "posts" => follow_posts,
+        "comments" => follow_comments,
+    };
+}
+
+impl Guest for Query {
+    fn feed(cx: Context, page: PageRequest) -> Result<FeedPage, Problem> {
+        let views = cx.views()?;
+        let listed = FEED.list(&views, &page)?;
+        let posts = POSTS.get_many(&views, &listed.ids)?;
+        let ids: Vec<String> = posts.iter().map(|post| post.id.clone()).collect();
+        let threads = THREADS.get_each(&views, &ids)?;
+        let items = posts.into_iter().zip(threads).map(|(post, thread)| {
+            let Thread { count, newest } = thread.unwrap_or_default();
+            let readable = newest.into_iter().filter(|comment| may_read(&cx, comment));
+            with_comments(&cx, post, count, readable.take(SHOWN_IN_FEED))
+        });
+        Ok(FeedPage { items: items.collect(), next: listed.next })
+    }
+
+    fn get(cx: Context, id: String, comments: PageRequest) -> Result<PostPage, Problem> {
+        let views = cx.views()?;
+        let Some(post) = POSTS.get(&views, &id)? else {
+            return Err(Problem::not_found("There is no such post."));
+        };
+        let count = THREADS.get(&views, &id)?.map_or(0, |thread| thread.count);
+        let listed = COMMENTS_OF.list(&views, &id, &comments)?;
+        let comments = COMMENTS.get_many(&views, &listed.ids)?;
+        Ok(PostPage { post: with_comments(&cx, post, count, comments), next: listed.next })
+    }
+}
+
+/// Before its verdict and against it, a comment is for its author and for moderators. What is anonymous has no author
+/// who could be known again.
+fn may_read(cx: &Context, comment: &Comment) -> bool {
+    let is_its_author = comment.author.is_some() && comment.author == cx.caller;
+    comment.status == Status::Approved || is_its_author || cx.has(MODERATOR)
+}
+
+fn with_comments(
+    cx: &Context,
+    post: Post,
+    count: u64,
+    comments: impl IntoIterator<Item = Comment>,
+) -> ReadPost {
+    let comments = comments.into_iter().map(|comment| {
+        let readable = may_read(cx, &comment);
+        let Comment { id, post_id, author, content, status, created_at, version, .. } = comment;
+        let content = readable.then_some(content);
+        ReadComment { id, post_id, author, content, status, created_at, version }
+    });
+    let comments = comments.collect();
+    let Post { id, title, author, created_at, version } = post;
+    ReadPost { id, title, author, created_at, version, comment_count: count, comments }
+}
+
+impl Event for PostEvent {
+    const OF: &str = "post";
+}
+
+fn follow_posts(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    POSTS.put(writer, &event.entity, &event.state()?)?;
+    match &event.data {
+        PostEvent::Created(post) => FEED.add(writer, &post.id),
+        PostEvent::Retitled(_) => Ok(()),
+    }
+}
+
+impl Event for CommentEvent {
+    const OF: &str = "comment";
+}
+
+fn follow_comments(event: &Recorded<CommentEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    let comment: Comment = event.state()?;
+    let (post, is_new) = (id::root(&event.entity), matches!(event.data, CommentEvent::Created(_)));
+    COMMENTS.put(writer, &event.entity, &comment)?;
+    THREADS.update(writer, post, |thread| {
+        if is_new {
+            Some(thread.unwrap_or_default().with(comment))
+        } else {
+            Some(thread?.with_changed(comment))
+        }
+    })?;
+    if is_new { COMMENTS_OF.add(writer, post, &event.entity) } else { Ok(()) }
+}
+
+impl Thread {
+    fn with(mut self, comment: Comment) -> Self {
+        self.count += 1;
+        self.newest.insert(0, comment);
+        self.newest.truncate(NEWEST);
+        self
+    }
+
+    fn with_changed(mut self, comment: Comment) -> Self {
+        if let Some(known) = self.newest.iter_mut().find(|known| known.id == comment.id) {
+            *known = comment;
+        }
+        self
+    }
+}

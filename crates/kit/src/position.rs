@@ -1,0 +1,259 @@
+//! How far read models have come, and how far a caller wants them to be.
+//!
+//! A write is answered with the place of its event: `Trellis-Position: posts:3:1041` is event 1041 of the log of
+//! posts, in partition 3. A read that brings this back, as a header or as `?position=`, waits until the read
+//! models have that event, for at most [`PATIENCE`], and is answered with what there is then. So whoever has
+//! written reads it, though nobody else waits. Every answer out of read models says in `X-Trellis-Lag` how many
+//! events they are behind.
+//!
+//! For this, each (source, partition) notes in one small document how far it has come: its [`Place`].
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::Delivery;
+use crate::generation::{self, Generations};
+use crate::platform::{self, Fault, Platform};
+use crate::{Problem, Service, id, names, time};
+
+/// The header that a write is answered with, and the read that should see it brings back.
+pub(crate) const HEADER: &str = "trellis-position";
+/// The same in a query, for a page that a browser is sent to.
+pub(crate) const QUERY: &str = "position";
+/// How many events the read models that answered had not yet seen.
+pub(crate) const LAG_HEADER: &str = "x-trellis-lag";
+
+/// How long a read waits for the position that it wants.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(32);
+/// The most positions that one request may bring.
+const WANTED_MAX: usize = 16;
+/// The document that lists what the read models follow.
+const SOURCES_KEY: &str = "sources";
+
+/// An event's place in the log of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Position {
+    service: String,
+    partition: u32,
+    seq: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.service, self.partition, self.seq)
+    }
+}
+
+impl FromStr for Position {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let bad =
+            || Problem::malformed("A position is <service>:<partition>:<number>, as a write was answered.");
+        let mut words = text.trim().split(':');
+        let (Some(service), Some(partition), Some(seq), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(bad());
+        };
+        if !id::is_valid(service) {
+            return Err(bad());
+        }
+        let (partition, seq) = (partition.parse().map_err(|_| bad())?, seq.parse().map_err(|_| bad())?);
+        Ok(Self { service: service.to_owned(), partition, seq })
+    }
+}
+
+/// Reads positions that are divided by commas.
+pub(crate) fn parse(text: &str) -> Result<Vec<Position>, Problem> {
+    if text.split(',').count() > WANTED_MAX {
+        return Err(Problem::malformed(format!("A request may bring {WANTED_MAX} positions.")));
+    }
+    text.split(',').map(str::parse).collect()
+}
+
+/// What a request brings and what it is told, beside its route's own business.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The places of what it wrote, or found written already.
+    wrote: BTreeMap<(&'static str, u32), u64>,
+    /// How far behind the read models were that it was answered from.
+    pub lag: Option<u64>,
+}
+
+impl Told {
+    /// The value of the header for what was written.
+    pub fn position(&self) -> Option<String> {
+        let positions = self.wrote.iter().map(|((service, partition), seq)| {
+            Position { service: (*service).to_owned(), partition: *partition, seq: *seq }.to_string()
+        });
+        let text = positions.collect::<Vec<_>>().join(",");
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// An instance serves one request at a time, and this is about the one that it serves now.
+#[derive(Debug, Default)]
+struct Scope {
+    wanted: Vec<Position>,
+    told: Told,
+}
+
+thread_local!(static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) });
+
+/// Begins a request. What it wants of sources that this service does not follow will never come here.
+pub(crate) fn begin<S: Service>(mut wanted: Vec<Position>) {
+    wanted.retain(|position| S::PROJECTIONS.iter().any(|line| line.source == position.service));
+    SCOPE.set(Some(Scope { wanted, told: Told::default() }));
+}
+
+/// Ends a request, and says what it is to be told.
+pub(crate) fn end() -> Told {
+    SCOPE.take().unwrap_or_default().told
+}
+
+/// Remembers for the answer what has been written.
+pub(crate) fn wrote<S: Service>(entity: &str, seq: u64) {
+    SCOPE.with_borrow_mut(|scope| {
+        if let Some(scope) = scope {
+            let place = scope.told.wrote.entry((S::NAME, id::partition(entity, S::PARTITIONS))).or_default();
+            *place = seq.max(*place);
+        }
+    });
+}
+
+/// The generation to read, once it has what the request wants or has been waited for long enough.
+pub(crate) fn reached() -> Result<u64, Fault> {
+    let Some(wanted) = SCOPE.with_borrow_mut(|scope| Some(std::mem::take(&mut scope.as_mut()?.wanted)))
+    else {
+        return Ok(generation::load()?.active);
+    };
+    let platform = platform::current();
+    let deadline = platform.elapsed() + PATIENCE;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let (generation, places) = everywhere()?;
+        let has = |position: &Position| {
+            let place = places.get(&(position.service.clone(), position.partition));
+            place.is_some_and(|place| place.seq >= position.seq)
+        };
+        if wanted.iter().all(has) || platform.elapsed() >= deadline {
+            let lag = places.values().map(|place| place.behind).sum();
+            SCOPE.with_borrow_mut(|scope| {
+                if let Some(scope) = scope {
+                    scope.told.lag = Some(lag);
+                }
+            });
+            return Ok(generation);
+        }
+        platform.pause(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// How far one partition of a source has come in one generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    #[serde(rename = "g")]
+    generation: u64,
+    /// The last event that is done with.
+    pub seq: u64,
+    /// How many more there were when this was noted.
+    pub behind: u64,
+    /// When this was noted.
+    time: String,
+}
+
+impl Place {
+    /// The generations and, for the same price, the place of one of them in a partition.
+    pub fn load(source: &str, partition: u32, generation: u64) -> Result<(Generations, Self), Fault> {
+        let keys = [generation::KEY.to_owned(), names::place_key(generation, source, partition)];
+        let [generations, place] = two(platform::current().get_many(&keys)?)?;
+        let place = parse_place(place, generation)?.unwrap_or(Self { generation, ..Self::default() });
+        Ok((Generations::parse(generations)?, place))
+    }
+
+    /// Notes that the event is done with. Events come in order, unless a lost consumer was made anew and begins
+    /// from the start: the place does not go back then.
+    pub fn passed(&self, event: &Delivery<'_>) -> Result<(), Fault> {
+        self.note(event, self.seq.max(event.seq), event.behind)
+    }
+
+    /// Notes that an event and those behind it have to wait.
+    pub fn stuck(&self, event: &Delivery<'_>) -> Result<(), Fault> {
+        self.note(event, self.seq, event.behind.saturating_add(1))
+    }
+
+    fn note(&self, event: &Delivery<'_>, seq: u64, behind: u64) -> Result<(), Fault> {
+        let platform = platform::current();
+        let place = Self { generation: self.generation, seq, behind, time: time::rfc3339(platform.now_ms()) };
+        let bytes = serde_json::to_vec(&place).map_err(|error| Fault::new(error.to_string()))?;
+        platform.set(&names::place_key(self.generation, event.source, event.partition), &bytes)
+    }
+}
+
+/// Places by source and partition.
+type Places = BTreeMap<(String, u32), Place>;
+
+/// Notes what the read models follow, so that their places are found without asking anybody.
+pub(crate) fn follow(partitions: &[(&'static str, u32)]) -> Result<(), Fault> {
+    let mut sources: BTreeMap<&str, u32> = BTreeMap::new();
+    for (source, partition) in partitions {
+        let count = sources.entry(source).or_default();
+        *count = (*count).max(partition + 1);
+    }
+    let bytes = serde_json::to_vec(&sources).map_err(|error| Fault::new(error.to_string()))?;
+    platform::current().set(SOURCES_KEY, &bytes)
+}
+
+/// The generation that is read, and every place in it.
+fn everywhere() -> Result<(u64, Places), Fault> {
+    let keys = [generation::KEY.to_owned(), SOURCES_KEY.to_owned()];
+    let [generations, sources] = two(platform::current().get_many(&keys)?)?;
+    let generation = Generations::parse(generations)?.active;
+    let sources: BTreeMap<String, u32> = match sources {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| broken(SOURCES_KEY, &error))?,
+        None => BTreeMap::new(),
+    };
+    let partitions: Vec<(String, u32)> = sources
+        .into_iter()
+        .flat_map(|(source, count)| (0..count).map(move |partition| (source.clone(), partition)))
+        .collect();
+    if partitions.is_empty() {
+        return Ok((generation, Places::new()));
+    }
+    let keys: Vec<String> = partitions
+        .iter()
+        .map(|(source, partition)| names::place_key(generation, source, *partition))
+        .collect();
+    let found = platform::current().get_many(&keys)?;
+    let mut places = Places::new();
+    for (partition, bytes) in partitions.into_iter().zip(found) {
+        if let Some(place) = parse_place(bytes, generation)? {
+            places.insert(partition, place);
+        }
+    }
+    Ok((generation, places))
+}
+
+/// What another generation left in the same slot is not there.
+fn parse_place(bytes: Option<Vec<u8>>, generation: u64) -> Result<Option<Place>, Fault> {
+    let Some(bytes) = bytes else { return Ok(None) };
+    let place: Place = serde_json::from_slice(&bytes).map_err(|error| broken("a place", &error))?;
+    Ok((place.generation == generation).then_some(place))
+}
+
+fn two(values: Vec<Option<Vec<u8>>>) -> Result<[Option<Vec<u8>>; 2], Fault> {
+    values.try_into().map_err(|_| Fault::new("asked for two keys, answered for another number"))
+}
+
+fn broken(key: &str, error: &serde_json::Error) -> Fault {
+    Fault::new(format!("the value of {key} cannot be read: {error}"))
+}
