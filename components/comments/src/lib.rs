@@ -1,7 +1,7 @@
 //! Comments: anybody says something about a post, and others read it once moderation has approved it.
 //!
 //! That a post exists is known from what posts tells. A post that was written just now may not be known yet, so the
-//! answer "there is no such post" waits for [`GRACE`].
+//! answer "there is no such post" waits for `GRACE`.
 
 #[cfg(test)]
 mod tests;
