@@ -1,5 +1,5 @@
-//! Moderation: every comment gets a verdict as soon as it is there, by the [`rules`]; a moderator can say otherwise,
-//! and a [`review`] applies changed rules to all comments.
+//! Moderation: every comment gets a verdict as soon as it is there, by the `rules`; a moderator can say otherwise,
+//! and a `review` applies changed rules to all comments.
 
 mod review;
 mod rules;
