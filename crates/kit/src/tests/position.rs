@@ -177,6 +177,23 @@ fn a_rebuild_keeps_places_of_its_own() {
 }
 
 #[test]
+fn a_place_that_an_older_generation_left_counts_for_nothing() {
+    start::<Notes>();
+    post("a");
+    settle::<Notes>();
+    for partition in 0..Notes::PARTITIONS {
+        let leftover = br#"{"g":0,"seq":999,"behind":7,"time":""}"#;
+        platform().set(&names::place_key(2, "notes", partition), leftover).unwrap();
+    }
+    message::<Notes>(names::ANNOUNCE, None, br#"{"replay":"notes"}"#).unwrap();
+    settle::<Notes>();
+    assert_eq!(lag(), 0);
+    let before = platform().elapsed();
+    assert_eq!(listed(&read(&position(&post("b")))), 1);
+    assert!(platform().elapsed() > before, "it is waited for");
+}
+
+#[test]
 fn nothing_is_told_to_the_next_request() {
     start::<Notes>();
     write(&anonymous(), new("outside of any request")).unwrap();
