@@ -75,6 +75,24 @@ async fn a_delayed_nak_survives_a_restart_and_comes_at_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_being_handled_when_the_process_died_comes_again_at_once() {
+    let (store, clock) = (Store::in_memory(), clock());
+    let broker = open_at(&store, clock.clone()).await;
+    create_log(&broker, "posts").await;
+    create_consumer(&broker, "posts", "query", "*", json!({"ack_wait": 30_000_000_000_i64})).await;
+    let mut deliveries = broker.subscribe("deliver.query", Some("query")).unwrap();
+    append(&broker, "log.posts.0.a.1", "{}").await.unwrap();
+    next(&mut deliveries).await;
+    drop((deliveries, broker));
+
+    let broker = open_at(&store, clock).await;
+    let opened = Instant::now();
+    let mut deliveries = broker.subscribe("deliver.query", Some("query")).unwrap();
+    assert_eq!(numbers(&next(&mut deliveries).await).0, 2);
+    assert!(opened.elapsed() < SECOND, "whoever had it is gone: nobody is waited for");
+}
+
+#[tokio::test(start_paused = true)]
 async fn streams_consumers_counts_and_last_sequence_survive() {
     let (store, clock) = (Store::in_memory(), clock());
     let broker = open_at(&store, clock.clone()).await;

@@ -44,6 +44,16 @@ struct Waiting {
     stored: Unacked,
     /// On the redelivery queue, so not waiting for its time.
     queued: bool,
+    /// Whoever had it asked for it later, rather than having it still.
+    put_off: bool,
+}
+
+impl Waiting {
+    /// What is left of it after a restart: who had it then has it no more, so that it is due at once.
+    fn for_the_next_life(&self) -> Unacked {
+        let due = if self.put_off { self.stored.due } else { i64::MIN };
+        Unacked { due, ..self.stored }
+    }
 }
 
 /// The message to deliver next.
@@ -86,7 +96,7 @@ impl State {
 
     /// Takes back a delivery that was stored.
     pub fn restore(&mut self, seq: u64, stored: Unacked) {
-        self.unacked.insert(seq, Waiting { stored, queued: false });
+        self.unacked.insert(seq, Waiting { stored, queued: false, put_off: true });
         self.due.insert((stored.due, seq));
     }
 
@@ -122,7 +132,7 @@ impl State {
     /// What to store for sequences that changed since the last call.
     pub fn take_touched(&mut self) -> Vec<(u64, Option<Unacked>)> {
         let touched = std::mem::take(&mut self.touched);
-        touched.into_iter().map(|seq| (seq, self.unacked.get(&seq).map(|waiting| waiting.stored))).collect()
+        touched.into_iter().map(|seq| (seq, self.unacked.get(&seq).map(Waiting::for_the_next_life))).collect()
     }
 
     /// A matching message is visible. Answers whether there may be something to do.
@@ -219,7 +229,7 @@ impl State {
             let due = now.saturating_add(self.config.ack_wait_of_attempt(attempt));
             let first = self.unacked.get(&seq).map_or(delivery, |waiting| waiting.stored.delivery);
             let stored = Unacked { delivery: first, attempts: attempt, due };
-            self.unacked.insert(seq, Waiting { stored, queued: false });
+            self.unacked.insert(seq, Waiting { stored, queued: false, put_off: false });
             self.due.insert((due, seq));
             self.touched.push(seq);
         }
@@ -355,7 +365,7 @@ impl State {
             return;
         }
         match delay {
-            Some(delay) => self.wait_until(seq, now.saturating_add(delay.max(0))),
+            Some(delay) => self.wait_until(seq, now.saturating_add(delay.max(0)), true),
             None => self.queue(seq),
         }
     }
@@ -364,15 +374,16 @@ impl State {
     pub fn in_progress(&mut self, seq: u64, now: i64) {
         if let Some(waiting) = self.unacked.get(&seq).filter(|waiting| !waiting.queued) {
             let wait = self.config.ack_wait_of_attempt(waiting.stored.attempts);
-            self.wait_until(seq, now.saturating_add(wait));
+            self.wait_until(seq, now.saturating_add(wait), false);
         }
     }
 
-    fn wait_until(&mut self, seq: u64, due: i64) {
+    fn wait_until(&mut self, seq: u64, due: i64, put_off: bool) {
         self.redeliver.retain(|other| *other != seq);
         if let Some(waiting) = self.unacked.get_mut(&seq) {
             self.due.remove(&(waiting.stored.due, seq));
             waiting.queued = false;
+            waiting.put_off = put_off;
             waiting.stored.due = due;
             self.due.insert((due, seq));
             self.touched.push(seq);
