@@ -15,6 +15,9 @@ fn root() -> PathBuf {
     root
 }
 
+/// One service, so that what is printed is the same whatever the application grows to.
+const MANIFEST: &str = "crates/cli/tests/posts.yaml";
+
 fn trellis() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trellis"));
     command.current_dir(root()).stdin(Stdio::null()).env("RUST_LOG", "warn");
@@ -44,7 +47,7 @@ struct Up {
 impl Up {
     fn start(data: &Path, more: &[&str], lines: usize) -> Up {
         let mut command = trellis();
-        command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
+        command.args(["up", MANIFEST, "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut addresses = Vec::new();
@@ -177,7 +180,7 @@ fn a_data_directory_is_used_by_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let up = Up::start(dir.path(), &[], 1);
-    for arguments in [&["up", "--listen", "127.0.0.1:0", "--data", data][..], &["verify", data]] {
+    for arguments in [&["up", MANIFEST, "--listen", "127.0.0.1:0", "--data", data][..], &["verify", data]] {
         let said = refused(3, arguments);
         assert!(said.contains(data) && said.contains("in use by another process"), "{said}");
     }
@@ -192,7 +195,7 @@ fn data_of_a_newer_version_is_refused_and_left_alone() {
     let format = std::fs::read_to_string(dir.path().join("format")).unwrap();
     let newer = newer(&format);
     std::fs::write(dir.path().join("format"), &newer).unwrap();
-    for arguments in [&["up", "--listen", "127.0.0.1:0", "--data", data][..], &["verify", data]] {
+    for arguments in [&["up", MANIFEST, "--listen", "127.0.0.1:0", "--data", data][..], &["verify", data]] {
         let said = refused(3, arguments);
         assert!(said.contains("newer version"), "{said}");
     }
@@ -227,7 +230,7 @@ fn addresses_are_checked_before_anything_is_started() {
     }
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = refused(1, &["up", "--data", data_text, "--listen", &address]);
+    let said = refused(1, &["up", MANIFEST, "--data", data_text, "--listen", &address]);
     assert!(said.contains(&address) && said.contains("stop what uses it"), "{said}");
     assert!(!data.exists());
 }
