@@ -21,6 +21,11 @@ impl fmt::Display for Progress {
     }
 }
 
+pub async fn wait_for_manager(client: async_nats::Client, lattice: &str) -> Result<()> {
+    let wadm = Wadm::from_nats_client(lattice, None, client);
+    until_answered(|| wadm.list_manifests()).await.map(drop)
+}
+
 pub async fn wait_for_hosts(client: async_nats::Client, lattice: &str, count: usize) -> Result<()> {
     let control = control(client, lattice);
     loop {
@@ -46,11 +51,12 @@ pub async fn deploy(
     loop {
         let status = wadm.get_manifest_status(&name).await.map_err(|error| anyhow!("{error}"))?;
         progress.0 = lines(&status);
-        match status.info.status_type {
-            StatusType::Deployed => return Ok(()),
-            StatusType::Failed => bail!("wadm has given up"),
-            _ => tokio::time::sleep(POLL).await,
+        // Neither is a failure the end: wadm reports one when it scales a component before it has put its config, and
+        // tries again with the next event that it sees.
+        if status.info.status_type == StatusType::Deployed {
+            return Ok(());
         }
+        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -31,6 +31,11 @@ enum Command {
         #[arg(long)]
         destination: PathBuf,
     },
+    /// Wait until wadm answers
+    Manager {
+        #[command(flatten)]
+        lattice: Lattice,
+    },
     /// Wait until this many hosts have joined
     Hosts {
         #[command(flatten)]
@@ -92,6 +97,11 @@ async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Archive { name, version, program, destination } => {
             archive::write(&name, &version, &program, &destination).await
+        }
+        Command::Manager { lattice } => {
+            let client = lattice.connect().await?;
+            let work = deploy::wait_for_manager(client, &lattice.lattice);
+            lattice.within("wadm did not answer", work).await
         }
         Command::Hosts { lattice, count } => {
             let client = lattice.connect().await?;

@@ -1,6 +1,9 @@
 //! `wasmcloud_host`: a wasmCloud host around the published `wasmcloud-host` crate, with the options and variables of the
 //! official program that a lattice on one machine, or `wash up --host-path`, uses.
 
+// As deep as the futures of the crate that it is made of; see ../../rustc-wrapper.
+#![recursion_limit = "256"]
+
 mod options;
 
 use std::future::Future;

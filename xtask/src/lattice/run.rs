@@ -91,8 +91,12 @@ struct Lattice<'a> {
 impl Lattice<'_> {
     fn start(&self, state: &mut State, hosts: u8, steps: &mut Steps) -> Result<()> {
         let monitor = steps.run("NATS", || self.start_nats(state))?;
-        steps.run("wadm and hosts", || {
+        steps.run("wadm", || {
             self.start_wadm(state)?;
+            self.ask(&["manager"], HOSTS_PATIENCE_SECONDS, &[])
+        })?;
+        // Only then: wadm hears of a host when it starts, and otherwise not before its first heartbeat, half a minute later.
+        steps.run("hosts", || {
             (1..=hosts).try_for_each(|number| self.start_host(state, number))?;
             let count = hosts.to_string();
             self.ask(&["hosts", "--count", &count], HOSTS_PATIENCE_SECONDS, &[])
