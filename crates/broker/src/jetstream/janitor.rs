@@ -95,7 +95,7 @@ impl JetStream {
 
     /// One step of removal. Answers whether there may be more.
     async fn remove_older(&self, stream: &Arc<Stream>, limit: i64) -> bool {
-        let first = stream.page(0).into_iter().next();
+        let first = stream.page(0, 1).into_iter().next();
         let old = first.and_then(|(_, value)| Stored::peek_date(&value)).is_some_and(|date| date <= limit);
         if !old {
             return false;

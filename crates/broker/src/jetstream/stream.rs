@@ -19,6 +19,10 @@ use crate::subject_map::SubjectMap;
 const INDEX_PAGE: usize = 512;
 /// How many bytes of messages one step of a scan should read.
 const SCAN_PAGE_BYTES: u64 = 1 << 20;
+/// A match is looked for among so many messages first, because a consumer of one partition in eight finds one soon; and
+/// each time among so many times more.
+const LOOK_LEN: usize = 16;
+const LOOK_GROWTH: usize = 4;
 /// Up to so many children, the next message of a parent is looked up by child, otherwise by scanning messages.
 const CHILDREN_MAX: u64 = 256;
 
@@ -192,9 +196,9 @@ impl Stream {
                 }
             }
         }
-        let mut from = from;
+        let (mut from, mut len) = (from, LOOK_LEN);
         loop {
-            let page = self.page(from);
+            let page = self.page(from, len);
             let (last, _) = page.last()?;
             let last = keys::message_seq(last)?;
             let matches = |value: &Bytes| {
@@ -204,6 +208,7 @@ impl Stream {
                 return Some((keys::message_seq(&key)?, value));
             }
             from = last + 1;
+            len = len.saturating_mul(LOOK_GROWTH);
             tokio::task::yield_now().await;
         }
     }
@@ -212,12 +217,12 @@ impl Stream {
         Some((seq, self.store.get(&keys::message(self.data(), seq))?))
     }
 
-    /// Messages from `from` on: as many as make a step of reasonable size.
-    pub fn page(&self, from: u64) -> Vec<(Bytes, Bytes)> {
+    /// Messages from `from` on: `len` of them, but no more than make a step of reasonable size.
+    pub fn page(&self, from: u64, len: usize) -> Vec<(Bytes, Bytes)> {
         let tail = self.visible_tail();
         let average = tail.bytes.checked_div(tail.messages).unwrap_or(1).max(1);
         let limit = usize::try_from(SCAN_PAGE_BYTES / average).unwrap_or(INDEX_PAGE).clamp(8, INDEX_PAGE);
-        self.store.scan(keys::messages(self.data(), from), Order::Ascending, limit)
+        self.store.scan(keys::messages(self.data(), from), Order::Ascending, limit.min(len))
     }
 
     fn next_in_subject(&self, subject: &str, from: u64) -> Option<u64> {
@@ -287,7 +292,7 @@ impl Stream {
         let mut count = 0;
         let mut from = from;
         loop {
-            let page = self.page(from);
+            let page = self.page(from, INDEX_PAGE);
             let Some(last) = page.last().and_then(|(key, _)| keys::message_seq(key)) else { return count };
             for (key, value) in &page {
                 let inside = keys::message_seq(key).is_some_and(|seq| seq <= to);
