@@ -121,6 +121,11 @@ impl Up {
     }
 
     async fn listeners(&self, application: &Application) -> Result<Listeners, Failure> {
+        let http = application.http.iter().map(|plan| (&*plan.component, plan.address));
+        let others = [("nats", self.nats), ("admin", self.admin)];
+        let others = others.into_iter().filter_map(|(name, address)| Some((name, address?)));
+        http.chain(others).try_for_each(|(name, address)| self.allowed(name, address))?;
+
         let mut http = Vec::new();
         for plan in &application.http {
             http.push(self.bind(&plan.component, plan.address).await?);
@@ -136,12 +141,16 @@ impl Up {
         Ok(Listeners { http, nats, admin })
     }
 
-    async fn bind(&self, name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    fn allowed(&self, name: &str, address: SocketAddr) -> Result<(), Failure> {
         if !address.ip().is_loopback() && !self.allow_remote {
             return Err(Failure::usage(format!(
                 "{name}: {address} can be reached by other machines; use 127.0.0.1, or say --allow-remote"
             )));
         }
+        Ok(())
+    }
+
+    async fn bind(&self, name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
         TcpListener::bind(address).await.map_err(|error| {
             let remedy = match error.kind() {
                 io::ErrorKind::AddrInUse => {
