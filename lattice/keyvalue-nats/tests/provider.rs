@@ -172,6 +172,30 @@ async fn links_come_and_go_while_it_runs() {
     assert!(provider.child.id().is_some());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_calls_at_once_every_one_is_answered() {
+    const CALLERS: usize = 16;
+    const CALLS: usize = 1_000;
+    let provider = Provider::start(vec![link("posts", "default", &bucket("posts"))]).await;
+    store::set(&provider.wrpc, from("posts"), "default", "a", &"1".into()).await.unwrap().unwrap();
+    let nats = provider.nats.client().await;
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let nats = nats.clone();
+        callers.spawn(async move {
+            for _ in 0..CALLS {
+                // A client for each call, as a host makes it.
+                let wrpc = wrpc_transport_nats::Client::new(nats.clone(), format!("{LATTICE}.{PROVIDER}"), None);
+                let wrpc = wrpc.await.unwrap();
+                let call = store::get(&wrpc, from("posts"), "default", "a");
+                let answer = tokio::time::timeout(LIMIT, call).await.expect("a call was not answered");
+                assert_eq!(answer.unwrap().unwrap(), Some("1".into()));
+            }
+        });
+    }
+    callers.join_all().await;
+}
+
 async fn get(provider: &Provider) -> Result<Option<bytes::Bytes>, Error> {
     store::get(&provider.wrpc, from("posts"), "default", "a").await.unwrap()
 }
