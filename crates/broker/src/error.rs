@@ -30,12 +30,12 @@ pub enum PublishError {
     Refused { err_code: u16, description: String },
 }
 
-/// Why a request has no answer.
+/// Why a request has no answer. Components are told in these words alone; the first ones are those of NATS clients.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    #[error("nobody listens on {subject}")]
+    #[error("no responders: nobody listens on {subject}")]
     NoResponders { subject: String },
-    #[error("no answer on {subject} within {waited:?}; whether it was handled is unknown")]
+    #[error("request timed out: no answer on {subject} within {waited:?}; whether it was handled is unknown")]
     Timeout { subject: String, waited: Duration },
     #[error(transparent)]
     Publish(#[from] PublishError),

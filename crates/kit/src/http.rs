@@ -9,11 +9,14 @@
 //! ```
 //! The same table answers requests of the `wasi:http` export and those that come as messages on `svc.<service>`.
 
+mod ask;
 mod message;
 mod path;
 mod router;
 #[cfg(target_arch = "wasm32")]
 mod wasi;
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,7 +25,10 @@ use serde_path_to_error::Segment;
 use crate::contract::types::PageRequest;
 use crate::{Aggregate, Context, Problem};
 
+pub use ask::{AskError, ask};
 pub(crate) use message::answer;
+#[cfg(test)]
+pub(crate) use message::parse as read_message;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use router::respond;
 #[cfg(target_arch = "wasm32")]
@@ -62,6 +68,23 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without headers and body.
+    pub fn new(method: impl Into<String>, target: impl Into<String>) -> Self {
+        Self { method: method.into(), target: target.into(), ..Self::default() }
+    }
+
+    #[must_use]
+    pub fn with(mut self, header: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((header.into(), value.into()));
+        self
+    }
+
+    /// With a body of JSON.
+    pub fn with_json(mut self, body: &impl Serialize) -> Result<Self, Problem> {
+        self.body = serde_json::to_vec(body).map_err(Problem::internal)?;
+        Ok(self.with("content-type", "application/json"))
+    }
+
     /// A header's value, if it is sent once and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
@@ -76,7 +99,7 @@ impl Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: Vec<u8>,
 }
 
@@ -88,17 +111,24 @@ impl Response {
 
     pub fn json(status: u16, body: &impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_vec(body).map_err(Problem::internal)?;
-        Ok(Self { status, headers: vec![("content-type", "application/json".to_owned())], body })
+        Ok(Self { status, headers: Vec::new(), body }.with("content-type", "application/json"))
     }
 
     #[must_use]
-    pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((header, value.into()));
+    pub fn with(mut self, header: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.headers.push((header.into(), value.into()));
         self
     }
 
+    /// The value of a header, the first one if there are more.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        let mut headers = self.headers.iter();
+        headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a body can follow; otherwise there is no length of one either.
+    fn has_body(&self) -> bool {
+        !matches!(self.status, 204 | 304)
     }
 }
 
@@ -115,6 +145,11 @@ impl Call<'_> {
     /// Who calls and what the call belongs to.
     pub fn context(&self) -> Context {
         self.context.clone()
+    }
+
+    /// All of the request as it came in.
+    pub fn request(&self) -> &Request {
+        self.request
     }
 
     /// What stands in the path for a word in braces; the empty text if the pattern has no such word.

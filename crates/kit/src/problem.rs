@@ -66,6 +66,17 @@ impl Problem {
         Self::new(500, "Internal Server Error", "The service made a mistake; it has been logged.")
     }
 
+    /// 502: a service's answer makes no sense. The log says in what way.
+    pub fn bad_gateway(what: impl fmt::Display) -> Self {
+        crate::log::error(&format!("garbled answer: {what}"));
+        Self::new(502, "Bad Gateway", "The service gave an answer that makes no sense; it has been logged.")
+    }
+
+    /// 504: a service did not answer in time.
+    pub fn late(detail: impl Into<String>) -> Self {
+        Self::new(504, "Gateway Timeout", detail)
+    }
+
     /// 503: not now. The log says why, the caller is asked to come again.
     pub fn unavailable(what: impl fmt::Display) -> Self {
         crate::log::warn(&format!("unavailable: {what}"));

@@ -39,36 +39,74 @@ pub(crate) fn parse(message: &[u8]) -> Result<Request, Problem> {
     let (Some(method), Some(target), Some(1)) = (head.method, head.path, head.version) else {
         return Err(Problem::malformed("Not an HTTP/1.1 request."));
     };
-    let headers = head.headers.iter().map(|header| (header.name.to_owned(), header.value.to_vec())).collect();
-    let mut request =
-        Request { method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new() };
     let body = message.get(head_len..).unwrap_or_default();
-    if body_len(&request)? != body.len() {
+    let declared = declared_len(head.headers).map_err(Problem::malformed)?.unwrap_or_default();
+    if declared > MAX_BODY {
+        return Err(Problem::too_large(format!("The body may have {MAX_BODY} bytes.")));
+    }
+    if declared != body.len() {
         return Err(Problem::malformed("The body is not as long as Content-Length says."));
     }
-    request.body = body.to_vec();
-    Ok(request)
+    let headers = head.headers.iter().map(|header| (header.name.to_owned(), header.value.to_vec())).collect();
+    Ok(Request { method: method.to_owned(), target: target.to_owned(), headers, body: body.to_vec() })
 }
 
-fn body_len(request: &Request) -> Result<usize, Problem> {
-    let sent =
-        |name: &str| request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).count();
-    if sent("transfer-encoding") > 0 {
-        return Err(Problem::malformed("A message carries its body whole: no Transfer-Encoding."));
+/// The length that the headers state for the body, if they state one. An error is what is wrong with how they do.
+pub(super) fn declared_len(headers: &[httparse::Header<'_>]) -> Result<Option<usize>, &'static str> {
+    let named =
+        |name: &'static str| headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    if named("transfer-encoding").next().is_some() {
+        return Err("A message carries its body whole: no Transfer-Encoding.");
     }
-    if sent("content-length") == 0 {
-        return Ok(0);
+    let mut lengths = named("content-length");
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(None),
+        (Some(length), None) => number(length.value).map(Some).ok_or("Send one Content-Length, as a number."),
+        _ => Err("Send one Content-Length, as a number."),
     }
-    // `parse` would take a plus sign, which HTTP does not have.
-    let len = request
-        .header("content-length")
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|text| text.parse().ok());
-    match len {
-        Some(len) if len <= MAX_BODY => Ok(len),
-        Some(_) => Err(Problem::too_large(format!("The body may have {MAX_BODY} bytes."))),
-        None => Err(Problem::malformed("Send one Content-Length, as a number.")),
+}
+
+/// `parse` would take a plus sign, which HTTP does not have.
+fn number(digits: &[u8]) -> Option<usize> {
+    let text =
+        std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    text.parse().ok()
+}
+
+/// A request as a message. The length of the body is stated here and nowhere else.
+pub(super) fn write_request(request: &Request) -> Vec<u8> {
+    let mut message =
+        format!("{} {} HTTP/1.1\r\n", token(&request.method), visible(&request.target)).into_bytes();
+    let stated = |name: &str| {
+        name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+    };
+    for (name, value) in request.headers.iter().filter(|(name, _)| !stated(name)) {
+        message.extend_from_slice(token(name).as_bytes());
+        message.extend_from_slice(b": ");
+        message.extend(value.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }));
+        message.extend_from_slice(b"\r\n");
     }
+    if !request.body.is_empty() {
+        message.extend_from_slice(format!("content-length: {}\r\n", request.body.len()).as_bytes());
+    }
+    message.extend_from_slice(b"\r\n");
+    message.extend_from_slice(&request.body);
+    message
+}
+
+/// A word that cannot end its place, whatever it was made from.
+fn token(word: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    word.chars().map(|c| if fits(c) { c } else { '_' }).collect()
+}
+
+/// A target that cannot end its line.
+fn visible(target: &str) -> String {
+    let each = target.bytes();
+    each.map(
+        |byte| if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02X}") },
+    )
+    .collect()
 }
 
 pub(crate) fn write(response: &Response) -> Vec<u8> {
@@ -92,6 +130,8 @@ fn reason(status: u16) -> &'static str {
         200 => "OK",
         201 => "Created",
         204 => "No Content",
+        303 => "See Other",
+        304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
         402 => "Payment Required",
@@ -105,6 +145,7 @@ fn reason(status: u16) -> &'static str {
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         _ => "",

@@ -19,10 +19,11 @@ pub fn respond<S: Service>(request: &Request) -> Response {
     let answer = context(request, &trace).and_then(|context| route::<S>(request, context));
     let mut response = answer.unwrap_or_else(|problem| refuse(&problem, trace.id()));
     let told = position::end();
-    response.headers.extend(told.position().map(|position| (position::HEADER, position)));
-    response.headers.extend(told.lag.map(|events| (position::LAG_HEADER, events.to_string())));
-    if response.status != 204 {
-        response.headers.push(("content-length", response.body.len().to_string()));
+    response.headers.extend(told.position().map(|position| (position::HEADER.into(), position)));
+    response.headers.extend(told.lag.map(|events| (position::LAG_HEADER.into(), events.to_string())));
+    if response.has_body() {
+        let length = response.body.len().to_string();
+        response.headers.push(("content-length".into(), length));
     }
     if request.method == "HEAD" {
         response.body.clear();
@@ -32,10 +33,8 @@ pub fn respond<S: Service>(request: &Request) -> Response {
 
 /// A refusal as a response.
 pub fn refuse(problem: &Problem, trace_id: &str) -> Response {
-    let mut response = Response::empty(problem.status);
-    response.headers.push(("content-type", "application/problem+json".to_owned()));
-    response.body = problem.to_json(trace_id);
-    response
+    let body = problem.to_json(trace_id);
+    Response { body, ..Response::empty(problem.status) }.with("content-type", "application/problem+json")
 }
 
 fn context(request: &Request, trace: &Trace) -> Result<Context, Problem> {

@@ -78,11 +78,11 @@ fn send(response: &Response, out: ResponseOutparam) {
     let headers = Fields::new();
     for (name, value) in &response.headers {
         // The length of a HEAD answer is that of a body which does not come; hosts hold us to lengths.
-        if *name == "content-length" && response.body.len().to_string() != *value {
+        if name == "content-length" && response.body.len().to_string() != *value {
             continue;
         }
         // A host may keep some headers to itself; the answer goes without them then.
-        let _ = headers.append(&(*name).to_owned(), &value.clone().into_bytes());
+        let _ = headers.append(&name.to_string(), &value.clone().into_bytes());
     }
     let outgoing = OutgoingResponse::new(headers);
     // Statuses come from our own code and are all valid.

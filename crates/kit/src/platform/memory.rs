@@ -40,6 +40,9 @@ pub enum Harm {
     Meanwhile(Box<dyn FnOnce(&Memory)>),
 }
 
+/// Somebody else who answers requests; no answer is one that never comes.
+type Listener = Rc<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
+
 /// A request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
@@ -58,6 +61,7 @@ struct State {
     calls: u64,
     harms: BTreeMap<u64, Harm>,
     dead: bool,
+    listeners: BTreeMap<String, Listener>,
     published: Vec<(String, Vec<u8>)>,
     exchanges: Vec<Exchange>,
     lines: Vec<(Level, String)>,
@@ -96,6 +100,11 @@ impl Memory {
     /// Loses a stream and its consumers, as an operator's mistake would.
     pub fn lose_stream(&self, stream: &str) {
         self.0.borrow_mut().streams.lose(stream);
+    }
+
+    /// Lets somebody else listen to a subject and answer, or never answer.
+    pub fn listen(&self, subject: &str, answer: impl Fn(&[u8]) -> Option<Vec<u8>> + 'static) {
+        self.0.borrow_mut().listeners.insert(subject.to_owned(), Rc::new(answer));
     }
 
     /// The bucket's contents.
@@ -177,7 +186,7 @@ impl Memory {
             }
             state.harms.remove(&call)
         };
-        let lost = || Fault::new(format!("no answer: {what}"));
+        let lost = || Fault::unanswered(what, "request timed out");
         match harm {
             None => act(&mut self.0.borrow_mut()),
             Some(Harm::NotDone) => Err(lost()),
@@ -208,10 +217,15 @@ impl State {
 }
 
 impl Platform for Memory {
-    fn request(&self, subject: &str, body: &[u8], _patience: Duration) -> Result<Vec<u8>, Fault> {
+    fn request(&self, subject: &str, body: &[u8], patience: Duration) -> Result<Vec<u8>, Fault> {
         self.call(subject, Some(b"{\"se".to_vec()), |state| {
-            let now_ms = state.now_ms();
-            let answer = state.streams.request(subject, body, now_ms)?;
+            let answer = match state.listeners.get(subject).cloned() {
+                Some(listener) => listener(body).ok_or_else(|| {
+                    state.elapsed += patience;
+                    Fault::unanswered(subject, "request timed out")
+                })?,
+                None => state.streams.request(subject, body, state.now_ms())?,
+            };
             let (subject, request) = (subject.to_owned(), body.to_vec());
             state.exchanges.push(Exchange { subject, request, answer: answer.clone() });
             Ok(answer)

@@ -37,7 +37,7 @@ impl Platform for Wasm {
         let timeout_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
         consumer::request(subject, body, timeout_ms)
             .map(|message| message.body)
-            .map_err(|error| Fault::new(format!("no answer on {subject}: {error}")))
+            .map_err(|error| Fault::unanswered(subject, &error))
     }
 
     fn publish(&self, subject: &str, body: &[u8]) -> Result<(), Fault> {

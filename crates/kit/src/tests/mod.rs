@@ -1,5 +1,6 @@
 //! The kit as a service sees it, with every failure that a platform can have.
 
+mod ask;
 mod delivery;
 mod execute;
 mod generation;

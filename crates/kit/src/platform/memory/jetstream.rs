@@ -75,7 +75,7 @@ impl Streams {
         };
         match answer {
             Some(answer) => Ok(answer.to_string().into_bytes()),
-            None => Err(Fault::new(format!("no responders on {subject}"))),
+            None => Err(Fault::unanswered(subject, "no responders")),
         }
     }
 

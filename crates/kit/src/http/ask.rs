@@ -1,0 +1,112 @@
+//! Asking a service on behalf of a user, as a `message/http`.
+//!
+//! Services learn of each other through events and never wait on one another. Those that stand between users and
+//! services, as the gateway and the web pages do, ask.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::message::{declared_len, write_request};
+use super::{MAX_HEAD, MAX_HEADERS, Request, Response};
+use crate::platform::{self, Fault, FaultKind, Platform};
+use crate::{Problem, id, names};
+
+/// The largest message that goes either way, with its head: what a NATS server takes if nobody sets it otherwise.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Why there is no answer to pass on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskError {
+    /// Nobody listens: the request reached no one.
+    NoService,
+    /// No answer came in time; the request may have been carried out.
+    Late,
+    /// What came is no answer, for this reason; the request may have been carried out.
+    Garbled(String),
+    /// The request is larger than a message may be, and was not sent.
+    TooLarge,
+    /// The platform failed, and did not say what became of the request.
+    Failed(Fault),
+}
+
+/// Sends a request to a service, and waits for the answer.
+pub fn ask(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {
+    if !id::is_valid(service) {
+        return Err(AskError::NoService);
+    }
+    let message = write_request(request);
+    if message.len() > MAX_MESSAGE {
+        return Err(AskError::TooLarge);
+    }
+    let answer = platform::current().request(&names::request_subject(service), &message, patience)?;
+    parse(&answer, request.method == "HEAD").map_err(AskError::Garbled)
+}
+
+/// Reads an answer; anything doubtful is an error that says what.
+fn parse(message: &[u8], to_head: bool) -> Result<Response, String> {
+    if message.len() > MAX_MESSAGE {
+        return Err(format!("it has more than {MAX_MESSAGE} bytes"));
+    }
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Response::new(&mut headers);
+    let head_len = match head.parse(message.get(..MAX_HEAD).unwrap_or(message)) {
+        Ok(httparse::Status::Complete(len)) => len,
+        Ok(httparse::Status::Partial) => return Err("its head has no end".to_owned()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let (Some(1), Some(status @ 200..=599)) = (head.version, head.code) else {
+        return Err("it is no final HTTP/1.1 answer".to_owned());
+    };
+    let stated = declared_len(head.headers)?;
+    let body = message.get(head_len..).unwrap_or_default();
+    let mut response = Response { body: body.to_vec(), ..Response::empty(status) };
+    let bodiless = to_head || !response.has_body();
+    let expected = if bodiless { 0 } else { stated.unwrap_or_default() };
+    if expected != body.len() {
+        return Err(format!("its body has {} bytes and should have {expected}", body.len()));
+    }
+    for header in head.headers.iter().filter(|header| !header.name.eq_ignore_ascii_case("content-length")) {
+        let value =
+            std::str::from_utf8(header.value).map_err(|_| format!("its {} is no text", header.name))?;
+        response.headers.push((header.name.to_ascii_lowercase().into(), value.to_owned()));
+    }
+    Ok(response)
+}
+
+impl From<Fault> for AskError {
+    fn from(fault: Fault) -> Self {
+        match fault.kind {
+            FaultKind::Nobody => Self::NoService,
+            FaultKind::Late => Self::Late,
+            FaultKind::Other => Self::Failed(fault),
+        }
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::NoService => Self::unavailable("nobody listens to the service"),
+            AskError::Late => {
+                Self::late("The service did not answer in time; what was asked for may have been done.")
+            }
+            AskError::Garbled(why) => Self::bad_gateway(why),
+            AskError::TooLarge => Self::too_large("The request is larger than a message may be."),
+            AskError::Failed(fault) => Self::unavailable(fault),
+        }
+    }
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoService => f.write_str("nobody listens"),
+            Self::Late => f.write_str("no answer in time"),
+            Self::Garbled(why) => write!(f, "garbled answer: {why}"),
+            Self::TooLarge => f.write_str("too large for a message"),
+            Self::Failed(fault) => write!(f, "failed: {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
