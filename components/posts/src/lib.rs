@@ -29,11 +29,11 @@ impl Service for Posts {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     const ROUTES: &[Route] = routes! {
         POST "/posts" => |r| r.created(Self::create(r.context(), r.body()?)),
-        GET "/posts" => |r| {
+        own GET "/posts" => |r| {
             let page = Self::list(r.context(), r.page()?)?;
             r.list(&page.items, page.next.as_deref())
         },
-        GET "/posts/{id}" => |r| r.ok(Self::get(r.context(), r.param("id"))),
+        own GET "/posts/{id}" => |r| r.ok(Self::get(r.context(), r.param("id"))),
         PUT "/posts/{id}" => |r| r.ok(Self::retitle(r.context(), r.param("id"), r.body()?)),
     };
     const PROJECTIONS: &[Projection] = projections! { "posts" => follow };

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{Service, id, names};
+use crate::platform::{self, Fault, Platform};
+use crate::{Route, Service, id, names};
 
 /// Answers the NATS services protocol, so that `nats micro ls` lists every service of Trellis. None is for
 /// another service.
@@ -44,15 +45,22 @@ pub(crate) fn service_protocol<S: Service>(words: &str) -> Option<Value> {
     Some(answer)
 }
 
+/// Tells everybody who listens.
+pub(crate) fn hello<S: Service>() -> Result<(), Fault> {
+    platform::current().publish(names::HELLO, service::<S>().to_string().as_bytes())
+}
+
 /// Name, version, routes, log and sources.
-pub(crate) fn service<S: Service>() -> Value {
-    let routes: Vec<String> =
-        S::ROUTES.iter().map(|route| format!("{} {}", route.method, route.pattern)).collect();
+fn service<S: Service>() -> Value {
+    let route =
+        |route: &Route| json!({ "method": route.method, "path": route.pattern, "public": route.public });
+    let routes: Vec<Value> = S::ROUTES.iter().map(route).collect();
     let projects: BTreeSet<_> = S::PROJECTIONS.iter().map(|line| line.source).collect();
     let reacts: BTreeSet<_> = S::REACTIONS.iter().map(|line| line.source).collect();
     let stream = (S::PARTITIONS > 0).then(|| names::log_stream(S::NAME));
     json!({
         "name": S::NAME, "version": S::VERSION, "routes": routes,
         "stream": stream, "partitions": S::PARTITIONS, "projects": projects, "reacts_to": reacts,
+        "openapi": "{}", "asyncapi": "{}",
     })
 }

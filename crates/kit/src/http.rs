@@ -46,15 +46,23 @@ pub struct Route {
     pub method: &'static str,
     /// `/posts/{id}`: a word in braces stands for one whole segment.
     pub pattern: &'static str,
+    /// Whether a gateway lets the public have it. What is not public is the service's own.
+    pub public: bool,
     pub call: fn(&Call<'_>) -> Result<Response, Problem>,
 }
 
-/// A table of [`Route`]s: `METHOD "pattern" => |r| ...`.
+/// A table of [`Route`]s: `METHOD "pattern" => |r| ...`, with `own` before what the public does not get.
 #[macro_export]
 macro_rules! routes {
-    ($($method:ident $pattern:literal => $call:expr),* $(,)?) => {
-        &[$($crate::http::Route { method: stringify!($method), pattern: $pattern, call: $call }),*]
+    (@ [$($done:expr),*]) => { &[$($done),*] };
+    (@ [$($done:expr),*] own $($rest:tt)*) => { $crate::routes!(@ false [$($done),*] $($rest)*) };
+    (@ [$($done:expr),*] $($rest:tt)*) => { $crate::routes!(@ true [$($done),*] $($rest)*) };
+    (@ $public:literal [$($done:expr),*] $method:ident $pattern:literal => $call:expr $(, $($rest:tt)*)?) => {
+        $crate::routes!(@ [$($done,)* $crate::http::Route {
+            method: stringify!($method), pattern: $pattern, public: $public, call: $call,
+        }] $($($rest)*)?)
     };
+    ($($lines:tt)*) => { $crate::routes!(@ [] $($lines)*) };
 }
 
 /// A request as it came in, whichever way.

@@ -7,6 +7,9 @@
 //! | `trellis.announce` | somebody is new, or `{"replay": "<service>"}`: make sure of everything; build the read models anew |
 //! | `wasmbus.evt.…` | the lattice changed or is alive: make sure of everything |
 //! | `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS`, with or without `.<service>` and `.<id>` | the NATS services protocol |
+//! | any other | the service's own concern: [`Service::hear`] |
+//!
+//! Whoever has made sure of everything says on `trellis.hello` what it is, and then [looks around](Service::look_around).
 
 use serde_json::Value;
 
@@ -29,12 +32,12 @@ pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[
         };
     }
     if subject == names::ANNOUNCE {
-        return news::<S>(body).map_err(complain::<S>);
+        return news::<S>(body);
     }
     if subject.starts_with("wasmbus.evt.") {
-        return provision::all::<S>().map_err(complain::<S>);
+        return look_around::<S>();
     }
-    Err(format!("nobody here knows what a message on {subject} means"))
+    S::hear(subject, body).map_err(|failure| failure.why)
 }
 
 fn answer(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
@@ -44,14 +47,19 @@ fn answer(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), Stri
     platform::current().publish(reply_to, body).map_err(|fault| fault.what)
 }
 
-fn news<S: Service>(body: &[u8]) -> Result<(), Fault> {
+fn news<S: Service>(body: &[u8]) -> Result<(), String> {
     // Anybody may announce anything; what is not understood is still a reason to look around, and so is our own
     // new log.
     let news: Value = serde_json::from_slice(body).unwrap_or_default();
     if news.get("replay").and_then(Value::as_str) == Some(S::NAME) {
-        generation::start::<S>()?;
+        generation::start::<S>().map_err(complain::<S>)?;
     }
-    provision::all::<S>()
+    look_around::<S>()
+}
+
+fn look_around<S: Service>() -> Result<(), String> {
+    provision::all::<S>().and_then(|()| describe::hello::<S>()).map_err(complain::<S>)?;
+    S::look_around().map_err(|failure| failure.why)
 }
 
 fn complain<S: Service>(fault: Fault) -> String {

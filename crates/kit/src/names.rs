@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 /// Where everybody hears that somebody or something new is there.
 pub const ANNOUNCE: &str = "trellis.announce";
+/// Where a service says what it is, each time that it has made sure of what it owns.
+pub const HELLO: &str = "trellis.hello";
 
 /// The stream that holds a service's log.
 pub fn log_stream(service: &str) -> String {

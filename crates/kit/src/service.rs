@@ -1,7 +1,7 @@
 //! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a
 //! component of it.
 
-use crate::delivery::{Projection, Reacts};
+use crate::delivery::{Failure, Projection, Reacts};
 use crate::http::Route;
 
 /// One component of the application: it owns one log, one bucket, and the requests on its name.
@@ -21,6 +21,18 @@ pub trait Service: 'static {
     /// other. It decides where events are stored, so it never changes once there are any. 0 is a service
     /// without a log.
     const PARTITIONS: u32 = 8;
+
+    /// Looks after what changes without an event of this service. Called when somebody is new and every half a minute,
+    /// once all that the service owns is there, on one of its instances; whatever fails is tried again the next time.
+    fn look_around() -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Hears a message on a subject that the manifest subscribes this service to, beyond those that every service is
+    /// subscribed to. It may come twice or not at all. An error is for the host's log.
+    fn hear(subject: &str, _body: &[u8]) -> Result<(), Failure> {
+        Err(Failure::lasting(format!("nobody here knows what a message on {subject} means")))
+    }
 }
 
 /// Makes a component of a service: exports its WIT functions, its routes over HTTP and as messages, and its

@@ -223,7 +223,6 @@ fn a_lost_stream_is_made_again_and_announced() {
 
 #[test]
 fn a_stream_of_another_shape_is_named_and_nothing_is_stored() {
-    use crate::platform::Platform;
     let other = br#"{"name":"LOG_notes","subjects":["log.notes.>"],"metadata":{"trellis.partitions":"2"}}"#;
     platform().request("$JS.API.STREAM.CREATE.LOG_notes", other, Duration::ZERO).unwrap();
     crate::testing::message::<Notes>(names::ANNOUNCE, None, b"").unwrap_err();
@@ -297,7 +296,6 @@ fn a_family_shares_its_roots_partition_and_keys_count_for_it_alone() {
 
 #[test]
 fn what_may_be_on_its_way_is_asked_for_until_it_is_there_or_time_is_up() {
-    use crate::platform::Platform;
     let (patience, pause) = (Duration::from_millis(100), Duration::from_millis(30));
     let mut asked = 0;
     let mut ask = |answers_at: u32| {

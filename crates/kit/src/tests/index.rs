@@ -3,7 +3,6 @@
 use super::*;
 use crate::PageRequest;
 use crate::index::{Listed, PAGE_LEN};
-use crate::platform::Platform;
 use crate::platform::memory::Harm;
 
 const LIST: Index = Index::new("notes", "list", 4);

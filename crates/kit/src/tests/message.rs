@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::http::{MAX_BODY, MAX_HEAD, MAX_HEADERS};
-use crate::platform::Platform;
 use crate::testing::message;
 
 /// Sends bytes as a request, and splits the answer into its status and the rest.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Envelope, Old};
+use crate::platform::Platform;
 use crate::testing::{anonymous, platform};
 use crate::{
     Aggregate, Call, Context, Docs, Event, Failure, Index, Lists, Problem, Projection, Reaction, Reacts,
@@ -71,7 +72,7 @@ impl Service for Notes {
     const PARTITIONS: u32 = 2;
     const ROUTES: &[Route] = routes! {
         POST "/notes" => |r| r.created(write(&r.context(), r.body()?)),
-        GET "/notes" => list,
+        own GET "/notes" => list,
         GET "/notes/{id}" => |r| r.ok(r.context().load::<Note>(&r.param("id"))),
         PUT "/notes/{id}" => |r| r.ok(edit(&r.context(), &r.param("id"), &r.body::<NewNote>()?.text)),
         GET "/" => |_| Ok(Response::empty(204)),
@@ -81,6 +82,17 @@ impl Service for Notes {
     };
     const PROJECTIONS: &[Projection] = projections! { "notes" => follow };
     const REACTIONS: &[Reacts] = reactions! { "notes" => echo };
+
+    fn look_around() -> Result<(), Failure> {
+        Ok(platform().publish("looked.around", b"")?)
+    }
+
+    fn hear(subject: &str, body: &[u8]) -> Result<(), Failure> {
+        match subject {
+            "heard.by.notes" => Ok(platform().publish("heard", body)?),
+            _ => Err(Failure::lasting("unheard of")),
+        }
+    }
 }
 
 impl Event for NoteEvent {

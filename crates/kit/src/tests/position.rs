@@ -1,7 +1,6 @@
 //! Who has written reads it, and how fresh an answer is can be seen.
 
 use super::*;
-use crate::platform::Platform;
 use crate::platform::memory::Harm;
 use crate::testing::{deliver, json, message, request, send, settle, start};
 

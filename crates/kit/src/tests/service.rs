@@ -1,7 +1,8 @@
 //! Setting up and describing a service.
 
+use serde_json::json;
+
 use super::*;
-use crate::platform::Platform;
 use crate::platform::memory::Harm;
 use crate::testing::{message, settle, start};
 
@@ -23,7 +24,8 @@ fn the_services_protocol_is_answered() {
     let about: serde_json::Value =
         serde_json::from_str(info["metadata"]["trellis"].as_str().unwrap()).unwrap();
     assert_eq!((&about["stream"], &about["partitions"]), (&"LOG_notes".into(), &2.into()));
-    assert_eq!(about["routes"][0], "POST /notes");
+    assert_eq!(about["routes"][0], json!({ "method": "POST", "path": "/notes", "public": true }));
+    assert_eq!(about["routes"][1], json!({ "method": "GET", "path": "/notes", "public": false }));
     assert_eq!(ask("$SRV.STATS").unwrap()["type"], "io.nats.micro.v1.stats_response");
     for other in ["$SRV.PING.posts", "$SRV.PING.notes.other", "$SRV.SCHEMA", "$SRV."] {
         assert_eq!(ask(other), None, "{other}");
@@ -44,6 +46,30 @@ fn setting_up_again_and_again_changes_nothing() {
 }
 
 #[test]
+fn whoever_is_set_up_says_hello_and_looks_around() {
+    for subject in [names::ANNOUNCE, "wasmbus.evt.default.linkdef_set", "wasmbus.evt.default.host_heartbeat"]
+    {
+        message::<Notes>(subject, None, b"anything").unwrap();
+        let said: Vec<_> =
+            platform().take_published().into_iter().filter(|(said, _)| said != names::ANNOUNCE).collect();
+        let [(hello, body), (looked, _)] = said.as_slice() else { panic!("{said:?}") };
+        assert_eq!((hello.as_str(), looked.as_str()), (names::HELLO, "looked.around"), "{subject}");
+        let info = ask("$SRV.INFO.notes").unwrap();
+        assert_eq!(std::str::from_utf8(body).unwrap(), info["metadata"]["trellis"].as_str().unwrap());
+    }
+    platform().configure("replicas", "many");
+    message::<Notes>(names::ANNOUNCE, None, b"").unwrap_err();
+    assert_eq!(platform().take_published(), [], "whoever is not set up says nothing");
+}
+
+#[test]
+fn what_no_service_listens_to_is_the_services_own_concern() {
+    message::<Notes>("heard.by.notes", None, b"me").unwrap();
+    assert_eq!(platform().take_published(), [("heard".to_owned(), b"me".to_vec())]);
+    message::<Notes>("heard.by.nobody", None, b"me").unwrap_err();
+}
+
+#[test]
 fn what_was_lost_is_set_up_again() {
     start::<Notes>();
     platform().lose_stream("LOG_notes");
@@ -58,11 +84,12 @@ fn what_was_lost_is_set_up_again() {
 fn a_log_that_an_append_had_to_make_is_followed_as_soon_as_it_is_announced() {
     let id = write(&anonymous(), new("a")).unwrap().id;
     let announced: Vec<_> = platform().take_published();
-    assert_eq!(announced.len(), 1);
+    assert_eq!(announced.len(), 1, "{announced:?}");
     for (subject, body) in announced {
         message::<Notes>(&subject, None, &body).unwrap();
     }
-    assert_eq!(platform().take_published(), [], "nothing is new any more");
+    let said: Vec<_> = platform().take_published().into_iter().map(|(subject, _)| subject).collect();
+    assert_eq!(said, [names::HELLO, "looked.around"], "nothing is new any more");
     settle::<Notes>();
     assert!(NOTES.get(&anonymous().views().unwrap(), &id).unwrap().is_some());
 }
