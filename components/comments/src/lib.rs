@@ -15,8 +15,8 @@ use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::{Outcome, Verdict};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Event, Failure, Lists, Projection, Reaction, Reacts, Recorded, Route, Service, Writer,
-    id, projections, reactions, routes, text,
+    Aggregate, Docs, Entity, Event, Failure, Lists, Projection, Reaction, Reacts, Recorded, Route, Service,
+    Writer, id, projections, reactions, routes, text,
 };
 
 trellis_kit::bindings!(comments: posts, moderation);
@@ -44,17 +44,12 @@ impl Service for Comments {
     const NAME: &str = "comments";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     const ROUTES: &[Route] = routes! {
-        POST "/posts/{id}/comments" => |r| {
-            r.created(Self::create(r.context(), r.param("id"), r.body()?))
-        },
-        GET "/posts/{id}/comments" => |r| {
-            let page = Self::list(r.context(), r.param("id"), r.page()?)?;
-            r.list(&page.items, page.next.as_deref())
-        },
-        GET "/posts/{id}/comments/{comment}" => |r| {
-            r.ok(Self::get(r.context(), r.param("id"), r.param("comment")))
-        },
+        POST "/posts/{id}/comments" => created(Self::create),
+        GET "/posts/{id}/comments" => page(Self::list),
+        GET "/posts/{id}/comments/{comment}" => ok(Self::get),
     };
+    const ENTITIES: &[Entity] = &[Entity::of::<Comment>()];
+    const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: &[Projection] = projections! { "posts" => follow_posts, "comments" => follow };
     const REACTIONS: &[Reacts] = reactions! { "moderation" => heed };
 }

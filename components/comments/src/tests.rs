@@ -17,6 +17,7 @@ pub struct Posts;
 impl Service for Posts {
     const NAME: &str = "posts";
     const VERSION: &str = "0.0.0";
+    const ENTITIES: &[Entity] = &[Entity::of::<Post>()];
     const ROUTES: &[Route] = &[];
 }
 
@@ -45,6 +46,7 @@ pub struct Moderation;
 impl Service for Moderation {
     const NAME: &str = "moderation";
     const VERSION: &str = "0.0.0";
+    const ENTITIES: &[Entity] = &[Entity::of::<Verdict>()];
     const ROUTES: &[Route] = &[];
 }
 

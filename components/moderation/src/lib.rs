@@ -11,8 +11,8 @@ use trellis::comments::events::CommentEvent;
 use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::Overturning;
 use trellis_kit::{
-    Aggregate, Docs, Event, Failure, Index, Projection, Reaction, Reacts, Reader, Recorded, Route, Service,
-    Writer, projections, reactions, routes,
+    Aggregate, Docs, Entity, Event, Failure, Index, Projection, Reaction, Reacts, Reader, Recorded, Route,
+    Service, Writer, projections, reactions, routes,
 };
 
 trellis_kit::bindings!(moderation: comments);
@@ -39,17 +39,14 @@ impl Service for Moderation {
     const NAME: &str = "moderation";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     const ROUTES: &[Route] = routes! {
-        GET "/moderation/queue" => |r| {
-            let page = Self::queue(r.context(), r.query_as("status")?, r.page()?)?;
-            r.list(&page.items, page.next.as_deref())
-        },
-        GET "/moderation/{comment}" => |r| r.ok(Self::get(r.context(), r.param("comment"))),
-        POST "/moderation/{comment}" => |r| {
-            r.ok(Self::overturn(r.context(), r.param("comment"), r.body()?))
-        },
-        POST "/moderation/rules/apply" => |r| r.created(Self::apply_rules(r.context())),
-        GET "/moderation/rules/apply/{id}" => |r| r.ok(Self::get_review(r.context(), r.param("id"))),
+        GET "/moderation/queue?status" => page(Self::queue),
+        GET "/moderation/{comment}" => ok(Self::get),
+        POST "/moderation/{comment}" => ok(Self::overturn),
+        POST "/moderation/rules/apply" => created(Self::apply_rules),
+        GET "/moderation/rules/apply/{id}" => ok(Self::get_review),
     };
+    const ENTITIES: &[Entity] = &[Entity::of::<Verdict>(), Entity::of::<Review>()];
+    const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: &[Projection] = projections! { "moderation" => follow };
     const REACTIONS: &[Reacts] = reactions! { "comments" => judge, "moderation" => review::go_on };
 }

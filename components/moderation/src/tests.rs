@@ -17,6 +17,7 @@ pub struct Comments;
 impl Service for Comments {
     const NAME: &str = "comments";
     const VERSION: &str = "0.0.0";
+    const ENTITIES: &[Entity] = &[Entity::of::<Comment>()];
     const ROUTES: &[Route] = &[];
 }
 

@@ -6,8 +6,8 @@ mod tests;
 use api::{Context, Guest, NewPost, NewTitle, PageRequest, Post, PostPage, Problem};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Event, Failure, Index, Projection, Recorded, Route, Service, Writer, projections,
-    routes, text,
+    Aggregate, Docs, Entity, Event, Failure, Index, Projection, Recorded, Route, Service, Writer,
+    projections, routes, text,
 };
 
 trellis_kit::bindings!(posts);
@@ -28,14 +28,13 @@ impl Service for Posts {
     const NAME: &str = "posts";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     const ROUTES: &[Route] = routes! {
-        POST "/posts" => |r| r.created(Self::create(r.context(), r.body()?)),
-        own GET "/posts" => |r| {
-            let page = Self::list(r.context(), r.page()?)?;
-            r.list(&page.items, page.next.as_deref())
-        },
-        own GET "/posts/{id}" => |r| r.ok(Self::get(r.context(), r.param("id"))),
-        PUT "/posts/{id}" => |r| r.ok(Self::retitle(r.context(), r.param("id"), r.body()?)),
+        POST "/posts" => created(Self::create),
+        own GET "/posts" => page(Self::list),
+        own GET "/posts/{id}" => ok(Self::get),
+        PUT "/posts/{id}" => ok(Self::retitle),
     };
+    const ENTITIES: &[Entity] = &[Entity::of::<Post>()];
+    const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: &[Projection] = projections! { "posts" => follow };
 }
 

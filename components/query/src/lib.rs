@@ -54,15 +54,10 @@ impl Service for Query {
     /// It has nothing to tell that others have not told.
     const PARTITIONS: u32 = 0;
     const ROUTES: &[Route] = routes! {
-        GET "/posts" => |r| {
-            let page = Self::feed(r.context(), r.page()?)?;
-            r.list(&page.items, page.next.as_deref())
-        },
-        GET "/posts/{id}" => |r| {
-            let page = Self::get(r.context(), r.param("id"), r.page()?)?;
-            r.part(&page.post, page.next.as_deref())
-        },
+        GET "/posts" => page(Self::feed),
+        GET "/posts/{id}" => page(Self::get),
     };
+    const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: &[Projection] = projections! {
         "posts" => follow_posts,
         "comments" => follow_comments,

@@ -2,7 +2,12 @@
 //!
 //! Both are re-exported by `trellis-kit`; use them from there.
 
-use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+mod item;
+
+use proc_macro::{Delimiter, Group, Span, TokenStream, TokenTree};
+use wit_parser::UnresolvedPackageGroup;
+
+use crate::item::{Item, Part};
 
 /// Generates the Rust types and the `Guest` traits of a service's contract, `wit/<service>`.
 ///
@@ -11,7 +16,8 @@ use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 /// cannot use one another in a circle, and services do listen to one another. Paths are seen from a component's
 /// folder, `components/<service>`. The types can be compared, printed, and written as JSON (see [`Wire`]); what all
 /// services share comes from `trellis_kit` itself. The functions to implement are those of `api::Guest`; what
-/// `wit/posts` has in its interface `events` is in `trellis::posts::events`.
+/// `wit/posts` has in its interface `events` is in `trellis::posts::events`, and what it says of each function in
+/// `FUNCTIONS`.
 #[proc_macro]
 pub fn bindings(input: TokenStream) -> TokenStream {
     let mut names = input.into_iter().filter_map(|token| match token {
@@ -45,48 +51,54 @@ pub fn bindings(input: TokenStream) -> TokenStream {
         pub use bindings::exports::trellis::{module}::api;
         pub use bindings::trellis;"#
     );
-    parse(&generate)
+    match functions(&service) {
+        Ok(functions) => [parse(&generate), parse(&functions)].into_iter().collect(),
+        Err(why) => error(Span::call_site(), &format!("wit/{service} cannot be read: {why:#}")),
+    }
+}
+
+/// What the WIT says of each function of `api`, by its name in Rust: the binding generator keeps only what it says of
+/// types.
+fn functions(service: &str) -> anyhow::Result<String> {
+    let component = std::env::var("CARGO_MANIFEST_DIR")?;
+    let package = UnresolvedPackageGroup::parse_dir(format!("{component}/../../wit/{service}"))?.main;
+    let apis = package.interfaces.iter().map(|(_, interface)| interface);
+    let apis = apis.filter(|interface| interface.name.as_deref() == Some("api"));
+    let described = apis.flat_map(|api| &api.functions).map(|(name, function)| {
+        let docs = function.docs.contents.as_deref().unwrap_or_default();
+        format!("({:?}, {docs:?}), ", name.replace('-', "_"))
+    });
+    Ok(format!(
+        "/// What the WIT says of each function.
+        pub const FUNCTIONS: &[(&str, &str)] = &[{}];",
+        described.collect::<String>()
+    ))
 }
 
 /// Gives a type that comes from WIT its JSON form: `Serialize` and `Deserialize` with the names of the WIT, in
-/// snake_case.
+/// snake_case, and `trellis_kit::Wire`, which says what that form is.
 ///
 /// A record is an object, an enum a string, and a variant with payloads `{"type": <case>, "data": <payload>}`.
-/// The work is serde's own: its derive runs on a twin of the type, because attributes cannot be put on
-/// generated code.
+/// The work of reading and writing is serde's own: its derive runs on a twin of the type, because attributes cannot be
+/// put on generated code.
 #[proc_macro_derive(Wire)]
 pub fn wire(item: TokenStream) -> TokenStream {
-    let mut tokens = item.into_iter().peekable();
-    let mut twin = Vec::new();
-    let mut name = None;
-    while let Some(token) = tokens.next() {
-        let word = if let TokenTree::Ident(word) = &token { word.to_string() } else { String::new() };
-        if word != "struct" && word != "enum" {
-            continue; // Attributes and visibility, which the twin does without.
-        }
-        twin.push(token);
-        if let Some(TokenTree::Ident(found)) = tokens.next() {
-            twin.push(TokenTree::Ident(Ident::new("Twin", found.span())));
-            name = Some(found);
-        }
-        twin.extend(tokens.by_ref());
-    }
-    let Some(name) = name else {
-        return error(Span::call_site(), "Wire is for structs and enums");
+    let Some(item) = Item::parse(item) else {
+        return error(Span::call_site(), "Wire is for structs and enums as they come from WIT");
     };
-    // An enum is a word: serde would take it as the key of an object, too.
-    let deserialize = if is_enum(&twin) && !has_payloads(&twin) {
-        "let word = <::std::string::String as ::trellis_kit::rt::serde::Deserialize>::deserialize(from)?;
-         Twin::deserialize(::trellis_kit::rt::serde::de::IntoDeserializer::<D::Error>::into_deserializer(word))"
-    } else {
-        "Twin::deserialize(from)"
-    };
-    let tagged = if has_payloads(&twin) { r#", tag = "type", content = "data""# } else { "" };
-    let twin: TokenStream = twin.into_iter().collect();
+    let name = &item.name;
+    let tagged = if item.has_payloads() { r#", tag = "type", content = "data""# } else { "" };
     let attributes = format!(
         r#"#[derive(::trellis_kit::rt::serde::Serialize, ::trellis_kit::rt::serde::Deserialize)]
            #[serde(crate = "::trellis_kit::rt::serde", remote = "{name}", rename_all = "snake_case"{tagged})]"#
     );
+    // serde would take the case of an enum as the key of an object too, and the fields of a record from a list.
+    let deserialize = if item.is_enum && !item.has_payloads() {
+        "let word = <::std::string::String as ::trellis_kit::rt::serde::Deserialize>::deserialize(from)?;
+         Twin::deserialize(::trellis_kit::rt::serde::de::IntoDeserializer::<D::Error>::into_deserializer(word))"
+    } else {
+        "Twin::deserialize(::trellis_kit::rt::Object(from))"
+    };
     let impls = format!(
         "impl ::trellis_kit::rt::serde::Serialize for {name} {{
             fn serialize<S: ::trellis_kit::rt::serde::Serializer>(&self, to: S) -> ::core::result::Result<S::Ok, S::Error> {{
@@ -97,26 +109,90 @@ pub fn wire(item: TokenStream) -> TokenStream {
             fn deserialize<D: ::trellis_kit::rt::serde::Deserializer<'de>>(from: D) -> ::core::result::Result<Self, D::Error> {{
                 {deserialize}
             }}
-        }}"
+        }}
+        {}{}",
+        schema(&item),
+        roles(&item)
     );
-    let body: TokenStream = [parse(&attributes), twin, parse(&impls)].into_iter().collect();
+    let body: TokenStream = [parse(&attributes), item.twin, parse(&impls)].into_iter().collect();
     let mut scoped = parse("const _: () =");
     scoped.extend([TokenTree::Group(Group::new(Delimiter::Brace, body))]);
     scoped.extend(parse(";"));
     scoped
 }
 
-fn is_enum(item: &[TokenTree]) -> bool {
-    matches!(item, [TokenTree::Ident(kind), ..] if kind.to_string() == "enum")
+/// What the JSON looks like, as `trellis_kit::schema` describes it.
+fn schema(item: &Item) -> String {
+    let parts: String = item.parts.iter().map(|part| schema_of_part(item, part)).collect();
+    let shape = match (item.is_enum, item.has_payloads()) {
+        (false, _) => "Record",
+        (true, false) => "Words",
+        (true, true) => "Variant",
+    };
+    let Item { name, docs, .. } = item;
+    format!(
+        "impl ::trellis_kit::Wire for {name} {{
+            const JSON: &'static ::trellis_kit::schema::Schema =
+                &::trellis_kit::schema::Schema::Named(&::trellis_kit::schema::Named {{
+                    name: {name:?},
+                    module: ::core::module_path!(),
+                    docs: ::core::concat!({docs}),
+                    shape: ::trellis_kit::schema::Shape::{shape},
+                    parts: &[{parts}],
+                }});
+        }}"
+    )
 }
 
-/// Whether the item is an enum of which at least one case carries something.
-fn has_payloads(item: &[TokenTree]) -> bool {
-    let [TokenTree::Ident(kind), .., TokenTree::Group(cases)] = item else { return false };
-    kind.to_string() == "enum"
-        && cases.stream().into_iter().any(
-            |token| matches!(token, TokenTree::Group(payload) if payload.delimiter() == Delimiter::Parenthesis),
-        )
+fn schema_of_part(item: &Item, part: &Part) -> String {
+    let Part { name, docs, kind } = part;
+    let name = if item.is_enum { snake_case(name) } else { name.clone() };
+    // In Rust a timestamp is any text, in WIT it has a name.
+    let of = kind.as_ref().map_or_else(
+        || "::core::option::Option::None".to_owned(),
+        |kind| {
+            let kind = kind.replace("Timestamp", "::trellis_kit::schema::Timestamp");
+            format!("::core::option::Option::Some(<{kind} as ::trellis_kit::Wire>::JSON)")
+        },
+    );
+    format!("::trellis_kit::schema::Part {{ name: {name:?}, docs: ::core::concat!({docs}), of: {of} }}, ")
+}
+
+/// What a type can be in a route: a record can be a body; a record of something and `next` is a page of it.
+fn roles(item: &Item) -> String {
+    if item.is_enum {
+        return String::new();
+    }
+    let name = &item.name;
+    let mut roles = format!("impl ::trellis_kit::http::Record for {name} {{}}");
+    let is_next = |part: &&Part| part.name == "next";
+    if let [one, other] = item.parts.as_slice()
+        && let Some(_next) = [one, other].into_iter().find(is_next)
+        && let Some(Part { name: field, kind: Some(kind), .. }) =
+            [one, other].into_iter().find(|part| !is_next(part))
+    {
+        roles.push_str(&format!(
+            "impl ::trellis_kit::http::Page for {name} {{
+                type Part = {kind};
+                fn parts(self) -> (Self::Part, ::core::option::Option<::std::string::String>) {{
+                    (self.{field}, self.next)
+                }}
+            }}"
+        ));
+    }
+    roles
+}
+
+/// As serde does it.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
 }
 
 fn error(span: Span, message: &str) -> TokenStream {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::event::{Draft, Envelope, Event};
 use crate::eventlog::{self, Outcome};
 use crate::platform::{self, Platform};
+use crate::schema::{Schema, Wire};
 use crate::trace::Trace;
 use crate::{Context, Problem, Service, id, position, time};
 
@@ -17,7 +18,7 @@ const DECISIONS: u32 = 8;
 const MAX_KEY_LEN: usize = 255;
 
 /// An entity: its state is what its events made of it, and every change of it is one event.
-pub trait Aggregate: Serialize + DeserializeOwned {
+pub trait Aggregate: Wire + Serialize + DeserializeOwned {
     /// The service whose log this entity lives in.
     type Service: Service;
     type Event: Event;
@@ -28,6 +29,46 @@ pub trait Aggregate: Serialize + DeserializeOwned {
     /// from what has happened. None is for an event that cannot happen to the entity as it is (which is then a
     /// mistake of the decision).
     fn evolve(before: Option<Self>, event: &Self::Event) -> Option<Self>;
+}
+
+/// A kind of entity that a service keeps in its log, as [`Service::ENTITIES`] lists it.
+#[derive(Debug, Clone, Copy)]
+pub struct Entity {
+    pub(crate) of: &'static str,
+    /// The version of the contract of its events and its state.
+    pub(crate) schema: u32,
+    pub(crate) events: &'static Schema,
+    pub(crate) state: &'static Schema,
+}
+
+impl Entity {
+    pub const fn of<A: Aggregate>() -> Self {
+        Self { of: A::Event::OF, schema: A::Event::SCHEMA, events: A::Event::JSON, state: A::JSON }
+    }
+
+    /// Whether the service says that it keeps this kind. What is not listed is not described, and cannot be stored.
+    const fn is_listed<A: Aggregate>() -> bool {
+        let mut rest = <A::Service as Service>::ENTITIES;
+        while let [entity, others @ ..] = rest {
+            if is_same(entity.of, A::Event::OF) {
+                return true;
+            }
+            rest = others;
+        }
+        false
+    }
+}
+
+/// `==` for constants.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
+    while let ([a, rest_of_one @ ..], [b, rest_of_other @ ..]) = (one, other) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (rest_of_one, rest_of_other);
+    }
+    one.is_empty() && other.is_empty()
 }
 
 impl Context {
@@ -166,6 +207,7 @@ impl Context {
         event: &A::Event,
         request: Option<String>,
     ) -> Result<(Envelope, A), Problem> {
+        const { assert!(Entity::is_listed::<A>(), "the service does not list this kind in its ENTITIES") };
         let after = A::evolve(before, event).ok_or_else(|| {
             Problem::internal(format_args!("this cannot happen to {id} at version {version}"))
         })?;

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::event::{Envelope, Event, Recorded, Undecodable};
+use crate::event::{Envelope, Event, Followed, Recorded, Undecodable};
 use crate::jetstream::{self, Appended};
 use crate::platform::{self, Fault, Platform};
 use crate::position::Place;
@@ -71,6 +71,7 @@ impl From<Problem> for Failure {
 #[derive(Debug, Clone, Copy)]
 pub struct Projection {
     pub source: &'static str,
+    pub events: Followed,
     pub apply: fn(&Incoming, &Writer<'_>) -> Result<(), Failure>,
 }
 
@@ -78,6 +79,7 @@ pub struct Projection {
 #[derive(Debug, Clone, Copy)]
 pub struct Reacts {
     pub source: &'static str,
+    pub events: Followed,
     pub apply: fn(&Incoming, &Reaction) -> Result<(), Failure>,
 }
 
@@ -86,7 +88,11 @@ pub struct Reacts {
 #[macro_export]
 macro_rules! projections {
     ($($source:literal => $apply:expr),* $(,)?) => {
-        &[$($crate::Projection { source: $source, apply: |event, writer| event.give($apply, writer) }),*]
+        &[$($crate::Projection {
+            source: $source,
+            events: $crate::event::Followed::by(&$apply),
+            apply: |event, writer| event.give($apply, writer),
+        }),*]
     };
 }
 
@@ -95,7 +101,11 @@ macro_rules! projections {
 #[macro_export]
 macro_rules! reactions {
     ($($source:literal => $apply:expr),* $(,)?) => {
-        &[$($crate::Reacts { source: $source, apply: |event, reaction| event.give($apply, reaction) }),*]
+        &[$($crate::Reacts {
+            source: $source,
+            events: $crate::event::Followed::by_reaction(&$apply),
+            apply: |event, reaction| event.give($apply, reaction),
+        }),*]
     };
 }
 
@@ -213,10 +223,24 @@ fn process<S: Service>(delivery: &Delivery<'_>, deadline: Duration) -> Result<()
     }
     let envelope = Envelope::parse(delivery.body)?;
     let incoming = Incoming { envelope, seq: delivery.seq };
+    apply::<S>(delivery, &incoming, deadline)?;
+    let event = &incoming.envelope;
+    let done = if delivery.generation.is_some() { "followed" } else { "heeded" };
+    let trace = event.traceparent.as_deref().unwrap_or("none");
+    log::debug(&format!("{done} {} {} of {}, trace {trace}", event.kind, event.id, delivery.source));
+    Ok(())
+}
+
+/// Does what the service does about the event.
+fn apply<S: Service>(
+    delivery: &Delivery<'_>,
+    incoming: &Incoming,
+    deadline: Duration,
+) -> Result<(), Failure> {
     let Some(generation) = delivery.generation else {
-        let reaction = Reaction::new(&incoming, delivery.source, deadline);
+        let reaction = Reaction::new(incoming, delivery.source, deadline);
         let mut concerned = S::REACTIONS.iter().filter(|line| line.source == delivery.source);
-        return concerned.try_for_each(|line| (line.apply)(&incoming, &reaction));
+        return concerned.try_for_each(|line| (line.apply)(incoming, &reaction));
     };
     let (generations, place) = Place::load(delivery.source, delivery.partition, generation)?;
     if !generations.follows(generation) {
@@ -231,7 +255,7 @@ fn process<S: Service>(delivery: &Delivery<'_>, deadline: Duration) -> Result<()
         deadline,
     };
     let mut concerned = S::PROJECTIONS.iter().filter(|line| line.source == delivery.source);
-    concerned.try_for_each(|line| (line.apply)(&incoming, &writer))?;
+    concerned.try_for_each(|line| (line.apply)(incoming, &writer))?;
     writer.in_time()?;
     place.passed(delivery)?;
     if generations.building == Some(generation) && delivery.behind == 0 {

@@ -1,5 +1,9 @@
 //! What a service says of itself, to whoever asks.
 
+mod asyncapi;
+mod openapi;
+mod schemas;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -50,8 +54,8 @@ pub(crate) fn hello<S: Service>() -> Result<(), Fault> {
     platform::current().publish(names::HELLO, service::<S>().to_string().as_bytes())
 }
 
-/// Name, version, routes, log and sources.
-fn service<S: Service>() -> Value {
+/// Name, version, routes, log and sources, and its parts of the two documents as text.
+pub(crate) fn service<S: Service>() -> Value {
     let route =
         |route: &Route| json!({ "method": route.method, "path": route.pattern, "public": route.public });
     let routes: Vec<Value> = S::ROUTES.iter().map(route).collect();
@@ -61,6 +65,6 @@ fn service<S: Service>() -> Value {
     json!({
         "name": S::NAME, "version": S::VERSION, "routes": routes,
         "stream": stream, "partitions": S::PARTITIONS, "projects": projects, "reacts_to": reacts,
-        "openapi": "{}", "asyncapi": "{}",
+        "openapi": openapi::of::<S>().to_string(), "asyncapi": asyncapi::of::<S>().to_string(),
     })
 }

@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::schema::{Schema, Wire};
+use crate::{Failure, Reaction, Writer};
+
 /// Events larger than this are refused when they are appended.
 pub const MAX_BYTES: usize = 512 * 1024;
 
 /// The events of one kind of entity: the variant `<entity>-event` in the `events` interface of its service's WIT.
-pub trait Event: Serialize + DeserializeOwned {
+pub trait Event: Wire + Serialize + DeserializeOwned {
     /// The entity that these events are about, the first word of `post.created.v1`.
     const OF: &'static str;
 
@@ -24,6 +27,37 @@ pub trait Event: Serialize + DeserializeOwned {
     /// nothing but `old`.
     fn upcast(old: &mut Old) -> Result<(), String> {
         Err(format!("nobody taught {} to read version {}", Self::OF, old.schema))
+    }
+}
+
+/// `post.created.v1`.
+pub(crate) fn kind(of: &str, case: &str, schema: u32) -> String {
+    format!("{of}.{case}.v{schema}")
+}
+
+/// The events that a function takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Followed {
+    pub(crate) of: &'static str,
+    pub(crate) schema: u32,
+    pub(crate) events: &'static Schema,
+}
+
+impl Followed {
+    const fn of<E: Event>() -> Self {
+        Self { of: E::OF, schema: E::SCHEMA, events: E::JSON }
+    }
+
+    /// By a function that writes read models, as its type says.
+    #[doc(hidden)]
+    pub const fn by<E: Event>(_: &impl Fn(&Recorded<E>, &Writer<'_>) -> Result<(), Failure>) -> Self {
+        Self::of::<E>()
+    }
+
+    /// By a function that reacts.
+    #[doc(hidden)]
+    pub const fn by_reaction<E: Event>(_: &impl Fn(&Recorded<E>, &Reaction) -> Result<(), Failure>) -> Self {
+        Self::of::<E>()
     }
 }
 
@@ -128,7 +162,7 @@ impl Envelope {
             specversion: "1.0".to_owned(),
             id: crate::id::unique(),
             source: format!("/{}", draft.service),
-            kind: format!("{}.{case}.v{}", E::OF, E::SCHEMA),
+            kind: kind(E::OF, &case, E::SCHEMA),
             subject: draft.entity.to_owned(),
             time: draft.cx.now(),
             datacontenttype: "application/json".to_owned(),

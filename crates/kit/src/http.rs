@@ -1,10 +1,10 @@
 //! HTTP as services see it: a table of routes that call the functions of the WIT contract, and nothing else.
 //!
-//! A route says how a request becomes the arguments of a function and which status its result has:
+//! A route says which function answers and how; what the function takes of the request follows from its types:
 //! ```ignore
 //! const ROUTES: &[Route] = routes! {
-//!     POST "/posts" => |r| r.created(Self::create(r.context(), r.body()?)),
-//!     GET "/posts/{id}" => |r| r.ok(Self::get(r.context(), r.param("id"))),
+//!     POST "/posts" => created(Self::create),
+//!     GET "/posts/{id}" => ok(Self::get),
 //! };
 //! ```
 //! The same table answers requests of the `wasi:http` export and those that come as messages on `svc.<service>`.
@@ -12,6 +12,7 @@
 mod ask;
 mod message;
 mod path;
+mod route;
 mod router;
 #[cfg(target_arch = "wasm32")]
 mod wasi;
@@ -26,9 +27,12 @@ use crate::contract::types::PageRequest;
 use crate::{Aggregate, Context, Problem};
 
 pub use ask::{AskError, ask};
-pub(crate) use message::answer;
+pub(crate) use message::answer as answer_message;
 #[cfg(test)]
 pub(crate) use message::parse as read_message;
+#[doc(hidden)]
+pub use route::{Answers, Argument, Function, Handler, Rest, Takes, answer, function};
+pub use route::{Page, Record, Route};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use router::respond;
 #[cfg(target_arch = "wasm32")]
@@ -39,31 +43,6 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// The most headers that are read, and how long they may be together.
 pub const MAX_HEADERS: usize = 64;
 pub const MAX_HEAD: usize = 16 * 1024;
-
-/// One line of a service's route table.
-#[derive(Debug, Clone, Copy)]
-pub struct Route {
-    pub method: &'static str,
-    /// `/posts/{id}`: a word in braces stands for one whole segment.
-    pub pattern: &'static str,
-    /// Whether a gateway lets the public have it. What is not public is the service's own.
-    pub public: bool,
-    pub call: fn(&Call<'_>) -> Result<Response, Problem>,
-}
-
-/// A table of [`Route`]s: `METHOD "pattern" => |r| ...`, with `own` before what the public does not get.
-#[macro_export]
-macro_rules! routes {
-    (@ [$($done:expr),*]) => { &[$($done),*] };
-    (@ [$($done:expr),*] own $($rest:tt)*) => { $crate::routes!(@ false [$($done),*] $($rest)*) };
-    (@ [$($done:expr),*] $($rest:tt)*) => { $crate::routes!(@ true [$($done),*] $($rest)*) };
-    (@ $public:literal [$($done:expr),*] $method:ident $pattern:literal => $call:expr $(, $($rest:tt)*)?) => {
-        $crate::routes!(@ [$($done,)* $crate::http::Route {
-            method: stringify!($method), pattern: $pattern, public: $public, call: $call,
-        }] $($($rest)*)?)
-    };
-    ($($lines:tt)*) => { $crate::routes!(@ [] $($lines)*) };
-}
 
 /// A request as it came in, whichever way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,6 +124,7 @@ impl Response {
 pub struct Call<'a> {
     pub(crate) request: &'a Request,
     pub(crate) path: &'a path::Path,
+    pub(crate) route: &'static Route,
     pub(crate) params: Vec<(&'static str, &'a str)>,
     pub(crate) context: Context,
 }
@@ -173,9 +153,18 @@ impl Call<'_> {
         self.path.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The same for what may be there once: 400 if it is there again.
+    fn query_once(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.path.query.iter().filter(|(known, _)| known == name);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Problem::malformed(format!("{name} is there twice."))),
+            (value, None) => Ok(value.map(|(_, value)| value.as_str())),
+        }
+    }
+
     /// What stands in the query for a name, as one of the cases of an enum: 400 for any other word.
     pub fn query_as<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
-        let Some(text) = self.query(name) else { return Ok(None) };
+        let Some(text) = self.query_once(name)? else { return Ok(None) };
         let word = serde_json::Value::String(text.to_owned());
         serde_json::from_value(word)
             .map(Some)
@@ -184,32 +173,24 @@ impl Call<'_> {
 
     /// The JSON of the body as the record that the function takes. What is missing, unknown or of a wrong type is
     /// named.
-    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub fn body<T: Record>(&self) -> Result<T, Problem> {
         let media_type = self.request.header("content-type").unwrap_or_default();
         let essence = media_type.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(Problem::unsupported("Send the body as application/json."));
         }
-        let body = &self.request.body;
-        match json(body) {
-            Err(problem) if problem.status == 400 => Err(problem),
-            // serde would take the fields of a record from a list, too.
-            _ if !body.trim_ascii_start().starts_with(b"{") => {
-                Err(Problem::invalid("", "The body must be a JSON object."))
-            }
-            record => record,
-        }
+        json(&self.request.body)
     }
 
     /// `?limit=` and `?after=`.
     pub fn page(&self) -> Result<PageRequest, Problem> {
-        let limit = match self.query("limit") {
-            Some(text) => {
-                Some(text.parse().map_err(|_| Problem::malformed("limit must be a number from 1 to 100."))?)
-            }
-            None => None,
+        let number = |text: &str| {
+            // `parse` would take a plus sign.
+            let limit = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+            limit.ok_or_else(|| Problem::malformed("limit must be a number from 1 to 100."))
         };
-        Ok(PageRequest { limit, after: self.query("after").map(str::to_owned) })
+        let limit = self.query_once("limit")?.map(number).transpose()?;
+        Ok(PageRequest { limit, after: self.query_once("after")?.map(str::to_owned) })
     }
 
     /// 200 with the result as JSON.

@@ -4,7 +4,8 @@
 //! Everything between that and the platform is here. `components/posts` is the example to read first; it has
 //!
 //! * `bindings!(posts)`: the types and functions of `wit/posts`, in Rust and in JSON;
-//! * [`Service`]: its name, its routes, and the events that its read models ([`Docs`], [`Index`], [`Lists`]) follow;
+//! * [`Service`]: its name, its routes, its entities, and the events that its read models ([`Docs`], [`Index`],
+//!   [`Lists`]) follow; the documents of the whole are made of these;
 //! * the functions themselves, which [create](Context::create), [load](Context::load) and
 //!   [change](Context::update) entities;
 //! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
@@ -64,6 +65,7 @@ mod problem;
 mod provision;
 mod reaction;
 pub mod rt;
+pub mod schema;
 mod service;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -74,7 +76,7 @@ mod time;
 mod trace;
 mod views;
 
-pub use aggregate::Aggregate;
+pub use aggregate::{Aggregate, Entity};
 pub use contract::types::{Context, PageRequest};
 pub use delivery::{Failure, Incoming, Projection, Reacts};
 pub use event::{Event, Recorded};
@@ -83,6 +85,7 @@ pub use http::{Call, Response, Route};
 pub use index::{Index, Listed, Lists};
 pub use problem::{FieldError, Problem};
 pub use reaction::Reaction;
+pub use schema::Wire;
 pub use service::Service;
 pub use trellis_kit_macros::{Wire, bindings};
 pub use views::{Docs, Reader, Writer};

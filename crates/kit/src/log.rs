@@ -2,6 +2,11 @@
 
 use crate::platform::{self, Level, Platform};
 
+/// For whoever follows one request or event through its services.
+pub fn debug(message: &str) {
+    platform::current().log(Level::Debug, "trellis", message);
+}
+
 pub fn info(message: &str) {
     platform::current().log(Level::Info, "trellis", message);
 }

@@ -23,7 +23,7 @@ pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[
         return delivery::handle::<S>(&delivery).map_err(|fault| fault.what);
     }
     if subject == names::request_subject(S::NAME) {
-        return answer(subject, reply_to, &http::answer::<S>(body));
+        return answer(subject, reply_to, &http::answer_message::<S>(body));
     }
     if let Some(words) = subject.strip_prefix("$SRV.") {
         return match describe::service_protocol::<S>(words) {

@@ -1,6 +1,7 @@
 //! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a
 //! component of it.
 
+use crate::Entity;
 use crate::delivery::{Failure, Projection, Reacts};
 use crate::http::Route;
 
@@ -10,6 +11,12 @@ pub trait Service: 'static {
     const NAME: &'static str;
     const VERSION: &'static str;
     const ROUTES: &'static [Route];
+
+    /// What it keeps in its log.
+    const ENTITIES: &'static [Entity] = &[];
+
+    /// What the WIT says of the functions that its routes name: `FUNCTIONS`, which `bindings!` reads there.
+    const FUNCTIONS: &'static [(&'static str, &'static str)] = &[];
 
     /// The events, its own or others', that its read models follow.
     const PROJECTIONS: &'static [Projection] = &[];

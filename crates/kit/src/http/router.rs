@@ -78,7 +78,7 @@ fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Pr
     let mut allowed = vec!["OPTIONS"];
     for (route, params) in here {
         if route.method == method {
-            return (route.call)(&Call { request, path: &path, params, context });
+            return (route.call)(&Call { request, path: &path, route, params, context });
         }
         allowed.push(route.method);
     }

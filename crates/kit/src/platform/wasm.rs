@@ -86,6 +86,7 @@ impl Platform for Wasm {
 
     fn log(&self, level: Level, context: &str, message: &str) {
         let level = match level {
+            Level::Debug => logging::Level::Debug,
             Level::Info => logging::Level::Info,
             Level::Warn => logging::Level::Warn,
             Level::Error => logging::Level::Error,

@@ -90,7 +90,7 @@ fn head_is_get_without_the_body() {
 fn bodies() {
     let deep = format!(r#"{{"text":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     type Complaint = Option<(&'static str, &'static str)>;
-    let rows: [(&str, u16, Complaint); 19] = [
+    let rows: [(&str, u16, Complaint); 21] = [
         (r#"{"text":"a"}"#, 201, None),
         (r#"{"text":"a","tags":null}"#, 201, None),
         (r#"{"text":"a","tags":[{"name":"b"}]}"#, 201, None),
@@ -101,8 +101,18 @@ fn bodies() {
         (r#"{"text":"a"} x"#, 400, None),
         (r#"{"text":"\ud800"}"#, 400, None),
         (&deep, 422, Some(("text", "invalid type: sequence, expected a string"))),
-        (r#"["a",null]"#, 422, Some(("", "The body must be a JSON object."))),
-        ("7", 422, Some(("", "The body must be a JSON object."))),
+        (r#"["a",null]"#, 422, Some(("", "invalid type: sequence, expected an object"))),
+        ("7", 422, Some(("", "invalid type: integer `7`, expected an object"))),
+        (
+            r#"{"text":"a","tags":[["b"]]}"#,
+            422,
+            Some(("tags.0", "invalid type: sequence, expected an object")),
+        ),
+        (
+            r#"{"text":"a","tags":[{"name":"b","name":"b"}]}"#,
+            422,
+            Some(("tags.0.name", "This field is there twice.")),
+        ),
         (r#"{}"#, 422, Some(("text", "This field is required."))),
         (r#"{"text":7}"#, 422, Some(("text", "invalid type: integer `7`, expected a string"))),
         (r#"{"text":null}"#, 422, Some(("text", "invalid type: null, expected a string"))),
@@ -218,9 +228,17 @@ fn lists_link_to_their_next_page() {
         link.ends_with(r#"&a%20b=%22%3E%26&limit=2>; rel="next""#),
         "the rest of the query stays: {link}"
     );
-    for bad in
-        ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=99999999999", "after=x", "after="]
-    {
+    let bad = [
+        "limit=0",
+        "limit=101",
+        "limit=-1",
+        "limit=%2B1",
+        "limit=x",
+        "limit=",
+        "limit=99999999999",
+        "after=x",
+    ];
+    for bad in bad.into_iter().chain(["after=", "limit=1&limit=1", "limit=1&limit=2"]) {
         assert_eq!(status("GET", &format!("/notes?{bad}")), 400, "{bad}");
     }
 }
@@ -233,6 +251,7 @@ fn a_word_of_the_query_is_one_of_the_cases_or_refused() {
     {
         assert_eq!(String::from_utf8(color(query).body).unwrap(), expected, "{query}");
     }
+    assert_eq!(color("?color=red&color=red").status, 400, "twice");
     for bad in ["?color=", "?color=Red", "?color=%22red%22", "?color=0"] {
         let response = color(bad);
         let problem: serde_json::Value = json(&response);

@@ -2,6 +2,7 @@
 
 mod ask;
 mod delivery;
+mod describe;
 mod execute;
 mod generation;
 mod history;
@@ -15,48 +16,52 @@ mod wire;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::event::{Envelope, Old};
 use crate::platform::Platform;
 use crate::testing::{anonymous, platform};
 use crate::{
-    Aggregate, Call, Context, Docs, Event, Failure, Index, Lists, Problem, Projection, Reaction, Reacts,
-    Recorded, Response, Route, Service, Writer, names, projections, reactions, routes,
+    Aggregate, Context, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem, Projection,
+    Reaction, Reacts, Recorded, Response, Route, Service, Wire, Writer, names, projections, reactions,
+    routes,
 };
 
 /// A service with one of everything. The text of a note says what it does to those who handle it.
 #[derive(Debug)]
 pub struct Notes;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
 pub struct Note {
     pub id: String,
     pub text: String,
     pub version: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
 pub struct NewNote {
+    /// What it says.
     pub text: String,
     pub tags: Option<Vec<Tag>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
 pub struct Tag {
     pub name: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
+pub struct NotePage {
+    pub items: Vec<Note>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
 pub enum NoteEvent {
     Written(Note),
     Edited(String),
     Closed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Wire)]
 pub enum Color {
     Red,
     DarkBlue,
@@ -71,15 +76,17 @@ impl Service for Notes {
     const VERSION: &str = "1.2.3";
     const PARTITIONS: u32 = 2;
     const ROUTES: &[Route] = routes! {
-        POST "/notes" => |r| r.created(write(&r.context(), r.body()?)),
-        own GET "/notes" => list,
-        GET "/notes/{id}" => |r| r.ok(r.context().load::<Note>(&r.param("id"))),
-        PUT "/notes/{id}" => |r| r.ok(edit(&r.context(), &r.param("id"), &r.body::<NewNote>()?.text)),
+        POST "/notes" => created(Self::create),
+        GET "/notes" => page(Self::list),
+        own GET "/notes/{id}" => ok(Self::get),
+        PUT "/notes/{id}" => ok(Self::edit),
         GET "/" => |_| Ok(Response::empty(204)),
         GET "/whoami" => |r| r.ok(Ok(r.context().caller)),
-        GET "/color" => |r| r.ok(Ok(r.query_as::<Color>("color")?)),
+        GET "/color?color" => ok(Self::color),
         GET "/roles" => |r| r.ok(Ok(r.context().roles)),
     };
+    const ENTITIES: &[Entity] = &[Entity::of::<Note>()];
+    const FUNCTIONS: &[(&str, &str)] = &[("edit", "Changes a note:\n409 if that contradicts what is.")];
     const PROJECTIONS: &[Projection] = projections! { "notes" => follow };
     const REACTIONS: &[Reacts] = reactions! { "notes" => echo };
 
@@ -92,6 +99,30 @@ impl Service for Notes {
             "heard.by.notes" => Ok(platform().publish("heard", body)?),
             _ => Err(Failure::lasting("unheard of")),
         }
+    }
+}
+
+impl Notes {
+    fn create(cx: Context, new: NewNote) -> Result<Note, Problem> {
+        write(&cx, new)
+    }
+
+    fn list(cx: Context, page: PageRequest) -> Result<NotePage, Problem> {
+        let views = cx.views()?;
+        let listed = FEED.list(&views, &page)?;
+        Ok(NotePage { items: NOTES.get_many(&views, &listed.ids)?, next: listed.next })
+    }
+
+    fn get(cx: Context, id: String) -> Result<Note, Problem> {
+        cx.load(&id)
+    }
+
+    fn edit(cx: Context, id: String, to: NewNote) -> Result<Note, Problem> {
+        edit(&cx, &id, &to.text)
+    }
+
+    fn color(_: Context, color: Option<Color>) -> Result<Option<Color>, Problem> {
+        Ok(color)
     }
 }
 
@@ -154,12 +185,6 @@ pub fn edit(cx: &Context, id: &str, text: &str) -> Result<Note, Problem> {
         let changes = note.text != text;
         Ok(changes.then(|| NoteEvent::Edited(text.to_owned())))
     })
-}
-
-fn list(call: &Call<'_>) -> Result<Response, Problem> {
-    let views = call.context().views()?;
-    let listed = FEED.list(&views, &call.page()?)?;
-    call.list(&NOTES.get_many(&views, &listed.ids)?, listed.next.as_deref())
 }
 
 fn follow(event: &Recorded<NoteEvent>, writer: &Writer<'_>) -> Result<(), Failure> {

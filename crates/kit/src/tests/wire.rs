@@ -53,4 +53,8 @@ fn what_is_optional_may_be_left_out_and_what_is_not_may_not() {
     let not_a_word = serde_json::from_str::<State>("null").unwrap_err();
     assert!(not_a_word.is_data(), "it is JSON, of a wrong type: {not_a_word}");
     serde_json::from_str::<Change>(r#"{"type":"sold"}"#).unwrap_err();
+    for list in [r#"["sold",{"id":"1","state":"on_sale"}]"#, r#"{"type":"sold","data":["1",null,"on_sale"]}"#]
+    {
+        serde_json::from_str::<Change>(list).unwrap_err();
+    }
 }

@@ -12,19 +12,19 @@ use trellis_kit::event::Event;
 use trellis_kit::platform::Platform;
 use trellis_kit::testing::{anonymous, message, platform, settle, start};
 use trellis_kit::{
-    Aggregate, Docs, Failure, Problem, Projection, Recorded, Route, Service, Writer, projections, routes,
+    Aggregate, Docs, Entity, Failure, Problem, Projection, Recorded, Route, Service, Wire, Writer,
+    projections, routes,
 };
 
 struct Lamps;
 
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Wire)]
 struct Lamp {
     id: String,
     on: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Wire)]
 enum LampEvent {
     Made(Lamp),
     Switched(bool),
@@ -36,6 +36,7 @@ impl Service for Lamps {
     const NAME: &str = "lamps";
     const VERSION: &str = "1.0.0";
     const PARTITIONS: u32 = 2;
+    const ENTITIES: &[Entity] = &[Entity::of::<Lamp>()];
     const ROUTES: &[Route] = routes! {};
     const PROJECTIONS: &[Projection] = projections! { "lamps" => follow };
 }
