@@ -17,7 +17,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next message; nothing once the broker is closed and the queue is empty.
+    /// The next message; nothing once the broker is closed, or the subscription ended, and the queue is empty.
     pub async fn next(&mut self) -> Option<Message> {
         self.messages.recv().await
     }
@@ -30,12 +30,18 @@ impl Subscription {
     pub fn pattern(&self) -> &Pattern {
         &self.pattern
     }
+
+    /// Takes no more messages: from now on nobody listens here. What is here already can still be had; behind it,
+    /// [`next`](Subscription::next) finds the end.
+    pub fn unsubscribe(&mut self) {
+        if let Some(core) = self.core.upgrade() {
+            core.routes.remove(&self.pattern, self.id);
+        }
+    }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some(core) = self.core.upgrade() {
-            core.routes.remove(&self.pattern, self.id);
-        }
+        self.unsubscribe();
     }
 }

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 use crate::capabilities::messaging::BrokerMessage;
-use crate::component::{CallError, Component, Lease, Overrun};
+use crate::component::{CallError, Component, Lease, Overrun, Place};
 
 type GuestResponse = Result<Response<HyperOutgoingBody>, ErrorCode>;
 type Driver = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
@@ -38,7 +38,7 @@ impl Component {
             let export = "wasi:http/incoming-handler";
             return Err(CallError::NotExported { component: self.name.clone(), export });
         }
-        let lease = self.lease().await?;
+        let lease = self.lease(self.place_soon().await?).await?;
         let is_head = request.method() == http::Method::HEAD;
         let (sender, mut receiver) = oneshot::channel();
         let mut driver: Driver = Box::pin(drive_http(lease, request, sender));
@@ -108,8 +108,18 @@ impl Component {
         self: &Arc<Self>,
         message: BrokerMessage,
     ) -> Result<Result<(), String>, CallError> {
+        let place = self.place().await?;
+        self.message_in(place, message).await
+    }
+
+    /// The same in a place that was waited for.
+    pub(crate) async fn message_in(
+        self: &Arc<Self>,
+        place: Place,
+        message: BrokerMessage,
+    ) -> Result<Result<(), String>, CallError> {
         self.metrics.message_calls.add(1);
-        let result = self.message_inner(message).await;
+        let result = self.message_inner(place, message).await;
         if result.is_err() {
             self.metrics.failed_calls.add(1);
         }
@@ -118,13 +128,14 @@ impl Component {
 
     async fn message_inner(
         self: &Arc<Self>,
+        place: Place,
         message: BrokerMessage,
     ) -> Result<Result<(), String>, CallError> {
         if !self.handles_messages() {
             let export = "wasmcloud:messaging/handler";
             return Err(CallError::NotExported { component: self.name.clone(), export });
         }
-        let mut lease = self.lease().await?;
+        let mut lease = self.lease(place).await?;
         let deadline = lease.deadline();
         let call = async {
             let instance = lease.instance()?;

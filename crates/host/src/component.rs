@@ -1,6 +1,7 @@
 //! One component and its instances.
 //!
-//! * At most as many calls run at once as the manifest's `instances`; others wait, as many and as long as the limits say.
+//! * At most as many calls run at once as the component has `instances`. Requests wait, as many and as long as the limits
+//!   say; messages wait where they are kept anyway.
 //! * An instance serves one call at a time. It is used again only after a call that ended well, until it has served `reuse`
 //!   calls or grown too large; in every other case it is dropped, and the next call gets a new one.
 //! * The instance that was put back last is taken first: its memory is still warm, and the others may be let go.
@@ -30,6 +31,8 @@ pub enum CallError {
     NotExported { component: Arc<str>, export: &'static str },
     #[error("component {component} is busy: no instance became free")]
     Busy { component: Arc<str> },
+    #[error("component {component} is stopped")]
+    Stopped { component: Arc<str> },
     #[error("component {component} did not finish within {limit:?}")]
     Overrun { component: Arc<str>, limit: Duration },
     #[error("component {component} failed: {reason}")]
@@ -44,7 +47,7 @@ pub enum CallError {
 pub(crate) struct Component {
     pub(crate) name: Arc<str>,
     pub(crate) limits: Limits,
-    pub(crate) metrics: ComponentMetrics,
+    pub(crate) metrics: Arc<ComponentMetrics>,
     pre: InstancePre<State>,
     http: Option<incoming_handler::GuestIndices>,
     handler: Option<handler::GuestIndices>,
@@ -52,7 +55,7 @@ pub(crate) struct Component {
     observer: Option<Arc<dyn Observer>>,
     line_bytes_max: usize,
     reuse: u32,
-    instances: usize,
+    instances: AtomicUsize,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     free: Mutex<Vec<Instance>>,
@@ -74,11 +77,19 @@ pub(crate) struct Blueprint {
     pub(crate) pre: InstancePre<State>,
     pub(crate) capabilities: Arc<Capabilities>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// Counted on from, so that nothing is forgotten when a component is stopped and started.
+    pub(crate) metrics: Arc<ComponentMetrics>,
+}
+
+/// The right to make one call.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Component {
     pub(crate) fn new(blueprint: Blueprint, options: &Options) -> wasmtime::Result<Component> {
-        let Blueprint { name, instances, pre, capabilities, observer } = blueprint;
+        let Blueprint { name, instances, pre, capabilities, observer, metrics } = blueprint;
         let instances = instances.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Component {
             http: exports(&pre, "wasi:http/incoming-handler@")
@@ -89,22 +100,23 @@ impl Component {
                 .transpose()?,
             name,
             limits: options.limits.clone(),
-            metrics: ComponentMetrics::default(),
+            metrics,
             pre,
             capabilities,
             observer,
             line_bytes_max: options.log_line_bytes_max,
             reuse: options.reuse.max(1),
-            instances,
+            instances: AtomicUsize::new(instances),
             permits: Arc::new(Semaphore::new(instances)),
             waiting: AtomicUsize::new(0),
-            free: Mutex::new(Vec::with_capacity(instances)),
+            free: Mutex::default(),
             made: AtomicU64::new(0),
         })
     }
 
+    /// How many calls may run at once.
     pub(crate) fn instances(&self) -> usize {
-        self.instances
+        self.instances.load(Ordering::Relaxed)
     }
 
     pub(crate) fn answers_http(&self) -> bool {
@@ -115,9 +127,26 @@ impl Component {
         self.handler.is_some()
     }
 
+    /// A place for a call, waited for as long as it takes: for what waits in a queue of its own.
+    pub(crate) async fn place(&self) -> Result<Place, CallError> {
+        let permit = self.permits.clone().acquire_owned().await;
+        permit.map(|permit| Place { _permit: permit }).map_err(|_| self.stopped())
+    }
+
+    /// A place for a call whose caller does not wait for long.
+    pub(crate) async fn place_soon(&self) -> Result<Place, CallError> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(Place { _permit: permit });
+        }
+        let busy = || CallError::Busy { component: self.name.clone() };
+        let waiting = Waiting::enter(&self.waiting, self.limits.queue_len_max).ok_or_else(busy)?;
+        let place = tokio::time::timeout(self.limits.queue_time_max, self.place()).await;
+        drop(waiting);
+        place.map_err(|_| busy())?
+    }
+
     /// An instance for one call, which must be over at the lease's deadline.
-    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, CallError> {
-        let permit = self.permit().await?;
+    pub(crate) async fn lease(self: &Arc<Self>, place: Place) -> Result<Lease, CallError> {
         let free = self.free.lock().pop();
         let mut instance = match free {
             Some(instance) => instance,
@@ -126,20 +155,7 @@ impl Component {
         instance.calls += 1;
         instance.store.data_mut().deadline = Instant::now() + self.limits.call_time_max;
         instance.store.set_epoch_deadline(1);
-        Ok(Lease { instance: Some(instance), component: self.clone(), _permit: permit })
-    }
-
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, CallError> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        let busy = || CallError::Busy { component: self.name.clone() };
-        let waiting = Waiting::enter(&self.waiting, self.limits.queue_len_max).ok_or_else(busy)?;
-        let permit =
-            tokio::time::timeout(self.limits.queue_time_max, self.permits.clone().acquire_owned()).await;
-        drop(waiting);
-        // The semaphore is closed when the application stops: no more calls then.
-        permit.map_err(|_| busy())?.map_err(|_| busy())
+        Ok(Lease { instance: Some(instance), component: self.clone(), _place: place })
     }
 
     async fn instantiate(&self) -> wasmtime::Result<Instance> {
@@ -175,13 +191,37 @@ impl Component {
         CallError::Failed { component: self.name.clone(), reason: format!("{error:#}") }
     }
 
-    /// Refuses new calls, waits until those that run are over, or until `within` has passed. Says whether they are.
+    /// Lets `instances` calls run at once from now on. When it becomes fewer, this returns once no more than that are running.
+    pub(crate) async fn scale(&self, instances: usize) {
+        let before = self.instances();
+        if let Some(more) = instances.checked_sub(before) {
+            self.permits.add_permits(more);
+        } else {
+            let fewer = u32::try_from(before - instances).unwrap_or(u32::MAX);
+            // The queue for places is fair: calls that come later wait behind this, so that it has its turn.
+            let Ok(places) = self.permits.acquire_many(fewer).await else { return };
+            places.forget();
+            let mut free = self.free.lock();
+            let surplus = free.len().saturating_sub(instances);
+            let longest_idle: Vec<Instance> = free.drain(..surplus).collect();
+            drop(free);
+            drop(longest_idle);
+        }
+        self.instances.store(instances, Ordering::Relaxed);
+    }
+
+    /// Waits until the calls that run are over, or until `within` has passed, and refuses calls from then on. Says whether
+    /// all were over.
     pub(crate) async fn drain(&self, within: Duration) -> bool {
-        let all = u32::try_from(self.instances).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.instances()).unwrap_or(u32::MAX);
         let idle = tokio::time::timeout(within, self.permits.acquire_many(all)).await.is_ok();
         self.permits.close();
         self.free.lock().clear();
         idle
+    }
+
+    fn stopped(&self) -> CallError {
+        CallError::Stopped { component: self.name.clone() }
     }
 }
 
@@ -189,7 +229,7 @@ impl std::fmt::Debug for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Component")
             .field("name", &self.name)
-            .field("instances", &self.instances)
+            .field("instances", &self.instances())
             .finish_non_exhaustive()
     }
 }
@@ -227,7 +267,7 @@ impl Drop for Waiting<'_> {
 pub(crate) struct Lease {
     instance: Option<Instance>,
     component: Arc<Component>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Lease {

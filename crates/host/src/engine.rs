@@ -19,6 +19,8 @@ const TABLES_PER_COMPONENT: u32 = 8;
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
+    /// How many instances there can be at once.
+    pub(crate) room: usize,
     _epochs: Option<EpochThread>,
 }
 
@@ -27,7 +29,7 @@ impl Engine {
     pub(crate) fn new(instances: usize, options: &Options) -> wasmtime::Result<Engine> {
         let wasmtime = wasmtime::Engine::new(&config(instances, &options.limits))?;
         let epochs = options.epoch_thread.then(|| EpochThread::start(&wasmtime)).transpose()?;
-        Ok(Engine { wasmtime, _epochs: epochs })
+        Ok(Engine { wasmtime, room: instances, _epochs: epochs })
     }
 }
 

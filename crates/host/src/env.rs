@@ -94,6 +94,9 @@ pub struct Limits {
     pub request_body_bytes_max: usize,
     /// Concurrent calls of a component whose manifest does not say.
     pub instances_default: usize,
+    /// How many instances there can be beyond what the manifest asks for, when components are scaled or others started. It
+    /// costs addresses, not memory.
+    pub instances_spare: usize,
 }
 
 impl Default for Limits {
@@ -108,6 +111,7 @@ impl Default for Limits {
             queue_len_max: 4096,
             request_body_bytes_max: 1 << 20,
             instances_default: 32,
+            instances_spare: 128,
         }
     }
 }

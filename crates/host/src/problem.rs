@@ -28,7 +28,7 @@ pub(crate) fn response(status: StatusCode, trace_id: &str) -> Response<Body> {
 /// The status by which a failed call is answered.
 pub(crate) fn status(error: &CallError) -> StatusCode {
     match error {
-        CallError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        CallError::Busy { .. } | CallError::Stopped { .. } => StatusCode::SERVICE_UNAVAILABLE,
         CallError::Overrun { .. } => StatusCode::GATEWAY_TIMEOUT,
         CallError::Request(_) => StatusCode::BAD_REQUEST,
         CallError::NotExported { .. } | CallError::Failed { .. } | CallError::NoResponse { .. } => {

@@ -1,8 +1,8 @@
 //! From the broker to components: each message of a subscription becomes a call of `wasmcloud:messaging/handler`.
 //!
-//! As many messages of a component are under way as it has instances; the rest waits in the subscription, which is bounded.
+//! A message waits in its subscription, which is bounded, until the component has a place for another call.
 //!
-//! When a call fails (trap, overrun, no free instance) on a JetStream delivery, the host says so with a delayed NAK. The
+//! When a call fails (trap, overrun, the component stopped) on a JetStream delivery, the host says so with a delayed NAK. The
 //! component cannot say it any more, and without it the delivery would only come again after `ack_wait`, during which its
 //! partition stands still. A stock provider cannot do this; there the delivery comes again after `ack_wait`.
 
@@ -10,56 +10,96 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trellis_broker::{Broker, Message, Subject, Subscription};
 
 use crate::app::StartError;
 use crate::capabilities::messaging::to_guest;
-use crate::component::Component;
+use crate::component::{CallError, Component, Place};
 use crate::manifest::SubscriptionPlan;
 
 const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 
-/// Subscribes `component` as planned. The subscriptions are there when this returns.
-pub(crate) fn start(
-    tasks: &mut JoinSet<()>,
-    broker: &Broker,
-    component: &Arc<Component>,
-    plans: &[SubscriptionPlan],
-) -> Result<(), StartError> {
-    let under_way = Arc::new(Semaphore::new(component.instances()));
-    for plan in plans {
-        let subscription = broker.subscribe(&plan.subject, plan.queue.as_deref()).map_err(|error| {
-            let (component, subject) = (component.name.to_string(), plan.subject.clone());
-            StartError::Subscription { component, subject, reason: error.to_string() }
-        })?;
-        tasks.spawn(consume(subscription, broker.clone(), component.clone(), under_way.clone()));
+/// The subscriptions of one running component. Dropping them ends them, and what waits in them is lost.
+#[derive(Debug)]
+pub(crate) struct Subscriptions {
+    consumers: JoinSet<()>,
+    end: watch::Sender<bool>,
+}
+
+impl Subscriptions {
+    /// Subscribes `component` as planned. The subscriptions are there when this returns.
+    pub(crate) fn start(
+        broker: &Broker,
+        component: &Arc<Component>,
+        plans: &[SubscriptionPlan],
+    ) -> Result<Subscriptions, StartError> {
+        let (end, ended) = watch::channel(false);
+        let mut consumers = JoinSet::new();
+        for plan in plans {
+            let subscription = broker.subscribe(&plan.subject, plan.queue.as_deref()).map_err(|error| {
+                let (component, subject) = (component.name.to_string(), plan.subject.clone());
+                StartError::Subscription { component, subject, reason: error.to_string() }
+            })?;
+            consumers.spawn(consume(subscription, broker.clone(), component.clone(), ended.clone()));
+        }
+        Ok(Subscriptions { consumers, end })
     }
-    Ok(())
+
+    /// Lets nobody find a listener any more.
+    pub(crate) fn end(&self) {
+        self.end.send_replace(true);
+    }
+
+    /// Waits, after [`end`](Subscriptions::end), until the component has been given every message that was here.
+    pub(crate) async fn ended(&mut self) {
+        while self.consumers.join_next().await.is_some() {}
+    }
 }
 
 async fn consume(
     mut subscription: Subscription,
     broker: Broker,
     component: Arc<Component>,
-    under_way: Arc<Semaphore>,
+    mut ended: watch::Receiver<bool>,
 ) {
+    loop {
+        let message = tokio::select! {
+            biased;
+            // A sender that is gone means the same.
+            _ = ended.wait_for(|ended| *ended) => break,
+            message = subscription.next() => message,
+        };
+        let Some(message) = message else { return };
+        give(&broker, &component, message).await;
+    }
+    subscription.unsubscribe();
     while let Some(message) = subscription.next().await {
-        let Ok(permit) = under_way.clone().acquire_owned().await else { return };
-        let (broker, component) = (broker.clone(), component.clone());
-        tokio::spawn(async move {
-            handle(&broker, &component, message).await;
-            drop(permit);
-        });
+        give(&broker, &component, message).await;
     }
 }
 
-async fn handle(broker: &Broker, component: &Arc<Component>, message: Message) {
+/// Waits for a place and handles the message there, beside others.
+async fn give(broker: &Broker, component: &Arc<Component>, message: Message) {
+    let (broker, component, place) = (broker.clone(), component.clone(), component.place().await);
+    tokio::spawn(async move { handle(&broker, &component, place, message).await });
+}
+
+async fn handle(
+    broker: &Broker,
+    component: &Arc<Component>,
+    place: Result<Place, CallError>,
+    message: Message,
+) {
     let (subject, reply) = (message.subject.clone(), message.reply.clone());
     let delivery = reply.as_ref().and_then(Delivery::parse);
-    match component.message(to_guest(message)).await {
+    let result = match place {
+        Ok(place) => component.message_in(place, to_guest(message)).await,
+        Err(error) => Err(error),
+    };
+    match result {
         Ok(Ok(())) => {}
         // The component knows, and has said to the stream what it wants.
         Ok(Err(error)) => tracing::warn!(component = %component.name, %subject, error, "message not handled"),

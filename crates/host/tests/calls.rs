@@ -142,7 +142,7 @@ async fn a_stopped_application_finishes_what_runs_and_takes_no_more() {
     tokio::task::yield_now().await;
     assert!(app.stop(Duration::from_secs(5)).await);
     assert_eq!(slow.await.unwrap(), (StatusCode::OK, "slow".to_owned()));
-    assert!(matches!(failure(&app, "/").await, CallError::Busy { .. }));
+    assert!(matches!(failure(&app, "/").await, CallError::Stopped { .. }));
 }
 
 /// tokio makes a task that does much without waiting give way, by letting ready things seem not ready.

@@ -1,0 +1,167 @@
+//! Components from plans: compiled or loaded, checked against what their manifest gives them, linked to the capabilities.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use trellis_broker::Broker;
+use wasmtime::component::{InstancePre, Linker};
+
+use crate::app::StartError;
+use crate::cache::Cache;
+use crate::capabilities::{self, Capabilities};
+use crate::component::{Blueprint, Component};
+use crate::engine::Engine;
+use crate::env::Env;
+use crate::imports;
+use crate::manifest::{Application, ComponentPlan, ManifestError, Problem};
+use crate::metrics::ComponentMetrics;
+use crate::state::State;
+
+/// What all components of an application are made with.
+pub(crate) struct Maker {
+    env: Env,
+    broker: Broker,
+    engine: Engine,
+    linker: Linker<State>,
+    cache: Option<Cache>,
+    started: Instant,
+}
+
+impl Maker {
+    /// With one pool for all components, as large as those of `application` need together, and room for more.
+    pub(crate) fn new(application: &Application, env: Env, broker: Broker) -> Result<Maker, StartError> {
+        let bad = |error: wasmtime::Error| StartError::Engine(format!("{error:#}"));
+        let planned: usize =
+            application.components.iter().map(|plan| instances(plan, &env)).fold(0, usize::saturating_add);
+        let room = planned.saturating_add(env.options.limits.instances_spare);
+        let engine = Engine::new(room, &env.options).map_err(bad)?;
+        let linker = capabilities::linker(&engine.wasmtime).map_err(bad)?;
+        let cache = env.options.cache_dir.as_deref().and_then(Cache::open);
+        Ok(Maker { env, broker, engine, linker, cache, started: Instant::now() })
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// How many calls of all components together can run at once.
+    pub(crate) fn room(&self) -> usize {
+        self.engine.room
+    }
+
+    /// How many calls of a component may run at once, by its plan.
+    pub(crate) fn instances(&self, plan: &ComponentPlan) -> usize {
+        instances(plan, &self.env)
+    }
+
+    /// Every component of `application`. Each wrong thing is reported, not only the first.
+    pub(crate) fn components(
+        &self,
+        application: &Application,
+        metrics: impl Fn(&str) -> Arc<ComponentMetrics>,
+    ) -> Result<BTreeMap<String, Arc<Component>>, StartError> {
+        let mut components = BTreeMap::new();
+        let mut problems = Vec::new();
+        for plan in &application.components {
+            match self.component(plan, metrics(&plan.name), &mut problems) {
+                Ok(component) => _ = components.insert(plan.name.clone(), Arc::new(component)),
+                Err(error) if problems.is_empty() => return Err(error),
+                // What the manifest lacks says more than that linking failed because of it.
+                Err(_) => {}
+            }
+        }
+        check_exports(application, &components, &mut problems);
+        if problems.is_empty() {
+            return Ok(components);
+        }
+        problems.sort_by_key(|problem| problem.line);
+        Err(ManifestError { file: application.file.clone(), problems }.into())
+    }
+
+    fn component(
+        &self,
+        plan: &ComponentPlan,
+        metrics: Arc<ComponentMetrics>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Component, StartError> {
+        let bad = |reason: String| StartError::Component { file: plan.wasm.clone(), reason };
+        let pre = self.link(plan, problems).map_err(bad)?;
+        let blueprint = Blueprint {
+            name: plan.name.as_str().into(),
+            instances: self.instances(plan),
+            pre,
+            capabilities: Arc::new(self.capabilities(plan)),
+            observer: self.env.observer.clone(),
+            metrics,
+        };
+        Component::new(blueprint, &self.env.options).map_err(|error| bad(format!("{error:#}")))
+    }
+
+    fn link(&self, plan: &ComponentPlan, problems: &mut Vec<Problem>) -> Result<InstancePre<State>, String> {
+        let wasm = std::fs::read(&plan.wasm).map_err(|error| error.to_string())?;
+        let engine = &self.engine.wasmtime;
+        let component = match &self.cache {
+            Some(cache) => cache.component(engine, &wasm),
+            None => wasmtime::component::Component::from_binary(engine, &wasm),
+        };
+        let component =
+            component.map_err(|error| format!("is no component that can be run here: {error:#}"))?;
+        problems.extend(imports::check(plan, &component));
+        self.linker.instantiate_pre(&component).map_err(|error| format!("{error:#}"))
+    }
+
+    fn capabilities(&self, plan: &ComponentPlan) -> Capabilities {
+        let buckets =
+            plan.buckets.iter().map(|(link, bucket)| (link.clone(), bucket.as_str().into())).collect();
+        let linked = |import: &str| plan.imports.iter().any(|other| other == import);
+        Capabilities {
+            clocks: capabilities::clocks::ClocksCtx { clock: self.env.clock.clone(), started: self.started },
+            config: capabilities::config::ConfigCtx { values: plan.config.clone() },
+            keyvalue: capabilities::keyvalue::KeyValueCtx::new(self.env.store.clone(), buckets),
+            logging: capabilities::logging::LoggingCtx {
+                line_bytes_max: self.env.options.log_line_bytes_max,
+            },
+            messaging: capabilities::messaging::MessagingCtx {
+                broker: linked("wasmcloud:messaging/consumer").then(|| self.broker.clone()),
+            },
+            random: capabilities::random::RandomCtx { randomness: self.env.randomness.clone() },
+            http_client: linked("wasi:http/outgoing-handler"),
+        }
+    }
+}
+
+fn instances(plan: &ComponentPlan, env: &Env) -> usize {
+    plan.instances.unwrap_or(env.options.limits.instances_default).max(1)
+}
+
+/// What a capability is linked to must be able to take its calls.
+fn check_exports(
+    application: &Application,
+    components: &BTreeMap<String, Arc<Component>>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut lacks = |line: usize, component: &str, export: &str| {
+        let what = format!("{component} does not export {export}, which this link calls");
+        problems.push(Problem {
+            line: Some(line),
+            what,
+            remedy: "remove the link, or export the interface".to_owned(),
+        });
+    };
+    for http in &application.http {
+        if components.get(&http.component).is_some_and(|component| !component.answers_http()) {
+            lacks(http.line, &http.component, "wasi:http/incoming-handler");
+        }
+    }
+    for plan in &application.components {
+        let handles = components.get(&plan.name).is_none_or(|component| component.handles_messages());
+        if let (false, Some(subscription)) = (handles, plan.subscriptions.first()) {
+            lacks(subscription.line, &plan.name, "wasmcloud:messaging/handler");
+        }
+    }
+}
