@@ -5,7 +5,6 @@
 //! comes from the log, because an append that was refused can be seen on the subject too.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use futures_util::stream::{SelectAll, select_all};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
 
 const STREAM_PREFIX: &str = "LOG_";
@@ -30,9 +30,8 @@ const ERR_NO_STREAM: u64 = 10059;
 
 #[derive(Debug, Args)]
 pub(crate) struct Events {
-    /// Where the application serves NATS: `trellis up --nats ADDR`
-    #[arg(long, default_value = "127.0.0.1:4222", value_name = "ADDR")]
-    nats: SocketAddr,
+    #[command(flatten)]
+    connection: Connection,
     /// Only this service's; by default all services', one after the other
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -46,19 +45,12 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
-        runtime.block_on(self.print())?;
+        block_on(self.print())?;
         Ok(ExitCode::SUCCESS)
     }
 
     async fn print(self) -> Result<(), Failure> {
-        let client = async_nats::connect(format!("nats://{}", self.nats)).await.map_err(|error| {
-            let address = self.nats;
-            Failure::new(format!("cannot reach NATS on {address}: {error}; start `trellis up --nats {address}`, or name another with --nats"))
-        })?;
+        let client = self.connection.open().await?;
         let mut logs = self.logs(&client).await?;
         let notices = if self.follow { Some(notices(&client, &logs).await?) } else { None };
         read_all(&client, &mut logs).await?;

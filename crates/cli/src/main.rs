@@ -1,5 +1,7 @@
 //! The `trellis` command.
 
+mod connection;
+mod control;
 mod events;
 mod failure;
 mod up;
@@ -34,6 +36,12 @@ struct Cli {
 enum Command {
     /// Run the application of a manifest until a signal
     Up(up::Up),
+    /// Stop a service of a running application: nobody finds it any more, and what it has begun is finished
+    Stop(control::Stop),
+    /// Start a service that is stopped, from its file as it is now, or one from a manifest of its own
+    Start(control::Start),
+    /// Let more or fewer calls of a service run at once
+    Scale(control::Scale),
     /// Check everything in a data directory, and change nothing
     Verify(verify::Verify),
     /// Print the events of services, one JSON line each
@@ -52,6 +60,9 @@ fn main() -> ExitCode {
     log_to_stderr(cli.log);
     let result = match cli.command {
         Command::Up(up) => up.run(),
+        Command::Stop(stop) => stop.run(),
+        Command::Start(start) => start.run(),
+        Command::Scale(scale) => scale.run(),
         Command::Verify(verify) => verify.run(),
         Command::Events(events) => events.run(),
     };

@@ -1,12 +1,16 @@
 //! `trellis up`: the application of a manifest, running in this process until a signal.
 //!
-//! What is said on standard output is for programs too: first one line for each address on which a component answers HTTP,
-//! then NATS and the admin port where asked for, each `name  address`. Everything else goes to standard error.
+//! What is said on standard output is for programs too, and everything else goes to standard error. First comes one line for
+//! each component, `name  N at once` or, if it answers HTTP, `name  http://ADDR  N at once`; then `nats  nats://ADDR` and
+//! `admin  http://ADDR`, where there are such; and when all of them answer, last `open  http://ADDR`, the first HTTP address of
+//! the manifest. A terminal gets the second column aligned.
 
-use std::io;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,10 +20,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trellis_host::App;
 use trellis_host::env::{Env, Options};
-use trellis_host::manifest::Application;
+use trellis_host::manifest::{Application, ComponentPlan};
 use trellis_host::server::{ServerLimits, serve, serve_admin};
 use trellis_store::Store;
 
+use crate::connection::{NATS_ADDRESS, Published};
 use crate::failure::Failure;
 
 /// What still runs this long after a signal is cut off.
@@ -36,9 +41,10 @@ pub(crate) struct Up {
     /// Answer HTTP here instead of where the manifest says. Port 0 is any free one
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Let NATS clients connect here, such as 127.0.0.1:4222
+    /// Let NATS clients connect here, or `off`. By default on 127.0.0.1:4222 or, if that is taken, on any free port of
+    /// 127.0.0.1, which other commands find through the data directory
     #[arg(long, value_name = "ADDR")]
-    nats: Option<SocketAddr>,
+    nats: Option<Nats>,
     /// Serve /metrics, /healthz and /readyz here
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -48,6 +54,27 @@ pub(crate) struct Up {
     /// Allow addresses that other machines can reach. NATS and the admin port ask nobody who they are
     #[arg(long)]
     allow_remote: bool,
+}
+
+/// Whether and where NATS clients are let in.
+#[derive(Clone, Copy, Debug)]
+enum Nats {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for Nats {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Nats, String> {
+        match text {
+            "off" => Ok(Nats::Off),
+            address => address
+                .parse()
+                .map(Nats::At)
+                .map_err(|_| "write an IP address and a port, such as 127.0.0.1:4222, or off".to_owned()),
+        }
+    }
 }
 
 impl Up {
@@ -72,9 +99,12 @@ impl Up {
         let store = Store::open_dir(&self.data).map_err(|error| Failure::data(&self.data, &error))?;
         let app = App::start(&application, Env::real(store.clone(), self.options())).await?;
         let (stop, stopped) = watch::channel(());
-        let mut servers = listeners.serve(&app, &application, stopped)?;
+        let (mut servers, addresses) = listeners.serve(&app, &application, stopped)?;
+        let published = addresses.nats.map(|address| Published::new(&self.data, address)).transpose()?;
+        addresses.say(&app, &application);
         let code = signals.next().await;
         tracing::info!("stopping; a second signal stops at once");
+        drop(published);
         // Only fails when every server has ended already.
         let _ = stop.send(());
         let stopping = async {
@@ -122,7 +152,11 @@ impl Up {
 
     async fn listeners(&self, application: &Application) -> Result<Listeners, Failure> {
         let http = application.http.iter().map(|plan| (&*plan.component, plan.address));
-        let others = [("nats", self.nats), ("admin", self.admin)];
+        let nats = match self.nats {
+            Some(Nats::At(address)) => Some(address),
+            Some(Nats::Off) | None => None,
+        };
+        let others = [("nats", nats), ("admin", self.admin)];
         let others = others.into_iter().filter_map(|(name, address)| Some((name, address?)));
         http.chain(others).try_for_each(|(name, address)| self.allowed(name, address))?;
 
@@ -131,14 +165,22 @@ impl Up {
             http.push(self.bind(&plan.component, plan.address).await?);
         }
         let nats = match self.nats {
-            Some(address) => Some(self.bind("nats", address).await?),
-            None => None,
+            Some(Nats::At(address)) => Some(self.bind("nats", address).await?),
+            Some(Nats::Off) => None,
+            None => Some(self.bind_any_nats().await?),
         };
         let admin = match self.admin {
             Some(address) => Some(self.bind("admin", address).await?),
             None => None,
         };
         Ok(Listeners { http, nats, admin })
+    }
+
+    async fn bind_any_nats(&self) -> Result<TcpListener, Failure> {
+        match TcpListener::bind(NATS_ADDRESS).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => self.bind("nats", SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await,
+        }
     }
 
     fn allowed(&self, name: &str, address: SocketAddr) -> Result<(), Failure> {
@@ -170,13 +212,22 @@ struct Listeners {
     admin: Option<TcpListener>,
 }
 
+/// Where all of them listen.
+struct Addresses {
+    /// In the order of the manifest.
+    http: Vec<SocketAddr>,
+    nats: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
 impl Listeners {
     fn serve(
         self,
         app: &App,
         application: &Application,
         stopped: watch::Receiver<()>,
-    ) -> Result<JoinSet<()>, Failure> {
+    ) -> Result<(JoinSet<()>, Addresses), Failure> {
+        let addresses = self.addresses().map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
         let mut servers = JoinSet::new();
         let until_stopped = || {
             let mut stopped = stopped.clone();
@@ -184,14 +235,12 @@ impl Listeners {
             async move { _ = stopped.changed().await }
         };
         for (plan, listener) in application.http.iter().zip(self.http) {
-            say(&plan.component, "http://", &listener)?;
             let (app, component, stopped) = (app.clone(), plan.component.clone(), until_stopped());
             servers.spawn(
                 async move { serve(app, &component, listener, ServerLimits::default(), stopped).await },
             );
         }
         if let Some(listener) = self.nats {
-            say("nats", "nats://", &listener)?;
             let (broker, stopped) = (app.broker().clone(), until_stopped());
             servers.spawn(async move {
                 if let Err(error) = broker.serve(listener, stopped).await {
@@ -200,17 +249,40 @@ impl Listeners {
             });
         }
         if let Some(listener) = self.admin {
-            say("admin", "http://", &listener)?;
             servers.spawn(serve_admin(app.clone(), listener, until_stopped()));
         }
-        Ok(servers)
+        Ok((servers, addresses))
+    }
+
+    fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            http: self.http.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?,
+            nats: self.nats.as_ref().map(TcpListener::local_addr).transpose()?,
+            admin: self.admin.as_ref().map(TcpListener::local_addr).transpose()?,
+        })
     }
 }
 
-fn say(name: &str, scheme: &str, listener: &TcpListener) -> Result<(), Failure> {
-    let address = listener.local_addr().map_err(|error| Failure::new(format!("{name}: {error}")))?;
-    println!("{name}  {scheme}{address}");
-    Ok(())
+impl Addresses {
+    fn say(&self, app: &App, application: &Application) {
+        let mut lines = Vec::new();
+        let instances: BTreeMap<String, usize> =
+            app.components().into_iter().map(|component| (component.name, component.instances)).collect();
+        for ComponentPlan { name, .. } in &application.components {
+            let http = application.http.iter().zip(&self.http).filter(|(plan, _)| plan.component == *name);
+            let addresses: String = http.map(|(_, address)| format!("http://{address}  ")).collect();
+            let instances = instances.get(name).copied().unwrap_or_default();
+            lines.push((name.clone(), format!("{addresses}{instances} at once")));
+        }
+        lines.extend(self.nats.map(|address| ("nats".to_owned(), format!("nats://{address}"))));
+        lines.extend(self.admin.map(|address| ("admin".to_owned(), format!("http://{address}"))));
+        lines.extend(self.http.first().map(|address| ("open".to_owned(), format!("http://{address}"))));
+        let longest = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let width = if io::stdout().is_terminal() { longest } else { 0 };
+        for (name, what) in lines {
+            println!("{name:width$}  {what}");
+        }
+    }
 }
 
 /// `$XDG_CACHE_HOME/trellis/components/<version>`, in the home directory by default.

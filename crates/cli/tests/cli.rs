@@ -45,13 +45,13 @@ struct Up {
 }
 
 impl Up {
-    fn start(data: &Path, more: &[&str], lines: usize) -> Up {
+    fn start(data: &Path, more: &[&str]) -> Up {
         let mut command = trellis();
         command.args(["up", MANIFEST, "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut addresses = Vec::new();
-        for _ in 0..lines {
+        let mut addresses: Vec<(String, String)> = Vec::new();
+        while addresses.last().is_none_or(|(name, _)| name != "open") {
             let mut line = String::new();
             assert!(
                 stdout.read_line(&mut line).unwrap() > 0,
@@ -66,7 +66,8 @@ impl Up {
 
     fn address(&self, name: &str) -> SocketAddr {
         let (_, url) = self.addresses.iter().find(|(other, _)| other == name).unwrap();
-        url.split_once("://").unwrap().1.parse().unwrap()
+        let address = url.split_once("://").unwrap().1;
+        address.split(' ').next().unwrap().parse().unwrap()
     }
 
     fn http(&self, name: &str, request: &str) -> String {
@@ -123,9 +124,15 @@ impl Drop for Up {
 #[test]
 fn up_says_where_it_listens_keeps_data_and_stops_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let up = Up::start(dir.path(), &["--admin", "127.0.0.1:0", "--nats", "127.0.0.1:0"], 3);
-    let names: Vec<&str> = up.addresses.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["posts", "nats", "admin"]);
+    let up = Up::start(dir.path(), &["--admin", "127.0.0.1:0", "--nats", "127.0.0.1:0"]);
+    let address = |name| up.address(name).to_string();
+    let expected = [
+        ("posts", format!("http://{}  32 at once", address("posts"))),
+        ("nats", format!("nats://{}", address("nats"))),
+        ("admin", format!("http://{}", address("admin"))),
+        ("open", format!("http://{}", address("posts"))),
+    ];
+    assert_eq!(up.addresses, expected.map(|(name, what)| (name.to_owned(), what)));
     assert!(up.get("admin", "/healthz").starts_with("HTTP/1.1 200 "));
     assert!(up.get("admin", "/readyz").starts_with("HTTP/1.1 200 "));
     assert!(up.get("admin", "/nothing").starts_with("HTTP/1.1 404 "));
@@ -134,7 +141,7 @@ fn up_says_where_it_listens_keeps_data_and_stops_in_order() {
     assert_eq!(up.stop(), Some(0));
 
     for reuse in ["1", "50"] {
-        let up = Up::start(dir.path(), &["--reuse", reuse], 1);
+        let up = Up::start(dir.path(), &["--reuse", reuse]);
         let answer = up.get("posts", &format!("/posts/{id}"));
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(r#""title":"kept""#), "{answer}");
         assert_eq!(up.stop(), Some(0));
@@ -147,7 +154,7 @@ fn up_says_where_it_listens_keeps_data_and_stops_in_order() {
 #[test]
 fn events_are_printed_one_json_line_each() {
     let dir = tempfile::tempdir().unwrap();
-    let up = Up::start(dir.path(), &["--nats", "127.0.0.1:0"], 2);
+    let up = Up::start(dir.path(), &["--nats", "127.0.0.1:0"]);
     let nats = up.address("nats").to_string();
     let ids: Vec<String> = (0..3).map(|n| up.post(&format!("post {n}"))).collect();
     let lines = |arguments: &[&str]| -> Vec<String> {
@@ -179,7 +186,7 @@ fn events_are_printed_one_json_line_each() {
 fn a_data_directory_is_used_by_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
-    let up = Up::start(dir.path(), &[], 1);
+    let up = Up::start(dir.path(), &[]);
     for arguments in [&["up", MANIFEST, "--listen", "127.0.0.1:0", "--data", data][..], &["verify", data]] {
         let said = refused(3, arguments);
         assert!(said.contains(data) && said.contains("in use by another process"), "{said}");
@@ -191,7 +198,7 @@ fn a_data_directory_is_used_by_one_process() {
 fn data_of_a_newer_version_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
-    assert_eq!(Up::start(dir.path(), &[], 1).stop(), Some(0));
+    assert_eq!(Up::start(dir.path(), &[]).stop(), Some(0));
     let format = std::fs::read_to_string(dir.path().join("format")).unwrap();
     let newer = newer(&format);
     std::fs::write(dir.path().join("format"), &newer).unwrap();
@@ -252,12 +259,20 @@ fn what_is_wrong_with_the_command_line_or_the_manifest_is_told() {
     assert!(said.contains("wadm.yaml:") && said.contains("\"x/vault:0.3.0\", is no capability"), "{said}");
     let said = refused(1, &["events", "--nats", "127.0.0.1:1"]);
     assert!(said.contains("trellis up --nats 127.0.0.1:1"), "{said}");
+    let said = refused(2, &["up", "--nats", "on"]);
+    assert!(said.contains("such as 127.0.0.1:4222, or off"), "{said}");
+    refused(2, &["stop"]);
+    refused(2, &["scale", "posts"]);
+    let said = refused(2, &["scale", "posts", "0"]);
+    assert!(said.contains("0 is not in 1..65535"), "{said}");
+    let said = refused(2, &["start", "hello", "--manifest", "nothing.yaml"]);
+    assert!(said.contains("nothing.yaml cannot be read"), "{said}");
 }
 
 #[test]
 fn a_second_signal_stops_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut up = Up::start(dir.path(), &[], 1);
+    let mut up = Up::start(dir.path(), &[]);
     // A request that is half-way through keeps the server waiting for its end.
     let mut busy = TcpStream::connect(up.address("posts")).unwrap();
     busy.write_all(b"POST /posts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{").unwrap();
@@ -272,4 +287,70 @@ fn a_second_signal_stops_at_once() {
     }
     up.signal(Signal::INT);
     assert_eq!(up.child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn commands_find_the_application_through_its_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let none = format!(
+        "no application with NATS runs on the data directory {data}; start `trellis up --data {data}`"
+    );
+    let said = refused(1, &["events", "--data", data]);
+    assert!(said.contains(&none), "{said}");
+
+    let up = Up::start(dir.path(), &[]);
+    let id = up.post("found");
+    let events = run(&["events", "--data", data]);
+    assert!(events.status.success() && String::from_utf8(events.stdout).unwrap().contains(&id));
+    assert_eq!(up.stop(), Some(0));
+    assert!(!dir.path().join("nats").exists(), "the address is taken back");
+
+    let mut up = Up::start(dir.path(), &[]);
+    up.child.kill().unwrap();
+    up.child.wait().unwrap();
+    assert!(dir.path().join("nats").exists());
+    let said = refused(1, &["events", "--data", data]);
+    assert!(said.contains(&none), "what a killed process has left is not believed: {said}");
+
+    let up = Up::start(dir.path(), &["--nats", "off"]);
+    assert!(up.addresses.iter().all(|(name, _)| name != "nats"), "{:?}", up.addresses);
+    assert!(refused(1, &["stop", "posts", "--data", data]).contains(&none));
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn a_service_is_stopped_started_and_scaled_while_the_application_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let up = Up::start(dir.path(), &[]);
+    let id = up.post("kept");
+    let says = |arguments: &[&str]| -> String {
+        let output = trellis().args(arguments).args(["--data", data]).output().unwrap();
+        let (said, complained) = (output.stdout, String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success(), "{complained}");
+        String::from_utf8(said).unwrap()
+    };
+    assert_eq!(says(&["stop", "posts"]), "posts  stopped\n");
+    assert_eq!(says(&["stop", "posts"]), "posts  already stopped\n");
+    let answer = up.get("posts", &format!("/posts/{id}"));
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("application/problem+json"), "{answer}");
+    let said = refused(1, &["scale", "posts", "5", "--data", data]);
+    assert!(said.contains("posts is stopped; start it first"), "{said}");
+
+    assert_eq!(says(&["start", "posts"]), "posts  running, 32 at once\n");
+    let again = "posts  already running, 32 at once; a new build is loaded by stop and start\n";
+    assert_eq!(says(&["start", "posts"]), again);
+    let answer = up.get("posts", &format!("/posts/{id}"));
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("kept"), "{answer}");
+    assert_eq!(says(&["scale", "posts", "5"]), "posts  running, 5 at once\n");
+    let said = refused(1, &["scale", "posts", "1000", "--data", data]);
+    assert!(said.contains("room for 160"), "{said}");
+    for arguments in [&["stop", "nobody"][..], &["start", "nobody"], &["scale", "nobody", "1"]] {
+        let said = refused(1, &[arguments, &["--data", data]].concat());
+        assert!(said.contains("there is no component nobody; there are posts"), "{said}");
+    }
+    let said = refused(1, &["start", "posts", "--manifest", MANIFEST, "--data", data]);
+    assert!(said.contains("posts runs already; stop it before"), "{said}");
+    assert_eq!(up.stop(), Some(0));
 }

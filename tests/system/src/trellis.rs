@@ -42,7 +42,8 @@ impl Trellis {
 
         let deadline = Instant::now() + PATIENCE;
         while let Ok(line) = hear.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            if let Some(address) = address_in(&line) {
+            // The last line that it says of itself: everything answers.
+            if let Some(address) = line.strip_prefix("open  ").and_then(address_in) {
                 return Self { child, address, output };
             }
         }
