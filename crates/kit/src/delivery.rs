@@ -8,18 +8,13 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
-use serde_json::value::RawValue;
-
 use crate::event::{Envelope, Event, Followed, Recorded, Undecodable};
-use crate::jetstream::{self, Appended};
+use crate::generation::Generations;
 use crate::platform::{self, Fault, Platform};
 use crate::position::Place;
 use crate::reaction::Reaction;
 use crate::views::Writer;
-use crate::{Problem, Service, generation, log, names, provision, time};
+use crate::{Problem, Service, dead, generation, log, names};
 
 /// How often an event is tried.
 pub const ATTEMPTS: u64 = 8;
@@ -136,21 +131,26 @@ impl Incoming {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivery<'a> {
     reply_to: &'a str,
-    body: &'a [u8],
+    pub(crate) body: &'a [u8],
     /// The service whose log this comes from.
     pub(crate) source: &'a str,
-    consumer: &'a str,
+    pub(crate) consumer: &'a str,
     pub(crate) partition: u32,
     /// The generation of the read models that it is for; none is for reactions.
-    generation: Option<u64>,
+    pub(crate) generation: Option<u64>,
     /// How often it has been delivered, this time included.
-    attempt: u64,
+    pub(crate) attempt: u64,
     pub(crate) seq: u64,
     /// How many are behind it.
     pub(crate) behind: u64,
 }
 
 impl<'a> Delivery<'a> {
+    /// An event that is to be reacted to once more, without a consumer that waits for it.
+    pub fn again(source: &'a str, consumer: &'a str, partition: u32, seq: u64, body: &'a [u8]) -> Self {
+        Self { reply_to: "", body, source, consumer, partition, generation: None, attempt: 1, seq, behind: 0 }
+    }
+
     /// Reads what the subject for the acknowledgement says: `$JS.ACK.<stream>.<consumer>.<attempt>.<stream
     /// seq>.<consumer seq>.<time>.<behind>`, with domain and account before the stream, and possibly a token at
     /// the end, on servers that have domains.
@@ -201,7 +201,10 @@ pub(crate) fn handle<S: Service>(delivery: &Delivery<'_>) -> Result<(), Fault> {
             later(delivery.attempt)
         }
         Err(failure) => {
-            match bury::<S>(delivery, &failure).and_then(|()| note_failed(delivery, Place::passed)) {
+            let buried = dead::bury::<S>(delivery, &failure)
+                .and_then(|()| note_failed(delivery, Place::passed))
+                .and_then(|()| catch_up::<S>(delivery, generation::load()?));
+            match buried {
                 Ok(()) => "+TERM".to_owned(),
                 Err(fault) => {
                     log::error(&format!(
@@ -216,7 +219,8 @@ pub(crate) fn handle<S: Service>(delivery: &Delivery<'_>) -> Result<(), Fault> {
     platform.publish(delivery.reply_to, answer.as_bytes())
 }
 
-fn process<S: Service>(delivery: &Delivery<'_>, deadline: Duration) -> Result<(), Failure> {
+/// Handles an event.
+pub(crate) fn process<S: Service>(delivery: &Delivery<'_>, deadline: Duration) -> Result<(), Failure> {
     if delivery.attempt > ATTEMPTS {
         // Nobody was left to say so after the last of them.
         return Err(Failure::lasting(format!("ended the instance, or took too long, {ATTEMPTS} times")));
@@ -258,7 +262,12 @@ fn apply<S: Service>(
     concerned.try_for_each(|line| (line.apply)(incoming, &writer))?;
     writer.in_time()?;
     place.passed(delivery)?;
-    if generations.building == Some(generation) && delivery.behind == 0 {
+    Ok(catch_up::<S>(delivery, generations)?)
+}
+
+/// Lets the generation that is being built be read, if this was the last event that it lacked.
+fn catch_up<S: Service>(delivery: &Delivery<'_>, generations: Generations) -> Result<(), Fault> {
+    if delivery.generation.is_some() && delivery.generation == generations.building && delivery.behind == 0 {
         generation::advance::<S>(Some(&format!("{}/{}", delivery.source, delivery.consumer)))?;
     }
     Ok(())
@@ -280,50 +289,4 @@ fn later(attempt: u64) -> String {
     let delay_ms = doubled.min(LONGEST_DELAY_MS);
     let jittered_ms = delay_ms / 2 + platform::current().random() % delay_ms;
     format!("-NAK {{\"delay\": {}}}", jittered_ms * 1_000_000)
-}
-
-/// Puts an event among the dead letters, once, however often this is done.
-fn bury<S: Service>(delivery: &Delivery<'_>, failure: &Failure) -> Result<(), Fault> {
-    #[derive(Serialize)]
-    struct DeadLetter<'a> {
-        error: &'a str,
-        source: &'a str,
-        seq: u64,
-        consumer: &'a str,
-        attempts: u64,
-        time: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        event: Option<&'a RawValue>,
-        /// The event as it is, if it is not even JSON.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        base64: Option<String>,
-    }
-    let Delivery { source, seq, consumer, attempt, body, .. } = *delivery;
-    let event = serde_json::from_slice::<&RawValue>(body).ok();
-    let letter = DeadLetter {
-        error: &failure.why,
-        source,
-        seq,
-        consumer,
-        attempts: attempt,
-        time: time::rfc3339(platform::current().now_ms()),
-        event,
-        base64: event.is_none().then(|| BASE64.encode(body)),
-    };
-    let letter = serde_json::to_vec(&letter).map_err(|error| Fault::new(error.to_string()))?;
-    let subject = names::dead_subject(S::NAME, source, seq);
-    let stored = match jetstream::append(&subject, &letter) {
-        Appended::Unknown(_) => {
-            provision::dead_letters::<S>()?;
-            jetstream::append(&subject, &letter)
-        }
-        stored => stored,
-    };
-    match stored {
-        Appended::At(_) | Appended::Taken => {
-            log::error(&format!("event {seq} of {source} is a dead letter now: {}", failure.why));
-            Ok(())
-        }
-        Appended::Unknown(fault) => Err(fault),
-    }
 }

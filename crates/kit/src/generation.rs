@@ -17,7 +17,7 @@ pub(crate) const KEY: &str = "generation";
 pub(crate) struct Generations {
     pub active: u64,
     pub building: Option<u64>,
-    /// No longer read; its consumers remain to be removed.
+    /// No longer read; its consumers and dead letters remain to be removed.
     pub retired: Option<u64>,
 }
 
@@ -83,11 +83,11 @@ pub(crate) fn advance<S: Service>(finishing: Option<&str>) -> Result<u64, Fault>
     Ok(next)
 }
 
-/// Removes the consumers of the generation before. Its values stay, for lists that are being read, until the
+/// Removes the consumers and the dead letters of the generation before. Its values stay, for lists that are being read, until the
 /// next rebuild overwrites them.
 fn clean_up<S: Service>(now: Generations) -> Result<Generations, Fault> {
     let Some(retired) = now.retired else { return Ok(now) };
-    provision::remove_consumers::<S>(retired)?;
+    provision::remove::<S>(retired)?;
     let cleaned = Generations { retired: None, ..now };
     save(cleaned)?;
     Ok(cleaned)

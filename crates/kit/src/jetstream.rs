@@ -42,6 +42,19 @@ pub struct Message {
     pub subject: String,
     pub seq: u64,
     pub body: Vec<u8>,
+    /// When it was stored.
+    pub time: String,
+}
+
+/// How far a durable consumer has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// How many messages are not finished.
+    pub backlog: u64,
+    /// Everything up to this sequence is.
+    pub floor: u64,
+    /// When one last was; not known of one that never finished any, nor after a restart of some servers.
+    pub moved: Option<String>,
 }
 
 /// Why something cannot be read or set up.
@@ -139,6 +152,11 @@ pub fn next(stream: &str, subject: &str, from: u64) -> Result<Option<Message>, R
     message(stream, &json!({ "seq": from, "next_by_subj": subject }))
 }
 
+/// The message with a sequence.
+pub fn get(stream: &str, seq: u64) -> Result<Option<Message>, Refusal> {
+    message(stream, &json!({ "seq": seq }))
+}
+
 fn message(stream: &str, wanted: &Value) -> Result<Option<Message>, Refusal> {
     let operation = format!("STREAM.MSG.GET.{stream}");
     let answer = match api(&operation, wanted)? {
@@ -152,7 +170,23 @@ fn message(stream: &str, wanted: &Value) -> Result<Option<Message>, Refusal> {
     };
     // An empty message has no data at all.
     let body = BASE64.decode(text("/message/data").unwrap_or_default()).map_err(|_| garbled(&operation))?;
-    Ok(Some(Message { subject: subject.to_owned(), seq, body }))
+    let time = text("/message/time").unwrap_or_default().to_owned();
+    Ok(Some(Message { subject: subject.to_owned(), seq, body, time }))
+}
+
+/// Makes sure that there is no message with this sequence.
+pub fn delete(stream: &str, seq: u64) -> Result<(), Refusal> {
+    match api(&format!("STREAM.MSG.DELETE.{stream}"), &json!({ "seq": seq }))? {
+        // The answers for one that is gone already are many.
+        Err(error) if get(stream, seq)?.is_some() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Makes sure that there is no message on a subject, which may have wildcards.
+pub fn purge(stream: &str, subject: &str) -> Result<(), Refusal> {
+    api(&format!("STREAM.PURGE.{stream}"), &json!({ "filter": subject }))??;
+    Ok(())
 }
 
 /// What a stream says of itself: how many partitions it has.
@@ -185,18 +219,21 @@ pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<(), 
     Ok(())
 }
 
-/// How many messages a consumer has not yet finished; none when there is no such consumer.
-pub fn backlog(stream: &str, consumer: &str) -> Result<Option<u64>, Refusal> {
+/// How far a consumer has come; none when there is no such consumer.
+pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusal> {
     let operation = format!("CONSUMER.INFO.{stream}.{consumer}");
     let answer = match api(&operation, &json!({}))? {
         Err(error) if error.code == code::CONSUMER_NOT_FOUND => return Ok(None),
         answer => answer?,
     };
-    let number = |key: &str| answer.get(key).and_then(Value::as_u64);
-    match (number("num_pending"), number("num_ack_pending")) {
-        (Some(waiting), Some(on_their_way)) => Ok(Some(waiting.saturating_add(on_their_way))),
-        _ => Err(garbled(&operation).into()),
-    }
+    let number = |pointer: &str| answer.pointer(pointer).and_then(Value::as_u64);
+    let (Some(waiting), Some(on_their_way), Some(floor)) =
+        (number("/num_pending"), number("/num_ack_pending"), number("/ack_floor/stream_seq"))
+    else {
+        return Err(garbled(&operation).into());
+    };
+    let moved = answer.pointer("/ack_floor/last_active").and_then(Value::as_str).map(str::to_owned);
+    Ok(Some(Progress { backlog: waiting.saturating_add(on_their_way), floor, moved }))
 }
 
 /// Makes sure that there is no such consumer.

@@ -46,6 +46,7 @@ extern crate self as trellis_kit;
 
 mod aggregate;
 pub mod config;
+mod dead;
 mod delivery;
 mod describe;
 pub mod event;
@@ -64,6 +65,7 @@ mod position;
 mod problem;
 mod provision;
 mod reaction;
+mod readiness;
 pub mod rt;
 pub mod schema;
 mod service;

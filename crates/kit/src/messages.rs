@@ -3,6 +3,7 @@
 //! | subject | meaning |
 //! |---|---|
 //! | `svc.<service>` | a request, as `message/http` |
+//! | `deliver.<service>`, with an answer expected | a request to try a dead letter again, see `dead.rs` |
 //! | any, with an acknowledgement to `$JS.ACK.…` expected | an event of a durable consumer |
 //! | `trellis.announce` | somebody is new, or `{"replay": "<service>"}`: make sure of everything; build the read models anew |
 //! | `wasmbus.evt.…` | the lattice changed or is alive: make sure of everything |
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 use crate::delivery::{self, Delivery};
 use crate::platform::{self, Fault, Platform};
-use crate::{Service, describe, generation, http, log, names, provision};
+use crate::{Service, dead, describe, generation, http, log, names, provision};
 
 /// Handles one message. An error is for the host's log only: whatever can be done about it has been done.
 pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
@@ -24,6 +25,9 @@ pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[
     }
     if subject == names::request_subject(S::NAME) {
         return answer(subject, reply_to, &http::answer_message::<S>(body));
+    }
+    if subject == names::deliver_subject(S::NAME) {
+        return answer(subject, reply_to, &dead::answer::<S>(body));
     }
     if let Some(words) = subject.strip_prefix("$SRV.") {
         return match describe::service_protocol::<S>(words) {

@@ -41,9 +41,19 @@ pub fn dead_subjects(service: &str) -> String {
     format!("dead.{service}.>")
 }
 
-/// One dead letter: the same event always gets the same subject, so it is kept once.
-pub fn dead_subject(service: &str, source: &str, seq: u64) -> String {
-    format!("dead.{service}.{source}.{seq}")
+/// One dead letter: the same event always gets the same subject, so it is kept once for each generation of the read
+/// models that lacks it, and once for reactions.
+pub fn dead_subject(service: &str, source: &str, seq: u64, generation: Option<u64>) -> String {
+    format!("dead.{service}.{source}.{seq}.{}", role(generation))
+}
+
+/// The dead letters of a generation of the read models.
+pub fn dead_subjects_of(service: &str, generation: u64) -> String {
+    format!("dead.{service}.*.*.{}", role(Some(generation)))
+}
+
+fn role(generation: Option<u64>) -> String {
+    generation.map_or_else(|| "r".to_owned(), |generation| format!("g{generation}"))
 }
 
 /// Where a service gets the events of others. It is exact: nothing is delivered to a wildcard.
@@ -58,12 +68,12 @@ pub fn request_subject(service: &str) -> String {
 
 /// The durable consumer with which a generation of a service's read models follows one partition of a source.
 pub fn consumer(service: &str, generation: u64, partition: u32) -> String {
-    format!("{service}-g{generation}-{partition}")
+    format!("{service}-{}-{partition}", role(Some(generation)))
 }
 
 /// The durable consumer with which a service reacts to one partition of a source.
 pub fn reaction_consumer(service: &str, partition: u32) -> String {
-    format!("{service}-r-{partition}")
+    format!("{service}-{}-{partition}", role(None))
 }
 
 /// The partition that a consumer's name speaks of, and the generation; none for reactions.

@@ -6,7 +6,9 @@
 //! written reads it, though nobody else waits. Every answer out of read models says in `X-Trellis-Lag` how many
 //! events they are behind.
 //!
-//! For this, each (source, partition) notes in one small document how far it has come: its [`Place`].
+//! For this, each (source, partition) notes in one small document how far it has come: its [`Place`]. A place that
+//! has not been noted for [`FRESH`] says nothing about what has happened since: the server is asked then, by one
+//! answer in that time, and what it said is [noted](Backlogs) for the others.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,12 +16,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::Delivery;
 use crate::generation::{self, Generations};
 use crate::platform::{self, Fault, Platform};
-use crate::{Problem, Service, id, names, time};
+use crate::{Problem, Service, id, jetstream, log, names, time};
 
 /// The header that a write is answered with, and the read that should see it brings back.
 pub(crate) const HEADER: &str = "trellis-position";
@@ -36,6 +39,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 const WANTED_MAX: usize = 16;
 /// The document that lists what the read models follow.
 const SOURCES_KEY: &str = "sources";
+/// The document of [`Backlogs`].
+const BACKLOGS_KEY: &str = "backlogs";
+/// How long what is known of a backlog is good enough.
+pub(crate) const FRESH: Duration = Duration::from_secs(1);
 
 /// An event's place in the log of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +109,7 @@ impl Told {
 /// An instance serves one request at a time, and this is about the one that it serves now.
 #[derive(Debug, Default)]
 struct Scope {
+    service: &'static str,
     wanted: Vec<Position>,
     told: Told,
 }
@@ -111,7 +119,7 @@ thread_local!(static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) 
 /// Begins a request. What it wants of sources that this service does not follow will never come here.
 pub(crate) fn begin<S: Service>(mut wanted: Vec<Position>) {
     wanted.retain(|position| S::PROJECTIONS.iter().any(|line| line.source == position.service));
-    SCOPE.set(Some(Scope { wanted, told: Told::default() }));
+    SCOPE.set(Some(Scope { service: S::NAME, wanted, told: Told::default() }));
 }
 
 /// Ends a request, and says what it is to be told.
@@ -131,21 +139,24 @@ pub(crate) fn wrote<S: Service>(entity: &str, seq: u64) {
 
 /// The generation to read, once it has what the request wants or has been waited for long enough.
 pub(crate) fn reached() -> Result<u64, Fault> {
-    let Some(wanted) = SCOPE.with_borrow_mut(|scope| Some(std::mem::take(&mut scope.as_mut()?.wanted)))
-    else {
+    let begun = SCOPE.with_borrow_mut(|scope| {
+        let scope = scope.as_mut()?;
+        Some((scope.service, std::mem::take(&mut scope.wanted)))
+    });
+    let Some((service, wanted)) = begun else {
         return Ok(generation::load()?.active);
     };
     let platform = platform::current();
     let deadline = platform.elapsed() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     loop {
-        let (generation, places) = everywhere()?;
+        let Places { generation, places, backlogs } = Places::load()?;
         let has = |position: &Position| {
             let place = places.get(&(position.service.clone(), position.partition));
             place.is_some_and(|place| place.seq >= position.seq)
         };
         if wanted.iter().all(has) || platform.elapsed() >= deadline {
-            let lag = places.values().map(|place| place.behind).sum();
+            let lag = lag(service, generation, &places, backlogs);
             SCOPE.with_borrow_mut(|scope| {
                 if let Some(scope) = scope {
                     scope.told.lag = Some(lag);
@@ -175,7 +186,7 @@ impl Place {
     /// The generations and, for the same price, the place of one of them in a partition.
     pub fn load(source: &str, partition: u32, generation: u64) -> Result<(Generations, Self), Fault> {
         let keys = [generation::KEY.to_owned(), names::place_key(generation, source, partition)];
-        let [generations, place] = two(platform::current().get_many(&keys)?)?;
+        let [generations, place] = exactly(platform::current().get_many(&keys)?)?;
         let place = parse_place(place, generation)?.unwrap_or(Self { generation, ..Self::default() });
         Ok((Generations::parse(generations)?, place))
     }
@@ -199,9 +210,6 @@ impl Place {
     }
 }
 
-/// Places by source and partition.
-type Places = BTreeMap<(String, u32), Place>;
-
 /// Notes what the read models follow, so that their places are found without asking anybody.
 pub(crate) fn follow(partitions: &[(&'static str, u32)]) -> Result<(), Fault> {
     let mut sources: BTreeMap<&str, u32> = BTreeMap::new();
@@ -213,34 +221,90 @@ pub(crate) fn follow(partitions: &[(&'static str, u32)]) -> Result<(), Fault> {
     platform::current().set(SOURCES_KEY, &bytes)
 }
 
-/// The generation that is read, and every place in it.
-fn everywhere() -> Result<(u64, Places), Fault> {
-    let keys = [generation::KEY.to_owned(), SOURCES_KEY.to_owned()];
-    let [generations, sources] = two(platform::current().get_many(&keys)?)?;
-    let generation = Generations::parse(generations)?.active;
-    let sources: BTreeMap<String, u32> = match sources {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| broken(SOURCES_KEY, &error))?,
-        None => BTreeMap::new(),
-    };
-    let partitions: Vec<(String, u32)> = sources
-        .into_iter()
-        .flat_map(|(source, count)| (0..count).map(move |partition| (source.clone(), partition)))
-        .collect();
-    if partitions.is_empty() {
-        return Ok((generation, Places::new()));
-    }
-    let keys: Vec<String> = partitions
-        .iter()
-        .map(|(source, partition)| names::place_key(generation, source, *partition))
-        .collect();
-    let found = platform::current().get_many(&keys)?;
-    let mut places = Places::new();
-    for (partition, bytes) in partitions.into_iter().zip(found) {
-        if let Some(place) = parse_place(bytes, generation)? {
-            places.insert(partition, place);
+/// How far the generation that is read has come.
+struct Places {
+    generation: u64,
+    /// By source and partition: every one that there is to follow.
+    places: BTreeMap<(String, u32), Place>,
+    backlogs: Backlogs,
+}
+
+impl Places {
+    fn load() -> Result<Self, Fault> {
+        let keys = [generation::KEY, SOURCES_KEY, BACKLOGS_KEY].map(str::to_owned);
+        let [generations, sources, backlogs] = exactly(platform::current().get_many(&keys)?)?;
+        let generation = Generations::parse(generations)?.active;
+        let sources: BTreeMap<String, u32> = parse_or_default(SOURCES_KEY, sources)?;
+        let backlogs = parse_or_default(BACKLOGS_KEY, backlogs)?;
+        let partitions: Vec<(String, u32)> = sources
+            .into_iter()
+            .flat_map(|(source, count)| (0..count).map(move |partition| (source.clone(), partition)))
+            .collect();
+        let keys: Vec<String> = partitions
+            .iter()
+            .map(|(source, partition)| names::place_key(generation, source, *partition))
+            .collect();
+        let found = if keys.is_empty() { Vec::new() } else { platform::current().get_many(&keys)? };
+        let mut places = BTreeMap::new();
+        for (partition, bytes) in partitions.into_iter().zip(found) {
+            places.insert(partition, parse_place(bytes, generation)?.unwrap_or_default());
         }
+        Ok(Self { generation, places, backlogs })
     }
-    Ok((generation, places))
+}
+
+/// What the server said when it was asked how much waits for the partitions in which nothing moves. Whoever answers
+/// a request may note it: it is about the same things at about the same time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Backlogs {
+    generation: u64,
+    asked_ms: u64,
+    /// By source and partition, with a colon between.
+    waiting: BTreeMap<String, u64>,
+}
+
+/// How many events the read models are behind. What cannot be found out is what was noted last.
+fn lag(
+    service: &str,
+    generation: u64,
+    places: &BTreeMap<(String, u32), Place>,
+    mut backlogs: Backlogs,
+) -> u64 {
+    let now_ms = platform::current().now_ms();
+    let fresh_ms = u64::try_from(FRESH.as_millis()).unwrap_or(u64::MAX);
+    let noted_lately = |place: &Place| !time::is_before(&place.time, now_ms.saturating_sub(fresh_ms));
+    let resting: Vec<_> = places.iter().filter(|(_, place)| !noted_lately(place)).collect();
+    if backlogs.generation != generation {
+        backlogs = Backlogs { generation, ..Backlogs::default() };
+    }
+    let known_until = backlogs.asked_ms.saturating_add(fresh_ms);
+    // A clock that was set back must not make what was noted last for ever.
+    let is_known = (backlogs.asked_ms..known_until).contains(&now_ms);
+    if !resting.is_empty() && !is_known {
+        // Noted before it is done, so that of many who come at once one asks.
+        backlogs.asked_ms = now_ms;
+        note(&backlogs);
+        for ((source, partition), _) in &resting {
+            let consumer = names::consumer(service, generation, *partition);
+            if let Ok(Some(progress)) = jetstream::progress(&names::log_stream(source), &consumer) {
+                backlogs.waiting.insert(format!("{source}:{partition}"), progress.backlog);
+            }
+        }
+        note(&backlogs);
+    }
+    let behind = |((source, partition), place): (&(String, u32), &Place)| match noted_lately(place) {
+        true => place.behind,
+        false => backlogs.waiting.get(&format!("{source}:{partition}")).copied().unwrap_or(place.behind),
+    };
+    places.iter().map(behind).sum()
+}
+
+/// What is not noted is asked for once more.
+fn note(backlogs: &Backlogs) {
+    let bytes = serde_json::to_vec(backlogs).unwrap_or_default();
+    if let Err(fault) = platform::current().set(BACKLOGS_KEY, &bytes) {
+        log::warn(&format!("the backlogs are not noted: {fault}"));
+    }
 }
 
 /// What another generation left in the same slot is not there.
@@ -250,8 +314,13 @@ fn parse_place(bytes: Option<Vec<u8>>, generation: u64) -> Result<Option<Place>,
     Ok((place.generation == generation).then_some(place))
 }
 
-fn two(values: Vec<Option<Vec<u8>>>) -> Result<[Option<Vec<u8>>; 2], Fault> {
-    values.try_into().map_err(|_| Fault::new("asked for two keys, answered for another number"))
+fn parse_or_default<T: DeserializeOwned + Default>(key: &str, value: Option<Vec<u8>>) -> Result<T, Fault> {
+    let Some(bytes) = value else { return Ok(T::default()) };
+    serde_json::from_slice(&bytes).map_err(|error| broken(key, &error))
+}
+
+fn exactly<const N: usize>(values: Vec<Option<Vec<u8>>>) -> Result<[Option<Vec<u8>>; N], Fault> {
+    values.try_into().map_err(|_| Fault::new("asked for some keys, answered for another number"))
 }
 
 fn broken(key: &str, error: &serde_json::Error) -> Fault {

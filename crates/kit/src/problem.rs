@@ -85,6 +85,11 @@ impl Problem {
         Self::new(503, "Service Unavailable", detail)
     }
 
+    /// 503: the service answers, but does not keep up.
+    pub(crate) fn not_ready(detail: impl Into<String>) -> Self {
+        Self::new(503, "Service Unavailable", detail)
+    }
+
     /// The JSON of `application/problem+json`, with the trace that the log knows this call by.
     pub(crate) fn to_json(&self, trace_id: &str) -> Vec<u8> {
         #[derive(Serialize)]

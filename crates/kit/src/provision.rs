@@ -49,20 +49,24 @@ pub(crate) fn consumers<S: Service>() -> Result<(), Fault> {
             consumer::<S>(source, partition, &names::consumer(S::NAME, generation, partition))?;
         }
     }
-    for (source, partition) in partitions_of(S::REACTIONS.iter().map(|line| line.source))? {
+    for (source, partition) in reacted_to::<S>()? {
         consumer::<S>(source, partition, &names::reaction_consumer(S::NAME, partition))?;
     }
     Ok(())
 }
 
-/// Removes the consumers of a generation.
-pub(crate) fn remove_consumers<S: Service>(generation: u64) -> Result<(), Fault> {
+/// Removes the consumers of a generation, and its dead letters: what replaced it has read those events again.
+pub(crate) fn remove<S: Service>(generation: u64) -> Result<(), Fault> {
     for (source, partition) in projected::<S>()? {
         let name = names::consumer(S::NAME, generation, partition);
         jetstream::delete_consumer(&names::log_stream(source), &name)
             .map_err(|refusal| fault(source, refusal))?;
     }
-    Ok(())
+    let letters = names::dead_subjects_of(S::NAME, generation);
+    match jetstream::purge(&names::dead_stream(S::NAME), &letters) {
+        Ok(()) | Err(Refusal::NoStream) => Ok(()),
+        Err(refusal) => Err(fault("dead letters", refusal)),
+    }
 }
 
 /// Every partition of every source of the read models.
@@ -70,10 +74,15 @@ pub(crate) fn projected<S: Service>() -> Result<Vec<(&'static str, u32)>, Fault>
     partitions_of(S::PROJECTIONS.iter().map(|line| line.source))
 }
 
+/// Every partition of every source of the reactions.
+pub(crate) fn reacted_to<S: Service>() -> Result<Vec<(&'static str, u32)>, Fault> {
+    partitions_of(S::REACTIONS.iter().map(|line| line.source))
+}
+
 /// Whether a consumer exists and has nothing left to do.
 pub(crate) fn has_caught_up(source: &str, consumer: &str) -> Result<bool, Fault> {
-    let backlog = jetstream::backlog(&names::log_stream(source), consumer);
-    Ok(backlog.map_err(|refusal| fault(source, refusal))? == Some(0))
+    let progress = jetstream::progress(&names::log_stream(source), consumer);
+    Ok(progress.map_err(|refusal| fault(source, refusal))?.is_some_and(|progress| progress.backlog == 0))
 }
 
 /// A source that does not exist yet has no partitions; it announces itself when it comes.
@@ -129,7 +138,7 @@ fn replicas() -> Result<u32, Fault> {
     }
 }
 
-fn fault(of: &str, refusal: Refusal) -> Fault {
+pub(crate) fn fault(of: &str, refusal: Refusal) -> Fault {
     match refusal {
         Refusal::Fault(fault) => fault,
         Refusal::NoStream => Fault::new(format!("the stream of {of} has gone")),

@@ -8,6 +8,13 @@ pub(crate) fn rfc3339(ms_since_1970: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
+/// Whether an instant in UTC, as JetStream or this service writes it, is older than another: to the second, since they
+/// write fractions of it differently.
+pub(crate) fn is_before(instant: &str, ms_since_1970: u64) -> bool {
+    const TO_THE_SECOND: usize = "2026-11-20T04:01:12".len();
+    instant.get(..TO_THE_SECOND) < rfc3339(ms_since_1970).get(..TO_THE_SECOND)
+}
+
 /// The date of a day counted from 1970. Counting from a first of March makes the leap day the last day of its
 /// year; 400 years always have the same number of days.
 fn civil(days_since_1970: u64) -> (u64, u64, u64) {
@@ -26,7 +33,7 @@ fn civil(days_since_1970: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use super::{is_before, rfc3339};
 
     #[test]
     fn known_instants() {
@@ -39,6 +46,18 @@ mod tests {
             (1_795_147_272_345, "2026-11-20T04:01:12.345Z"),
         ] {
             assert_eq!(rfc3339(ms), text);
+        }
+    }
+
+    #[test]
+    fn instants_are_compared_to_the_second_however_they_are_written() {
+        let noon = 1_795_176_000_000;
+        assert_eq!(rfc3339(noon), "2026-11-20T12:00:00.000Z");
+        for before in ["2026-11-20T11:59:59Z", "2026-11-20T11:59:59.999999999Z", "0001-01-01T00:00:00Z", ""] {
+            assert!(is_before(before, noon), "{before}");
+        }
+        for not_before in ["2026-11-20T12:00:00Z", "2026-11-20T12:00:00.1Z", "2026-11-21T00:00:00.123Z"] {
+            assert!(!is_before(not_before, noon), "{not_before}");
         }
     }
 }

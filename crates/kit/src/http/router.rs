@@ -5,7 +5,7 @@ use super::{Call, Request, Response};
 use crate::platform::{self, Platform};
 use crate::position::{self, Position};
 use crate::trace::Trace;
-use crate::{Context, Problem, Service};
+use crate::{Context, Problem, Service, readiness};
 
 /// The config key that names the header in which a gateway says who calls. Set it only behind a gateway that
 /// removes that header from what comes from outside: whoever can set the header is whom it names.
@@ -72,7 +72,10 @@ fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Pr
     let mut here =
         S::ROUTES.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?))).peekable();
     if here.peek().is_none() {
-        return Err(Problem::not_found("There is nothing at this path."));
+        return match (request.method.as_str(), path.raw == readiness::PATH) {
+            ("GET" | "HEAD", true) => readiness::answer::<S>(),
+            _ => Err(Problem::not_found("There is nothing at this path.")),
+        };
     }
     let method = if request.method == "HEAD" { "GET" } else { &request.method };
     let mut allowed = vec!["OPTIONS"];

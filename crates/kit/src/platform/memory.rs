@@ -234,8 +234,8 @@ impl Platform for Memory {
 
     fn publish(&self, subject: &str, body: &[u8]) -> Result<(), Fault> {
         self.call(subject, None, |state| {
-            let elapsed = state.elapsed;
-            if !state.streams.acknowledge(subject, body, elapsed) {
+            let (elapsed, now_ms) = (state.elapsed, state.now_ms());
+            if !state.streams.acknowledge(subject, body, elapsed, now_ms) {
                 state.published.push((subject.to_owned(), body.to_vec()));
             }
             Ok(())

@@ -22,7 +22,7 @@ fn listed() -> Vec<String> {
 fn consumers() -> Vec<String> {
     let names = (1..6)
         .flat_map(|generation| (0..2).map(move |partition| names::consumer("notes", generation, partition)));
-    names.filter(|name| crate::jetstream::backlog("LOG_notes", name).unwrap().is_some()).collect()
+    names.filter(|name| crate::jetstream::progress("LOG_notes", name).unwrap().is_some()).collect()
 }
 
 #[test]

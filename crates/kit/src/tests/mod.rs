@@ -1,6 +1,7 @@
 //! The kit as a service sees it, with every failure that a platform can have.
 
 mod ask;
+mod dead;
 mod delivery;
 mod describe;
 mod execute;
@@ -10,6 +11,7 @@ mod http;
 mod index;
 mod message;
 mod position;
+mod readiness;
 mod service;
 mod wire;
 
@@ -206,8 +208,11 @@ fn follow(event: &Recorded<NoteEvent>, writer: &Writer<'_>) -> Result<(), Failur
 /// Writes an answer to every note that asks for one.
 fn echo(event: &Recorded<NoteEvent>, reaction: &Reaction) -> Result<(), Failure> {
     if let NoteEvent::Written(note) = &event.data
-        && note.text == "echo?"
+        && ["echo?", "refused"].contains(&note.text.as_str())
     {
+        if note.text == "refused" && platform().config("accept")?.as_deref() != Some("yes") {
+            return Err(Failure::lasting("such notes are refused"));
+        }
         reaction.create::<Note>(&note.id, |id| {
             NoteEvent::Written(Note { id, text: format!("echo of {}", note.id), version: 1 })
         })?;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::platform::memory::Harm;
+use crate::position::FRESH;
 use crate::testing::{deliver, json, message, request, send, settle, start};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -122,6 +123,64 @@ fn lag_is_how_many_events_are_waiting() {
     }
     seen.dedup();
     assert_eq!(seen, [4, 3, 2, 1, 0]);
+}
+
+#[test]
+fn lag_is_true_while_nothing_moves_and_cheap_to_know() {
+    start::<Notes>();
+    let poison = write(&anonymous(), new("poison")).unwrap().id;
+    while let Some(delivery) = platform().deliver("notes") {
+        deliver::<Notes>(&delivery).unwrap();
+    }
+    assert_eq!(lag(), 1);
+    let partition = |id: &str| crate::id::partition(id, Notes::PARTITIONS);
+    let behind_it = |_| partition(&write(&anonymous(), new("a")).unwrap().id) == partition(&poison);
+    let waiting = (0..20).filter(|n| behind_it(*n)).count() as u64;
+    // Nobody is given anything meanwhile: what waits is 20 events and the one that failed.
+    platform().advance(2 * FRESH);
+    platform().take_exchanges();
+    let asked = || {
+        let exchanges = platform().take_exchanges();
+        exchanges.iter().filter(|exchange| exchange.subject.contains("CONSUMER.INFO")).count()
+    };
+    assert_eq!((lag(), asked()), (21, Notes::PARTITIONS as usize));
+    for _ in 0..100 {
+        assert_eq!(lag(), 21);
+    }
+    assert_eq!(asked(), 0, "what is known is good for a while");
+    platform().advance(2 * FRESH);
+    while let Some(delivery) =
+        platform().deliver("notes").filter(|delivery| !delivery.reply_to.contains("-r-"))
+    {
+        deliver::<Notes>(&delivery).unwrap();
+    }
+    let left = lag();
+    assert!(left == waiting + 1 || left == 21, "{left} of {waiting} behind the poison");
+    assert!(asked() <= Notes::PARTITIONS as usize);
+}
+
+#[test]
+fn lag_that_cannot_be_found_out_is_what_was_noted() {
+    start::<Notes>();
+    post("a");
+    settle::<Notes>();
+    platform().advance(2 * FRESH);
+    let calls = {
+        let before = platform().calls();
+        assert_eq!(lag(), 0);
+        platform().calls() - before
+    };
+    for harm in [|| Harm::NotDone, || Harm::AnswerLost, || Harm::AnswerGarbled] as [fn() -> Harm; 3] {
+        for nth in 2..calls {
+            platform().advance(2 * FRESH);
+            platform().harm(nth, harm());
+            let answer = send::<Notes>("GET", "/notes", "");
+            platform().revive();
+            if answer.status == 200 {
+                assert_eq!(answer.header("x-trellis-lag"), Some("0"), "call {nth}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::platform::Fault;
+use crate::time;
 
 /// A message in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub(super) struct Streams(BTreeMap<String, Stream>);
 struct Stream {
     config: Value,
     messages: Vec<Stored>,
+    last_seq: u64,
     consumers: BTreeMap<String, Consumer>,
 }
 
@@ -42,6 +44,8 @@ struct Consumer {
     /// The message that is on its way or waits to be sent again.
     pending: Option<Pending>,
     delivered: u64,
+    /// When a message was last finished.
+    moved_ms: Option<u64>,
 }
 
 struct Pending {
@@ -96,8 +100,9 @@ impl Streams {
         if let ["STREAM", "CREATE", name] = words[..] {
             return Some(self.create(name, request));
         }
-        let (["STREAM", "INFO", name] | ["STREAM", "MSG", "GET", name] | ["CONSUMER", _, name, _]) =
-            words[..]
+        let (["STREAM", "INFO" | "PURGE", name]
+        | ["STREAM", "MSG", "GET" | "DELETE", name]
+        | ["CONSUMER", _, name, _]) = words[..]
         else {
             return None;
         };
@@ -106,7 +111,9 @@ impl Streams {
         };
         Some(match words[..] {
             ["STREAM", "INFO", _] => json!({ "config": stream.config }),
+            ["STREAM", "PURGE", _] => stream.purge(request),
             ["STREAM", "MSG", "GET", _] => stream.message(request),
+            ["STREAM", "MSG", "DELETE", _] => stream.delete(request),
             ["CONSUMER", "CREATE", _, name] => stream.add_consumer(name, request),
             ["CONSUMER", "DELETE", _, name] => match stream.consumers.remove(name) {
                 Some(_) => json!({ "success": true }),
@@ -123,7 +130,8 @@ impl Streams {
                 return error(400, 10058, "stream name already in use with a different configuration");
             }
         } else {
-            let stream = Stream { config: config.clone(), messages: Vec::new(), consumers: BTreeMap::new() };
+            let (messages, consumers) = (Vec::new(), BTreeMap::new());
+            let stream = Stream { config: config.clone(), messages, last_seq: 0, consumers };
             self.0.insert(name.to_owned(), stream);
         }
         json!({ "config": config })
@@ -158,7 +166,7 @@ impl Streams {
     }
 
     /// Takes an acknowledgement, and says whether it was one.
-    pub fn acknowledge(&mut self, subject: &str, body: &[u8], elapsed: Duration) -> bool {
+    pub fn acknowledge(&mut self, subject: &str, body: &[u8], elapsed: Duration, now_ms: u64) -> bool {
         let words: Vec<&str> = subject.split('.').collect();
         let ["$JS", "ACK", stream, consumer, _, seq, ..] = words[..] else { return false };
         let Some(consumer) = self.0.get_mut(stream).and_then(|stream| stream.consumers.get_mut(consumer))
@@ -176,6 +184,7 @@ impl Streams {
         } else if matches!(&*body, "+ACK" | "+TERM") {
             consumer.done = pending.seq;
             consumer.pending = None;
+            consumer.moved_ms = Some(now_ms);
         }
         true
     }
@@ -183,7 +192,8 @@ impl Streams {
 
 impl Stream {
     fn push(&mut self, subject: &str, body: &[u8], time_ms: u64) -> u64 {
-        let seq = self.messages.len() as u64 + 1;
+        self.last_seq += 1;
+        let seq = self.last_seq;
         self.messages.push(Stored { seq, subject: subject.to_owned(), body: body.to_vec(), time_ms });
         seq
     }
@@ -191,24 +201,46 @@ impl Stream {
     fn message(&self, request: &Value) -> Value {
         let pattern = |key: &str| request.get(key).and_then(Value::as_str);
         let from = request.get("seq").and_then(Value::as_u64).unwrap_or_default();
+        let mut messages = self.messages.iter();
         let found = match (pattern("last_by_subj"), pattern("next_by_subj")) {
-            (Some(last), _) => self.messages.iter().rev().find(|message| matches(last, &message.subject)),
-            (None, next) => self
-                .messages
-                .iter()
-                .find(|message| message.seq >= from && matches(next.unwrap_or_default(), &message.subject)),
+            (Some(last), _) => messages.rev().find(|message| matches(last, &message.subject)),
+            (None, Some(next)) => {
+                messages.find(|message| message.seq >= from && matches(next, &message.subject))
+            }
+            (None, None) => messages.find(|message| message.seq == from),
         };
         match found {
-            Some(Stored { seq, subject, body, .. }) => {
-                json!({ "message": { "subject": subject, "seq": seq, "data": BASE64.encode(body) } })
+            Some(Stored { seq, subject, body, time_ms }) => {
+                let (data, time) = (BASE64.encode(body), time::rfc3339(*time_ms));
+                json!({ "message": { "subject": subject, "seq": seq, "data": data, "time": time } })
             }
             None => error(404, 10037, "no message found"),
         }
     }
 
+    fn delete(&mut self, request: &Value) -> Value {
+        let seq = request.get("seq").and_then(Value::as_u64).unwrap_or_default();
+        match self.messages.iter().position(|message| message.seq == seq) {
+            Some(index) => {
+                self.messages.remove(index);
+                json!({ "success": true })
+            }
+            None if seq > self.last_seq => error(500, 10057, "stream store EOF"),
+            None => error(400, 10043, &format!("sequence {seq} not found")),
+        }
+    }
+
+    fn purge(&mut self, request: &Value) -> Value {
+        let pattern = request.get("filter").and_then(Value::as_str).unwrap_or(">");
+        let before = self.messages.len();
+        self.messages.retain(|message| !matches(pattern, &message.subject));
+        json!({ "success": true, "purged": before - self.messages.len() })
+    }
+
     fn add_consumer(&mut self, name: &str, request: &Value) -> Value {
         let config = request.get("config").cloned().unwrap_or_default();
-        let consumer = Consumer { config: config.clone(), done: 0, pending: None, delivered: 0 };
+        let consumer =
+            Consumer { config: config.clone(), done: 0, pending: None, delivered: 0, moved_ms: None };
         self.consumers.entry(name.to_owned()).or_insert(consumer);
         json!({ "config": config })
     }
@@ -218,7 +250,12 @@ impl Stream {
             return error(404, 10014, "consumer not found");
         };
         let on_its_way = u64::from(consumer.pending.is_some());
-        json!({ "num_pending": consumer.left(&self.messages), "num_ack_pending": on_its_way })
+        let mut floor = json!({ "stream_seq": consumer.done });
+        if let (Value::Object(floor), Some(moved_ms)) = (&mut floor, consumer.moved_ms) {
+            floor.insert("last_active".to_owned(), time::rfc3339(moved_ms).into());
+        }
+        let left = consumer.left(&self.messages);
+        json!({ "num_pending": left, "num_ack_pending": on_its_way, "ack_floor": floor })
     }
 }
 
