@@ -35,8 +35,8 @@ pub(crate) struct Scale {
     /// The service, by its name in the manifest
     service: String,
     /// How many of its calls may run at once
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
-    instances: u16,
+    #[arg(value_parser = at_least_one)]
+    instances: usize,
     #[command(flatten)]
     connection: Connection,
 }
@@ -66,8 +66,15 @@ impl Start {
 
 impl Scale {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let instances = usize::from(self.instances);
-        say(&self.connection, &Command::Scale { component: self.service, instances })
+        say(&self.connection, &Command::Scale { component: self.service, instances: self.instances })
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("to have none, stop the service".to_owned()),
+        Ok(instances) => Ok(instances),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -264,7 +264,7 @@ fn what_is_wrong_with_the_command_line_or_the_manifest_is_told() {
     refused(2, &["stop"]);
     refused(2, &["scale", "posts"]);
     let said = refused(2, &["scale", "posts", "0"]);
-    assert!(said.contains("0 is not in 1..65535"), "{said}");
+    assert!(said.contains("to have none, stop the service"), "{said}");
     let said = refused(2, &["start", "hello", "--manifest", "nothing.yaml"]);
     assert!(said.contains("nothing.yaml cannot be read"), "{said}");
 }

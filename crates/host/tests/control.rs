@@ -45,7 +45,7 @@ async fn nobody_finds_a_stopped_component_until_it_is_started_again() {
     let stopped = status("posts", false, 4);
     assert_eq!(app.stop_component("posts", WITHIN).await.unwrap(), Change::Made(stopped.clone()));
     assert_eq!(app.stop_component("posts", WITHIN).await.unwrap(), Change::None(stopped.clone()));
-    assert_eq!(ask_posts(app.broker()).await.unwrap_err(), "nobody listens on svc.posts");
+    assert_eq!(ask_posts(app.broker()).await.unwrap_err(), "no responders: nobody listens on svc.posts");
     let refused = app.http("posts", get("/posts")).await.unwrap_err();
     assert!(matches!(refused, CallError::Stopped { .. }), "{refused}");
     assert_eq!(app.components(), [stopped]);
