@@ -1,10 +1,14 @@
 //! What a service says of itself, to whoever asks.
 
 mod asyncapi;
+mod json;
 mod openapi;
 mod schemas;
 
 use std::collections::BTreeSet;
+
+#[cfg(test)]
+pub(crate) use json::Json;
 
 use serde_json::{Value, json};
 
@@ -65,6 +69,6 @@ pub(crate) fn service<S: Service>() -> Value {
     json!({
         "name": S::NAME, "version": S::VERSION, "routes": routes,
         "stream": stream, "partitions": S::PARTITIONS, "projects": projects, "reacts_to": reacts,
-        "openapi": openapi::of::<S>().to_string(), "asyncapi": asyncapi::of::<S>().to_string(),
+        "openapi": openapi::of::<S>(), "asyncapi": asyncapi::of::<S>(),
     })
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-
-use super::schemas::{Schemas, describe, set, text};
+use super::json::Json;
+use super::schemas::{Schemas, describe};
 use crate::event::{Followed, kind};
 use crate::schema::{Part, Schema};
 use crate::{Entity, Service};
@@ -14,109 +13,124 @@ const EVENT: &str = include_str!("asyncapi.json");
 
 /// `{"channels": .., "operations": .., "components": ..}`: the service's log with its events, which it sends, and from
 /// the logs of others what it receives.
-pub(super) fn of<S: Service>() -> Value {
-    let mut schemas = Schemas::new(S::NAME);
-    let (mut messages, mut in_channel, mut sent) = (json!({}), json!({}), Vec::new());
-    for entity in S::ENTITIES {
-        let state = schemas.answer(entity.state);
-        for case in cases(entity.events) {
-            let kind = kind(entity.of, case.name, entity.schema);
-            let name = format!("{}.{kind}", S::NAME);
-            set(&mut messages, &name, message::<S>(&kind, case, &state, entity, &mut schemas));
-            set(&mut in_channel, &kind, json!({ "$ref": format!("#/components/messages/{name}") }));
-            sent.push(in_log(S::NAME, &kind));
+pub(super) fn of<S: Service>() -> String {
+    let mut json = Json::default();
+    json.object(|json| {
+        json.name("channels").object(|json| {
+            if S::PARTITIONS > 0 {
+                channel(json.name(S::NAME), S::NAME, S::ENTITIES);
+            }
+        });
+        json.name("operations").object(|json| {
+            if S::PARTITIONS > 0 {
+                let told = S::ENTITIES.iter().flat_map(kinds_of).collect();
+                let what = ("send", "Appends what happens to its log.");
+                operation(json.name(&format!("{}.tells", S::NAME)), S::NAME, what, told);
+            }
+            let projected = S::PROJECTIONS.iter().map(|line| (line.source, line.events)).collect();
+            receive(json, &format!("{}.follows", S::NAME), "Keeps its read models.", projected);
+            let heeded = S::REACTIONS.iter().map(|line| (line.source, line.events)).collect();
+            receive(json, &format!("{}.heeds", S::NAME), "Does something about it.", heeded);
+        });
+        json.name("components").object(|json| components(json, S::NAME, S::ENTITIES));
+    });
+    json.finish()
+}
+
+fn channel(json: &mut Json, service: &str, entities: &[Entity]) {
+    json.object(|json| {
+        json.name("address").text(&format!("log.{service}.{{partition}}.{{entity}}.{{version}}"));
+        json.name("description").text("A log. An event is stored once at each address, and delivered at least once.");
+        json.name("parameters").raw(
+            r#"{"partition":{"description":"Events of one partition are delivered in order."},"entity":{"description":"The id of what it happened to."},"version":{"description":"Which event of the entity it is, from 1."}}"#,
+        );
+        json.name("messages").object(|json| {
+            for kind in entities.iter().flat_map(kinds_of) {
+                json.name(&kind).reference(&["components", "messages", &format!("{service}.{kind}")]);
+            }
+        });
+    });
+}
+
+fn components(json: &mut Json, service: &'static str, entities: &'static [Entity]) {
+    let mut schemas = Schemas::new(service);
+    json.name("messages").object(|json| {
+        for entity in entities {
+            for case in cases(entity.events) {
+                let kind = kind(entity.of, case.name, entity.schema);
+                json.name(&format!("{service}.{kind}"));
+                message(json, service, &kind, case, entity, &mut schemas);
+            }
         }
-    }
-    let (mut channels, mut operations) = (json!({}), json!({}));
-    if S::PARTITIONS > 0 {
-        set(&mut channels, S::NAME, channel(S::NAME, in_channel));
-        let what = "Appends what happens to its log.";
-        set(&mut operations, &format!("{}.tells", S::NAME), operation("send", S::NAME, what, sent));
-    }
-    let projected = S::PROJECTIONS.iter().map(|line| (line.source, line.events));
-    receive(&mut operations, S::NAME, "follows", "Keeps its read models.", projected);
-    let heeded = S::REACTIONS.iter().map(|line| (line.source, line.events));
-    receive(&mut operations, S::NAME, "heeds", "Does something about it.", heeded);
-    let mut components = json!({ "messages": messages });
-    let mut schemas = schemas.into_json();
-    set(&mut schemas, "Event", serde_json::from_str(EVENT).unwrap_or_default());
-    set(&mut components, "schemas", schemas);
-    json!({ "channels": channels, "operations": operations, "components": components })
+    });
+    json.name("schemas").object(|json| {
+        json.name("Event").raw(EVENT.trim());
+        schemas.write_named(json);
+    });
 }
 
-fn channel(service: &str, messages: Value) -> Value {
-    json!({
-        "address": format!("log.{service}.{{partition}}.{{entity}}.{{version}}"),
-        "description": format!("The log of {service}. An event is stored once at each address, and delivered at least once."),
-        "parameters": {
-            "partition": { "description": "Events of one partition are delivered in order." },
-            "entity": { "description": "The id of what it happened to." },
-            "version": { "description": "Which event of the entity it is, from 1." },
-        },
-        "messages": messages,
-    })
-}
-
-fn message<S: Service>(
+fn message(
+    json: &mut Json,
+    service: &str,
     kind: &str,
-    case: &Part,
-    state: &Value,
+    case: &'static Part,
     entity: &Entity,
     schemas: &mut Schemas,
-) -> Value {
-    let mut properties = json!({
-        "type": { "const": kind },
-        "source": { "const": format!("/{}", S::NAME) },
-        "state": state,
+) {
+    json.object(|json| {
+        json.name("name").text(kind);
+        json.name("title").text(&format!("{} {}", entity.of, case.name.replace('_', " ")));
+        describe(json, case.docs);
+        json.name("contentType").text("application/cloudevents+json");
+        json.name("payload").object(|json| {
+            json.name("allOf").list(|json| {
+                json.reference(&["components", "schemas", "Event"]);
+                json.object(|json| {
+                    json.name("type").text("object");
+                    json.name("properties").object(|json| {
+                        json.name("type").object(|json| json.name("const").text(kind));
+                        json.name("source").object(|json| json.name("const").text(&format!("/{service}")));
+                        schemas.write(json.name("state"), entity.state);
+                        if let Some(of) = case.of {
+                            schemas.write(json.name("data"), of);
+                        }
+                    });
+                    let data = if case.of.is_some() { r#","data""# } else { "" };
+                    json.name("required").raw(&format!(r#"["type","source","state"{data}]"#));
+                });
+            });
+        });
     });
-    let mut required = vec!["type", "source", "state"];
-    if let Some(of) = case.of {
-        set(&mut properties, "data", schemas.answer(of));
-        required.push("data");
-    }
-    let mut message = json!({
-        "name": kind,
-        "title": format!("{} {}", entity.of, case.name.replace('_', " ")),
-        "contentType": "application/cloudevents+json",
-        "payload": {
-            "allOf": [
-                { "$ref": "#/components/schemas/Event" },
-                { "type": "object", "properties": properties, "required": required },
-            ],
-        },
-    });
-    describe(&mut message, case.docs);
-    message
 }
 
 /// One operation for each source.
-fn receive(
-    operations: &mut Value,
-    service: &str,
-    verb: &str,
-    what: &str,
-    lines: impl Iterator<Item = (&'static str, Followed)> + Clone,
-) {
-    let sources: BTreeSet<&str> = lines.clone().map(|(source, _)| source).collect();
+fn receive(json: &mut Json, operations: &str, what: &str, lines: Vec<(&'static str, Followed)>) {
+    let sources: BTreeSet<&str> = lines.iter().map(|(source, _)| *source).collect();
     for source in sources {
-        let mut kinds = BTreeSet::new();
-        for (_, followed) in lines.clone().filter(|(of, _)| *of == source) {
-            kinds.extend(
-                cases(followed.events).iter().map(|case| kind(followed.of, case.name, followed.schema)),
-            );
+        let mut kinds: Vec<String> = Vec::new();
+        for (_, followed) in lines.iter().filter(|(of, _)| *of == source) {
+            let all = cases(followed.events).iter().map(|case| kind(followed.of, case.name, followed.schema));
+            let new: Vec<String> = all.filter(|kind| !kinds.contains(kind)).collect();
+            kinds.extend(new);
         }
-        let messages = kinds.iter().map(|kind| in_log(source, kind)).collect();
-        set(operations, &format!("{service}.{verb}.{source}"), operation("receive", source, what, messages));
+        operation(json.name(&format!("{operations}.{source}")), source, ("receive", what), kinds);
     }
 }
 
-fn operation(action: &str, source: &str, what: &str, messages: Vec<Value>) -> Value {
-    let channel = json!({ "$ref": format!("#/channels/{source}") });
-    json!({ "action": action, "channel": channel, "description": text(what), "messages": messages })
+fn operation(json: &mut Json, source: &str, (action, what): (&str, &str), kinds: Vec<String>) {
+    json.object(|json| {
+        json.name("action").text(action);
+        json.name("description").text(what);
+        json.name("channel").reference(&["channels", source]);
+        json.name("messages").list(|json| {
+            kinds.iter().for_each(|kind| json.reference(&["channels", source, "messages", kind]));
+        });
+    });
 }
 
-fn in_log(service: &str, kind: &str) -> Value {
-    json!({ "$ref": format!("#/channels/{service}/messages/{kind}") })
+fn kinds_of(entity: &Entity) -> impl Iterator<Item = String> {
+    let Entity { of, schema, events, .. } = *entity;
+    cases(events).iter().map(move |case| kind(of, case.name, schema))
 }
 
 fn cases(events: &'static Schema) -> &'static [Part] {

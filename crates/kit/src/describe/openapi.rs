@@ -4,134 +4,196 @@
 //! them. A status beyond those that any such route can have is named in the documentation of its function:
 //! `409 if the verdict is so already`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
-
-use super::schemas::{Schemas, describe, set, text};
+use super::json::{Json, running};
+use super::schemas::{Schemas, describe};
 use crate::Service;
 use crate::http::{Answers, Function, Route, Takes};
 use crate::schema::Schema;
 
-/// What the routes of all services refer to.
+/// What the routes of all services refer to, but for the refusals. Schemas come last in it.
 const COMMON: &str = include_str!("openapi.json");
+const END_OF_SCHEMAS: &str = "}}";
 
-/// Any request may be answered so, by the service or on its way there.
-const ALWAYS: [&str; 9] = ["400", "401", "403", "429", "431", "500", "502", "503", "504"];
-/// What is wrong with a body that is too large, whether or not it is asked for.
-const OF_WRITES: [&str; 1] = ["413"];
-/// What can be wrong with one that is.
-const OF_BODIES: [&str; 2] = ["415", "422"];
+/// The refusals: which status, when it can be, what it means, and a header that comes with it.
+const REFUSALS: [(&str, When, &str, &str); 14] = [
+    ("400", When::Always, "The request is malformed.", ""),
+    ("401", When::Always, "Who calls is not known.", "WWW-Authenticate"),
+    ("403", When::Always, "This caller may not do that.", ""),
+    ("404", When::InPath, "There is no such thing, or this caller may not know of it.", ""),
+    ("409", When::Named, "What is asked for contradicts what is.", ""),
+    ("413", When::Changing, "More than will be read or stored.", ""),
+    ("415", When::WithBody, "The body is not JSON.", ""),
+    ("422", When::WithBody, "A field, or the use of an Idempotency-Key, is not acceptable.", ""),
+    ("429", When::Always, "Too many requests.", "Retry-After"),
+    ("431", When::Always, "More header than will be read.", ""),
+    ("500", When::Always, "A mistake of the service; it is in its log.", ""),
+    ("502", When::Always, "The service gave an answer that makes no sense.", ""),
+    ("503", When::Always, "Not now. What was sent with an Idempotency-Key can be sent again.", "Retry-After"),
+    ("504", When::Always, "The service took too long. It may have done what was asked.", ""),
+];
+
+/// When a refusal can be the answer, by the service or on the way there; also when the documentation names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    /// A word of the path stands for something.
+    InPath,
+    Changing,
+    WithBody,
+    Named,
+}
 
 /// `{"paths": .., "components": ..}` of the public routes that call functions.
-pub(super) fn of<S: Service>() -> Value {
+pub(super) fn of<S: Service>() -> String {
     let functions = || {
         let public = S::ROUTES.iter().filter(|route| route.public);
         public.filter_map(|route| Some((route, route.function.as_ref()?)))
     };
     let mut schemas = Schemas::new(S::NAME);
-    for body in functions().filter_map(|(_, function)| body(function)) {
-        schemas.request(body);
-    }
-    let mut components: Value = serde_json::from_str(COMMON).unwrap_or_default();
-    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for (route, function) in functions() {
-        let operation = operation::<S>(route, function, components.get("responses"), &mut schemas);
-        paths.entry(route.pattern).or_default().insert(route.method.to_ascii_lowercase(), operation);
-    }
-    if let Some(Value::Object(common)) = components.get_mut("schemas")
-        && let Value::Object(own) = schemas.into_json()
-    {
-        common.extend(own);
-    }
-    json!({ "paths": paths, "components": components })
+    functions().filter_map(|(_, function)| body(function)).for_each(|body| schemas.is_sent(body));
+    let mut json = Json::default();
+    let patterns: BTreeSet<&str> = functions().map(|(route, _)| route.pattern).collect();
+    json.object(|json| {
+        json.name("paths").object(|json| {
+            for pattern in patterns {
+                json.name(pattern).object(|json| {
+                    for (route, function) in functions().filter(|(route, _)| route.pattern == pattern) {
+                        json.name(&route.method.to_ascii_lowercase());
+                        operation(json, S::NAME, S::FUNCTIONS, route, function, &mut schemas);
+                    }
+                });
+            }
+        });
+        json.name("components").object(|json| {
+            json.name("responses").object(refusals);
+            // The members of the one object become members of the other.
+            let common = COMMON.trim().strip_suffix(END_OF_SCHEMAS).unwrap_or_default();
+            json.raw(common.strip_prefix('{').unwrap_or_default());
+            schemas.write_named(json);
+            json.end_of_raw();
+        });
+    });
+    json.finish()
 }
 
-fn operation<S: Service>(
+fn operation(
+    json: &mut Json,
+    service: &str,
+    documented: &[(&str, &str)],
     route: &Route,
     function: &Function,
-    refusals: Option<&Value>,
     schemas: &mut Schemas,
-) -> Value {
+) {
     let name = function.path.rsplit(':').next().unwrap_or_default().trim();
-    let docs = S::FUNCTIONS.iter().find(|(known, _)| *known == name).map_or("", |(_, docs)| docs);
-    let changes = route.method != "GET";
-    let (status, answer) = answer(&function.answers, changes, schemas);
-
-    let mut responses = json!({ status: answer });
-    let named = text(docs);
-    let named = named.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let named = named.filter(|word| refusals.is_some_and(|known| known.get(word).is_some()));
-    let has_words = route.pattern.contains('{').then_some("404");
-    let of_write = if changes { &OF_WRITES[..] } else { &[] };
-    let of_body = if body(function).is_some() { &OF_BODIES[..] } else { &[] };
-    let of_request = of_write.iter().chain(of_body).copied();
-    for status in ALWAYS.into_iter().chain(has_words).chain(of_request).chain(named) {
-        set(&mut responses, status, reference("responses", status));
-    }
-
-    let mut operation = json!({
-        "operationId": format!("{}_{name}", S::NAME),
-        "tags": [S::NAME],
+    let docs = documented.iter().find(|(known, _)| *known == name).map_or("", |(_, docs)| docs);
+    json.object(|json| {
+        json.name("operationId").text(&format!("{service}_{name}"));
+        json.name("tags").list(|json| json.text(service));
+        describe(json, docs);
         // Anyone may ask; what is allowed to whom is decided for each request.
-        "security": [{}, { "key": [] }],
-        "parameters": parameters(route, function, schemas),
-        "responses": responses,
+        json.name("security").raw(r#"[{},{"key":[]}]"#);
+        json.name("parameters").list(|json| parameters(json, route, function, schemas));
+        if let Some(body) = body(function) {
+            json.name("requestBody").object(|json| {
+                json.name("required").raw("true");
+                content(json, body, schemas);
+            });
+        }
+        json.name("responses").object(|json| {
+            answer(json, route, &function.answers, schemas);
+            let docs = running(docs);
+            for (status, when, ..) in REFUSALS {
+                let is_named = || docs.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == status);
+                let can_be = match when {
+                    When::Always => true,
+                    When::InPath => route.pattern.contains('{'),
+                    When::Changing => route.method != "GET",
+                    When::WithBody => body(function).is_some(),
+                    When::Named => false,
+                };
+                if can_be || is_named() {
+                    json.name(status).reference(&["components", "responses", status]);
+                }
+            }
+        });
     });
-    describe(&mut operation, docs);
-    if let Some(body) = body(function) {
-        let content = json!({ "application/json": { "schema": schemas.request(body) } });
-        set(&mut operation, "requestBody", json!({ "required": true, "content": content }));
-    }
-    operation
 }
 
 fn body(function: &Function) -> Option<&'static Schema> {
     function.takes.iter().find_map(|takes| if let Takes::Body(schema) = takes { Some(*schema) } else { None })
 }
 
-fn answer(answers: &Answers, changes: bool, schemas: &mut Schemas) -> (&'static str, Value) {
+fn answer(json: &mut Json, route: &Route, answers: &Answers, schemas: &mut Schemas) {
     let (status, description, header, schema) = match answers {
-        Answers::Ok(schema) => ("200", "It is so.", None, schema),
+        Answers::Ok(schema) => ("200", "It is so.", "", schema),
         Answers::Created(schema) => {
-            ("201", "It is there now, or was made by this request before.", Some("Location"), schema)
+            ("201", "It is there now, or was made by this request before.", "Location", schema)
         }
-        Answers::Page(schema) => ("200", "A part of the list.", Some("Link"), schema),
+        Answers::Page(schema) => ("200", "A part of the list.", "Link", schema),
     };
-    let told = if changes { "Trellis-Position" } else { "X-Trellis-Lag" };
-    let headers = ["RateLimit", "RateLimit-Policy", told].into_iter().chain(header);
-    let headers: Map<String, Value> =
-        headers.map(|header| (header.to_owned(), reference("headers", header))).collect();
-    let content = json!({ "application/json": { "schema": schemas.answer(schema) } });
-    (status, json!({ "description": description, "headers": headers, "content": content }))
+    let told = if route.method == "GET" { "X-Trellis-Lag" } else { "Trellis-Position" };
+    json.name(status).object(|json| {
+        json.name("description").text(description);
+        headers(json, &[told, header]);
+        content(json, schema, schemas);
+    });
 }
 
-fn parameters(route: &Route, function: &Function, schemas: &mut Schemas) -> Vec<Value> {
-    let mut parameters = vec![reference("parameters", "traceparent")];
+fn headers(json: &mut Json, more: &[&str]) {
+    json.name("headers").object(|json| {
+        for header in ["RateLimit", "RateLimit-Policy"].iter().chain(more).filter(|name| !name.is_empty()) {
+            json.name(header).reference(&["components", "headers", header]);
+        }
+    });
+}
+
+fn content(json: &mut Json, schema: &'static Schema, schemas: &mut Schemas) {
+    json.name("content").object(|json| {
+        json.name("application/json").object(|json| schemas.write(json.name("schema"), schema));
+    });
+}
+
+fn parameters(json: &mut Json, route: &Route, function: &Function, schemas: &mut Schemas) {
+    let shared = |json: &mut Json, name| json.reference(&["components", "parameters", name]);
+    shared(json, "traceparent");
     for word in route.pattern.split('/').filter_map(|word| word.strip_prefix('{')?.strip_suffix('}')) {
-        let schema = json!({ "type": "string", "minLength": 1 });
-        parameters.push(json!({ "name": word, "in": "path", "required": true, "schema": schema }));
+        json.object(|json| {
+            json.name("name").text(word);
+            json.name("in").text("path");
+            json.name("required").raw("true");
+            json.name("schema").raw(r#"{"type":"string","minLength":1}"#);
+        });
     }
     let mut named = route.query.split('&');
     for takes in function.takes {
         match takes {
-            Takes::Query(schema) => {
-                let name = named.next().unwrap_or_default();
-                parameters.push(json!({ "name": name, "in": "query", "schema": schemas.answer(schema) }));
-            }
-            Takes::Page => parameters.extend(["limit", "after"].map(|name| reference("parameters", name))),
+            Takes::Query(schema) => json.object(|json| {
+                json.name("name").text(named.next().unwrap_or_default());
+                json.name("in").text("query");
+                schemas.write(json.name("schema"), schema);
+            }),
+            Takes::Page => ["limit", "after"].into_iter().for_each(|name| shared(json, name)),
             Takes::Word | Takes::Body(_) => {}
         }
     }
     if let Answers::Created(_) = function.answers {
-        parameters.push(reference("parameters", "Idempotency-Key"));
+        shared(json, "Idempotency-Key");
     }
     if route.method == "GET" {
-        parameters.push(reference("parameters", "Trellis-Position"));
+        shared(json, "Trellis-Position");
     }
-    parameters
 }
 
-fn reference(kind: &str, name: &str) -> Value {
-    json!({ "$ref": format!("#/components/{kind}/{name}") })
+fn refusals(json: &mut Json) {
+    for (status, _, description, header) in REFUSALS {
+        json.name(status).object(|json| {
+            json.name("description").text(description);
+            headers(json, &[header]);
+            let problem =
+                r##"{"application/problem+json":{"schema":{"$ref":"#/components/schemas/Problem"}}}"##;
+            json.name("content").raw(problem);
+        });
+    }
 }

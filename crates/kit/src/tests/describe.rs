@@ -103,6 +103,23 @@ fn the_log_is_a_channel_and_each_kind_of_event_a_message() {
     assert_eq!(operations["notes.heeds.notes"]["messages"].as_array().unwrap().len(), 3);
 }
 
+#[test]
+fn the_text_is_json_whatever_is_in_it() {
+    let mut json = describe::Json::default();
+    json.object(|json| {
+        json.name("a\"b").list(|json| {
+            json.text("\\ \n {");
+            json.text("[");
+            json.object(|_| {});
+            json.list(|_| {});
+            json.raw("1");
+        });
+        json.name("c").reference(&["x", "y"]);
+    });
+    let parsed: Value = serde_json::from_str(&json.finish()).unwrap();
+    assert_eq!(parsed, json!({ "a\"b": ["\\ \n {", "[", {}, [], 1], "c": { "$ref": "#/x/y" } }));
+}
+
 /// What is stored is what the document says, in so far as the two share names.
 #[test]
 fn a_stored_event_has_what_its_message_requires() {
