@@ -109,7 +109,8 @@ async fn list(client: &Client, service: Option<String>) -> Result<ExitCode, Fail
     let mut table = Table::new(["service", "letter", "event", "for", "since", "error"]);
     for service in &services {
         for letter in letters(client, service).await? {
-            let event = format!("{}:{}", letter.text("source"), letter.body.get("seq").unwrap_or(&Value::Null));
+            let event =
+                format!("{}:{}", letter.text("source"), letter.body.get("seq").unwrap_or(&Value::Null));
             let role = letter.role(service);
             let (number, since, error) =
                 (letter.number.to_string(), letter.text("time"), letter.text("error"));

@@ -89,7 +89,12 @@ fn main() -> ExitCode {
 }
 
 fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    // That a command connects is no news to whoever ran it.
+    let unless_told_otherwise = "info,async_nats=warn";
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(told) => EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse_lossy(told),
+        Err(_) => EnvFilter::new(unless_told_otherwise),
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
