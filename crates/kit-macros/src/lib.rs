@@ -13,26 +13,36 @@ use crate::item::{Item, Part};
 ///
 /// `bindings!(posts)` reads `wit/posts`; `bindings!(comments: posts, moderation)` brings in the events of those
 /// services too, to follow or react to. They are named here and not in the service's own WIT, because packages
-/// cannot use one another in a circle, and services do listen to one another. Paths are seen from a component's
+/// cannot use one another in a circle, and services do listen to one another. `bindings!(web; query)` brings in what
+/// is only used in the service's own WIT. Paths are seen from a component's
 /// folder, `components/<service>`. The types can be compared, printed, and written as JSON (see [`Wire`]); what all
 /// services share comes from `trellis_kit` itself. The functions to implement are those of `api::Guest`; what
 /// `wit/posts` has in its interface `events` is in `trellis::posts::events`, and what it says of each function in
 /// `FUNCTIONS`.
 #[proc_macro]
 pub fn bindings(input: TokenStream) -> TokenStream {
-    let mut names = input.into_iter().filter_map(|token| match token {
-        TokenTree::Ident(name) => Some(name.to_string()),
-        _ => None,
-    });
-    let Some(module) = names.next() else {
+    let (mut module, mut followed, mut used) = (None, Vec::new(), Vec::new());
+    let mut is_used = false;
+    for token in input {
+        match token {
+            // What is `my_service` in Rust is `my-service` in WIT.
+            TokenTree::Ident(name) if module.is_some() => {
+                let others = if is_used { &mut used } else { &mut followed };
+                others.push(name.to_string().replace('_', "-"));
+            }
+            TokenTree::Ident(name) => module = Some(name.to_string()),
+            TokenTree::Punct(mark) => is_used |= mark.as_char() == ';',
+            _ => {}
+        }
+    }
+    let Some(module) = module else {
         return error(Span::call_site(), "which service? for example: bindings!(posts)");
     };
-    // What is `my_service` in Rust is `my-service` in WIT.
     let service = module.replace('_', "-");
-    let others: Vec<String> = names.map(|module| module.replace('_', "-")).collect();
-    let paths: String = others.iter().map(|other| format!("\"../../wit/{other}\", ")).collect();
+    let paths: String =
+        followed.iter().chain(&used).map(|other| format!("\"../../wit/{other}\", ")).collect();
     let events: String =
-        others.iter().map(|other| format!("import trellis:{other}/events@0.1.0; ")).collect();
+        followed.iter().map(|other| format!("import trellis:{other}/events@0.1.0; ")).collect();
     let generate = format!(
         r#"
         #[allow(unsafe_code, missing_debug_implementations, clippy::indexing_slicing, reason = "generated")]

@@ -10,6 +10,7 @@
 //! The same table answers requests of the `wasi:http` export and those that come as messages on `svc.<service>`.
 
 mod ask;
+mod form;
 mod message;
 mod path;
 mod route;
@@ -33,8 +34,7 @@ pub(crate) use message::parse as read_message;
 #[doc(hidden)]
 pub use route::{Answers, Argument, Function, Handler, Rest, Takes, answer, function};
 pub use route::{Page, Record, Route};
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use router::respond;
+pub use router::by_routes;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use wasi::serve;
 
@@ -43,6 +43,9 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// The most headers that are read, and how long they may be together.
 pub const MAX_HEADERS: usize = 64;
 pub const MAX_HEAD: usize = 16 * 1024;
+
+/// The type of a body that is a refusal.
+const PROBLEM: &str = "application/problem+json";
 
 /// A request as it came in, whichever way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,6 +116,17 @@ impl Response {
         headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// The JSON of an answer.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, AskError> {
+        serde_json::from_slice(&self.body).map_err(|error| AskError::Garbled(error.to_string()))
+    }
+
+    /// The refusal that an answer is, if it says so.
+    pub fn problem(&self) -> Option<Problem> {
+        let says_so = self.header("content-type") == Some(PROBLEM);
+        if says_so { Problem::from_json(&self.body) } else { None }
+    }
+
     /// Whether a body can follow; otherwise there is no length of one either.
     fn has_body(&self) -> bool {
         !matches!(self.status, 204 | 304)
@@ -171,14 +185,26 @@ impl Call<'_> {
             .map_err(|error| Problem::malformed(format!("{name}: {error}.")))
     }
 
+    /// The values of the fields of a form: these, each once, and no other.
+    pub fn form<const N: usize>(&self, names: [&str; N]) -> Result<[String; N], Problem> {
+        self.expect_body("application/x-www-form-urlencoded")?;
+        form::fields(&self.request.body, names)
+    }
+
+    fn expect_body(&self, media_type: &str) -> Result<(), Problem> {
+        let sent = self.request.header("content-type").unwrap_or_default();
+        let essence = sent.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case(media_type) {
+            Ok(())
+        } else {
+            Err(Problem::unsupported(format!("Send the body as {media_type}.")))
+        }
+    }
+
     /// The JSON of the body as the record that the function takes. What is missing, unknown or of a wrong type is
     /// named.
     pub fn body<T: Record>(&self) -> Result<T, Problem> {
-        let media_type = self.request.header("content-type").unwrap_or_default();
-        let essence = media_type.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::unsupported("Send the body as application/json."));
-        }
+        self.expect_body("application/json")?;
         json(&self.request.body)
     }
 
@@ -222,7 +248,7 @@ impl Call<'_> {
 }
 
 /// Text as it may stand in a query.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     let each = text
         .bytes()

@@ -1,6 +1,6 @@
 //! Refusals: [`Problem`], which a handler returns and a caller reads as RFC 9457 JSON.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 pub use crate::contract::types::{FieldError, Problem};
@@ -105,6 +105,22 @@ impl Problem {
         let Self { status, title, detail, errors } = self;
         let body = Body { title, status: *status, detail: detail.as_deref(), errors, trace_id };
         serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+impl Problem {
+    /// The refusal that a service wrote.
+    pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body {
+            title: String,
+            status: u16,
+            detail: Option<String>,
+            #[serde(default)]
+            errors: Vec<FieldError>,
+        }
+        let Body { title, status, detail, errors } = serde_json::from_slice(json).ok()?;
+        Some(Self { status, title, detail, errors })
     }
 }
 

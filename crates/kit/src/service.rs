@@ -3,7 +3,7 @@
 
 use crate::Entity;
 use crate::delivery::{Failure, Projection, Reacts};
-use crate::http::Route;
+use crate::http::{self, Request, Response, Route};
 
 /// One component of the application: it owns one log, one bucket, and the requests on its name.
 pub trait Service: 'static {
@@ -28,6 +28,14 @@ pub trait Service: 'static {
     /// other. It decides where events are stored, so it never changes once there are any. 0 is a service
     /// without a log.
     const PARTITIONS: u32 = 8;
+
+    /// Answers a request: by the routes, unless the service stands in front of others.
+    fn respond(request: &Request) -> Response
+    where
+        Self: Sized,
+    {
+        http::by_routes::<Self>(request)
+    }
 
     /// Looks after what changes without an event of this service. Called when somebody is new and every half a minute,
     /// once all that the service owns is there, on one of its instances; whatever fails is tried again the next time.

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 pub use serde_json::Value as Json;
 
 use crate::event::Envelope;
-use crate::http::{self, Request};
+use crate::http::Request;
 use crate::platform::memory::{self, Delivery, Memory};
 use crate::{Aggregate, Context, Event, Problem, Response, Service, generation, messages, names};
 
@@ -160,7 +160,7 @@ pub fn request<S: Service>(method: &str, target: &str, headers: &[(&str, &str)],
     let headers =
         headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
     let (method, target) = (method.to_owned(), target.to_owned());
-    http::respond::<S>(&Request { method, target, headers, body: body.as_bytes().to_vec() })
+    S::respond(&Request { method, target, headers, body: body.as_bytes().to_vec() })
 }
 
 /// Sends a request with JSON.

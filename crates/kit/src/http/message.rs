@@ -11,7 +11,7 @@ use crate::{Problem, Service};
 /// Answers the request in a message.
 pub fn answer<S: Service>(message: &[u8]) -> Vec<u8> {
     match parse(message) {
-        Ok(request) => write(&router::respond::<S>(&request)),
+        Ok(request) => write(&S::respond(&request)),
         Err(problem) => {
             let refusal = router::refuse(&problem, Trace::accept(None).id());
             let length = refusal.body.len().to_string();

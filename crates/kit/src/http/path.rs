@@ -45,19 +45,24 @@ fn pair(text: &str) -> Result<(String, String), Problem> {
 }
 
 fn decode(text: &str) -> Result<String, Problem> {
-    let broken = || Problem::malformed("The path or query is not properly encoded.");
+    match percent_decoded(text) {
+        Some(decoded) if !decoded.chars().any(char::is_control) => Ok(decoded),
+        _ => Err(Problem::malformed("The path or query is not properly encoded.")),
+    }
+}
+
+/// The text that is meant; none if it is not properly encoded, or not UTF-8.
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
             b'%' => {
                 let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16));
-                let (Some(high), Some(low)) = (digit(), digit()) else { return Err(broken()) };
-                u8::try_from(high << 4 | low).map_err(|_| broken())?
+                u8::try_from(digit()? << 4 | digit()?).ok()?
             }
             byte => byte,
         });
     }
-    let decoded = String::from_utf8(decoded).map_err(|_| broken())?;
-    if decoded.chars().any(char::is_control) { Err(broken()) } else { Ok(decoded) }
+    String::from_utf8(decoded).ok()
 }

@@ -1,7 +1,7 @@
 //! From a request to the route that answers it.
 
 use super::path::Path;
-use super::{Call, Request, Response};
+use super::{Call, PROBLEM, Request, Response};
 use crate::platform::{self, Platform};
 use crate::position::{self, Position};
 use crate::trace::Trace;
@@ -13,8 +13,8 @@ const CALLER_HEADER: &str = "caller-header";
 /// Likewise the header in which it says what the caller is trusted with: names with commas between them.
 const ROLES_HEADER: &str = "roles-header";
 
-/// Answers any request; there is always an answer.
-pub fn respond<S: Service>(request: &Request) -> Response {
+/// Answers any request by the routes of a service, for the caller that a gateway names; there is always an answer.
+pub fn by_routes<S: Service>(request: &Request) -> Response {
     let trace = Trace::accept(request.header("traceparent"));
     let answer = context(request, &trace).and_then(|context| route::<S>(request, context));
     let mut response = answer.unwrap_or_else(|problem| refuse(&problem, trace.id()));
@@ -34,7 +34,7 @@ pub fn respond<S: Service>(request: &Request) -> Response {
 /// A refusal as a response.
 pub fn refuse(problem: &Problem, trace_id: &str) -> Response {
     let body = problem.to_json(trace_id);
-    Response { body, ..Response::empty(problem.status) }.with("content-type", "application/problem+json")
+    Response { body, ..Response::empty(problem.status) }.with("content-type", PROBLEM)
 }
 
 fn context(request: &Request, trace: &Trace) -> Result<Context, Problem> {

@@ -11,14 +11,20 @@ use crate::{Problem, Service};
 
 pub fn serve<S: Service>(incoming: IncomingRequest, out: ResponseOutparam) {
     let response = match read(&incoming) {
-        Ok(request) => router::respond::<S>(&request),
+        Ok(request) => S::respond(&request),
         Err(problem) => router::refuse(&problem, Trace::accept(None).id()),
     };
     send(&response, out);
 }
 
 fn read(incoming: &IncomingRequest) -> Result<Request, Problem> {
-    let headers = incoming.headers().entries();
+    let mut headers = incoming.headers().entries();
+    // Hosts tell the name that the client has for the server apart from the other headers.
+    if let Some(authority) = incoming.authority()
+        && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
+        headers.push(("host".to_owned(), authority.into_bytes()));
+    }
     let head: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     if headers.len() > MAX_HEADERS || head > MAX_HEAD {
         let detail = format!("More than {MAX_HEADERS} headers, or more than {MAX_HEAD} bytes of them.");

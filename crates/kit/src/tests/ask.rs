@@ -66,9 +66,22 @@ fn a_real_service_is_understood() {
     let bytes = platform().take_published().pop().unwrap().1;
     let response = answered(bytes).unwrap();
     assert_eq!((response.status, response.header("Content-Type")), (404, Some("application/problem+json")));
-    let problem: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
-    assert_eq!(problem["title"], "Not Found");
+    assert_eq!(response.problem(), Some(Problem::not_found("There is nothing at this path.")));
     assert_eq!(response.header("content-length"), None, "whoever passes it on states the length anew");
+}
+
+#[test]
+fn a_refusal_is_read_as_it_was_written() {
+    let problem = Problem::invalid("text", "Must not be empty.");
+    let with = |media_type: &str, body: &[u8]| {
+        let response = Response { body: body.to_vec(), ..Response::empty(422) };
+        response.with("content-type", media_type).problem()
+    };
+    assert_eq!(with("application/problem+json", &problem.to_json("0")), Some(problem.clone()));
+    assert_eq!(with("application/json", &problem.to_json("0")), None);
+    assert_eq!(with("application/problem+json", b"oh no"), None);
+    assert_eq!(Response::json(200, &7).unwrap().read(), Ok(7));
+    assert!(matches!(Response::json(200, &7).unwrap().read::<String>(), Err(AskError::Garbled(_))));
 }
 
 #[test]
