@@ -1,0 +1,152 @@
+//! What the pages ask of the services, on behalf of whoever looks at them.
+
+use std::time::Duration;
+
+use trellis_kit::http::{AskError, Request, ask, encoded};
+use trellis_kit::{Problem, Response, id, log};
+
+use crate::api::{Context, Place};
+use crate::trellis::comments::types::{Comment, NewComment};
+use crate::trellis::posts::types::{NewPost, Post};
+use crate::trellis::query::types::{FeedPage, PostPage};
+
+/// A read may wait for a second until it has what was just written, a write for its disk.
+const READ_PATIENCE: Duration = Duration::from_secs(4);
+const WRITE_PATIENCE: Duration = Duration::from_secs(7);
+
+/// How services are told who asks, by a gateway and by us.
+const CALLER: &str = "trellis-caller";
+const ROLES: &str = "trellis-roles";
+
+/// Why there is nothing to show.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trouble {
+    /// The service is not there. Nothing has happened.
+    Away,
+    /// It gave no answer, or no good one. What was asked for may have happened.
+    Unsure { status: u16 },
+    /// It said no.
+    Refused(Problem),
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Read<T> {
+    pub shown: T,
+    /// Whether there is news that it does not have yet.
+    pub is_behind: bool,
+}
+
+/// Something that is written now.
+#[derive(Debug)]
+pub struct Written {
+    pub id: String,
+    position: Option<String>,
+}
+
+impl Written {
+    /// The address at which it shows: the page there waits until it has it.
+    pub fn shown_at(&self, path: &str, name: &str) -> String {
+        let position = self.position.as_ref().map(|position| format!("?position={}", encoded(position)));
+        format!("{path}{}#{name}-{}", position.unwrap_or_default(), self.id)
+    }
+}
+
+pub fn feed(cx: &Context, place: &Place) -> Result<Read<FeedPage>, Trouble> {
+    let answer = read(cx, "/posts", place)?;
+    let shown = FeedPage { items: understood(answer.read())?, next: next(&answer) };
+    Ok(Read { shown, is_behind: is_behind(&answer) })
+}
+
+pub fn post(cx: &Context, id: &str, place: &Place) -> Result<Read<PostPage>, Trouble> {
+    let answer = read(cx, &format!("/posts/{}", known(id)?), place)?;
+    let shown = PostPage { post: understood(answer.read())?, next: next(&answer) };
+    Ok(Read { shown, is_behind: is_behind(&answer) })
+}
+
+pub fn write_post(cx: &Context, title: &str) -> Result<Written, Trouble> {
+    let request = on_behalf(cx, "POST", "/posts").with_json(&NewPost { title: title.to_owned() });
+    let answer = asked("posts", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
+    let Post { id, .. } = understood(answer.read())?;
+    Ok(Written { id, position: position(&answer) })
+}
+
+pub fn write_comment(cx: &Context, post: &str, content: &str) -> Result<Written, Trouble> {
+    let request = on_behalf(cx, "POST", &format!("/posts/{}/comments", known(post)?))
+        .with_json(&NewComment { content: content.to_owned() });
+    let answer = asked("comments", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
+    let Comment { id, .. } = understood(answer.read())?;
+    Ok(Written { id, position: position(&answer) })
+}
+
+/// An id, if it could be one: it becomes part of a path.
+fn known(id: &str) -> Result<&str, Trouble> {
+    if id::is_valid(id) {
+        Ok(id)
+    } else {
+        Err(Trouble::Refused(Problem::not_found("There is no such post.")))
+    }
+}
+
+fn read(cx: &Context, path: &str, place: &Place) -> Result<Response, Trouble> {
+    let word =
+        |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={}", encoded(value)));
+    let words = [word("after", &place.after), word("position", &place.position)];
+    let query = words.into_iter().flatten().collect::<Vec<_>>().join("&");
+    asked("query", &on_behalf(cx, "GET", &format!("{path}?{query}")), READ_PATIENCE)
+}
+
+/// A request of the one who looks at the page.
+fn on_behalf(cx: &Context, method: &str, target: &str) -> Request {
+    let roles = (!cx.roles.is_empty()).then(|| cx.roles.join(","));
+    let headers = [
+        (CALLER, cx.caller.clone()),
+        (ROLES, roles),
+        ("traceparent", cx.traceparent.clone()),
+        ("idempotency-key", cx.idempotency_key.clone()),
+    ];
+    let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    headers.fold(Request::new(method, target), |request, (name, value)| request.with(name, value))
+}
+
+/// The answer of a service, if it is a good one.
+fn asked(service: &str, request: &Request, patience: Duration) -> Result<Response, Trouble> {
+    let answer = match ask(service, request, patience) {
+        Ok(answer) => answer,
+        Err(AskError::NoService) => return Err(Trouble::Away),
+        Err(AskError::TooLarge) => {
+            return Err(Trouble::Refused(Problem::too_large("That is more than can be sent.")));
+        }
+        Err(error) => return Err(unsure(service, error)),
+    };
+    match (answer.status, answer.problem()) {
+        (200 | 201, _) => Ok(answer),
+        (400..500, Some(problem)) => Err(Trouble::Refused(problem)),
+        (status @ 500.., _) => Err(Trouble::Unsure { status }),
+        (status, _) => Err(unsure(service, AskError::Garbled(format!("status {status} means nothing here")))),
+    }
+}
+
+fn understood<T>(answer: Result<T, AskError>) -> Result<T, Trouble> {
+    answer.map_err(|error| unsure("a service", error))
+}
+
+fn unsure(service: &str, error: AskError) -> Trouble {
+    log::warn(&format!("{service}: {error}"));
+    Trouble::Unsure { status: Problem::from(error).status }
+}
+
+/// What the next part of a list is asked for with.
+fn next(answer: &Response) -> Option<String> {
+    let (target, _) = answer.header("link")?.strip_prefix('<')?.split_once(">; rel=\"next\"")?;
+    let (_, query) = target.split_once('?')?;
+    query.split('&').find_map(|pair| pair.strip_prefix("after=")).map(str::to_owned)
+}
+
+fn position(answer: &Response) -> Option<String> {
+    answer.header("trellis-position").map(str::to_owned)
+}
+
+fn is_behind(answer: &Response) -> bool {
+    answer.header("x-trellis-lag").is_some_and(|events| events != "0")
+}

@@ -1,0 +1,97 @@
+//! `/`: posts, newest first, and a form to write one.
+
+use maud::{Markup, html};
+use trellis_kit::http::encoded;
+
+use crate::api::{Context, Page, Place};
+use crate::ask::{self, Trouble};
+use crate::form::{Draft, Form};
+use crate::trellis::comments::types::ReadComment;
+use crate::trellis::query::types::{FeedPage, ReadPost};
+use crate::{page, post, time};
+
+const FORM: Form<'_> = Form {
+    action: "/",
+    field: "title",
+    label: "What is on your mind?",
+    hint: "One line, up to 200 characters.",
+    button: "Publish",
+    lines: 1,
+};
+
+pub fn page(cx: &Context, place: &Place, draft: &Draft) -> Page {
+    let read = ask::feed(cx, place);
+    if let Err(Trouble::Refused(problem)) = &read {
+        return page::refusal(problem);
+    }
+    let status = draft.status().or_else(|| Some(read.as_ref().err()?.status())).unwrap_or(200);
+    let shown = read.as_ref().map_or_else(|_| page::unreadable(place), |read| list(&read.shown));
+    if place.after.is_some() {
+        let main = html! {
+            h1 { "Older posts" }
+            (page::kept_up_to_date(None, &shown))
+            p.pager { a href="/" { "Newest posts" } }
+        };
+        return page::document(status, "Older posts", &main);
+    }
+    let main = html! {
+        h1.unseen { "Posts" }
+        (FORM.show(draft))
+        (page::not_yet(&read, place))
+        (page::kept_up_to_date(Some("/live"), &shown))
+    };
+    page::document(status, "Posts", &main)
+}
+
+/// The newest posts, as they are now.
+pub fn live(cx: &Context) -> Result<Markup, Trouble> {
+    Ok(list(&ask::feed(cx, &page::NEWEST)?.shown))
+}
+
+fn list(feed: &FeedPage) -> Markup {
+    html! {
+        @if feed.items.is_empty() {
+            div.empty {
+                p { strong { "Nothing here yet." } }
+                p { "The first post is yours to write." }
+            }
+        } @else {
+            ol.feed { @for post in &feed.items { (entry(post)) } }
+        }
+        @if let Some(next) = &feed.next {
+            p.pager { a rel="next" href={ "/?after=" (encoded(next)) } { "Older posts" } }
+        }
+    }
+}
+
+fn entry(post: &ReadPost) -> Markup {
+    let path = format!("/p/{}", post.id);
+    html! {
+        li #{ "post-" (post.id) } data-key=(post.id) data-kind="post" {
+            article.post {
+                h2 dir="auto" { a href=(path) { (post.title) } }
+                p.about {
+                    (post::author(post.author.as_deref())) " · " (time::shown(&post.created_at))
+                }
+                @if !post.comments.is_empty() {
+                    ul.latest aria-label="Latest comments" {
+                        @for comment in &post.comments { (latest(comment)) }
+                    }
+                }
+                p.more {
+                    a href={ (path) "#comments" } { (post::comments(post.comment_count)) }
+                }
+            }
+        }
+    }
+}
+
+fn latest(comment: &ReadComment) -> Markup {
+    html! {
+        li data-key=(comment.id) {
+            span.who { (post::author(comment.author.as_deref())) }
+            " "
+            span.said dir="auto" { (comment.content.as_deref().unwrap_or_default()) }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Web: the blog as pages, for people with any browser. It keeps nothing; it asks the services on behalf of whoever
+//! looks at the page.
+//!
+//! Everything works with forms and redirects alone. Where scripts run, `assets/live.js` keeps what is on the page up to
+//! date, by asking for the same part of it again.
+
+mod ask;
+mod assets;
+mod feed;
+mod form;
+mod origin;
+mod page;
+mod post;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use api::{Context, Guest, Page, Place};
+use form::Draft;
+use trellis_kit::http::{Request, by_routes};
+use trellis_kit::{Call, Problem, Response, Route, Service, routes};
+
+trellis_kit::bindings!(web; posts, comments, query);
+trellis_kit::export!(Web);
+
+#[derive(Debug)]
+pub struct Web;
+
+impl Service for Web {
+    const NAME: &str = "web";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    /// It has nothing to tell.
+    const PARTITIONS: u32 = 0;
+    const ROUTES: &[Route] = routes! {
+        GET "/" => |r| page::answer(Self::feed(r.context(), place(r))),
+        POST "/" => |r| {
+            let (cx, title) = typed(r, "title")?;
+            page::answer(Self::write_post(cx, title))
+        },
+        GET "/live" => |r| page::part(r, feed::live(&r.context())),
+        GET "/p/{id}" => |r| page::answer(Self::post(r.context(), r.param("id"), place(r))),
+        POST "/p/{id}" => |r| {
+            let (cx, content) = typed(r, "content")?;
+            page::answer(Self::write_comment(cx, r.param("id"), content))
+        },
+        GET "/p/{id}/live" => |r| page::part(r, post::live(&r.context(), &r.param("id"))),
+        GET "/assets/{file}" => |r| assets::answer(&r.param("file")),
+    };
+
+    fn respond(request: &Request) -> Response {
+        if request.method != "HEAD" {
+            return page::dressed(by_routes::<Self>(request));
+        }
+        let whole = Self::respond(&Request { method: "GET".to_owned(), ..request.clone() });
+        Response { body: Vec::new(), ..whole }
+    }
+}
+
+impl Guest for Web {
+    fn feed(cx: Context, from: Place) -> Page {
+        feed::page(&cx, &from, &Draft::empty())
+    }
+
+    fn post(cx: Context, id: String, from: Place) -> Page {
+        post::page(&cx, &id, &from, &Draft::empty())
+    }
+
+    fn write_post(cx: Context, title: String) -> Page {
+        match ask::write_post(&cx, &title) {
+            Ok(written) => page::look_at(&written.shown_at("/", "post")),
+            Err(trouble) => feed::page(&cx, &page::NEWEST, &Draft::refused(&cx, title, trouble)),
+        }
+    }
+
+    fn write_comment(cx: Context, post: String, content: String) -> Page {
+        match ask::write_comment(&cx, &post, &content) {
+            Ok(written) => page::look_at(&written.shown_at(&format!("/p/{post}"), "comment")),
+            Err(trouble) => post::page(&cx, &post, &page::NEWEST, &Draft::refused(&cx, content, trouble)),
+        }
+    }
+}
+
+/// What the address asks to see.
+fn place(call: &Call<'_>) -> Place {
+    let word = |name| call.query(name).map(str::to_owned);
+    Place { after: word("after"), position: word("position") }
+}
+
+/// What was typed into a form of ours, and the context with the key that makes it count once.
+fn typed(call: &Call<'_>, field: &str) -> Result<(Context, String), Problem> {
+    origin::check(call.request())?;
+    let [key, text] = call.form(["key", field])?;
+    Ok((Context { idempotency_key: Some(key), ..call.context() }, text))
+}

@@ -1,0 +1,182 @@
+//! The frame that all pages share, and what goes with them to the browser.
+
+use maud::{DOCTYPE, Markup, html};
+use trellis_kit::{Call, Problem, Response};
+
+use crate::api::{Page, Place};
+use crate::ask::{Read, Trouble};
+use crate::assets::{self, ICON, SCRIPT, STYLE};
+
+/// The first part of a list.
+pub const NEWEST: Place = Place { after: None, position: None };
+
+/// Styles, scripts and pictures are ours and files of their own, so that no markup of anybody's can bring another.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// What a browser is asked to wait before it comes again to a service that is away, in seconds.
+const COME_AGAIN: &str = "2";
+
+/// A whole document.
+pub fn document(status: u16, title: &str, main: &Markup) -> Page {
+    let html = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { @if status >= 400 { "Error: " } (title) " · Trellis" }
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                link rel="icon" type="image/svg+xml" href=(ICON.path());
+                link rel="stylesheet" href=(STYLE.path());
+                script src=(SCRIPT.path()) defer {}
+            }
+            body {
+                a.skip href="#main" { "Skip to the content" }
+                header.site {
+                    a.brand href="/" {
+                        img src=(ICON.path()) alt="" width="28" height="28";
+                        "Trellis"
+                    }
+                }
+                main #main tabindex="-1" { (main) }
+                footer.site { p { "Comments are read by moderation before they appear." } }
+            }
+        }
+    };
+    Page { status, location: None, html: html.into_string() }
+}
+
+/// Sends the browser to look at what was written.
+pub fn look_at(location: &str) -> Page {
+    Page { status: 303, location: Some(location.to_owned()), html: String::new() }
+}
+
+/// The part of a page that a script keeps up to date, and what it is asked for with. Older parts of a list are not: they
+/// would slide away under the reader.
+pub fn kept_up_to_date(from: Option<&str>, contents: &Markup) -> Markup {
+    let tag = from.map(|_| tag(&contents.0));
+    html! {
+        p.news #news role="status" {}
+        section #live data-live=[from] data-tag=[tag] { (contents) }
+    }
+}
+
+/// What there is instead of a list that cannot be read.
+pub fn unreadable(place: &Place) -> Markup {
+    html! {
+        div.notice {
+            strong { "This cannot be read right now" }
+            @if place.position.is_some() {
+                p { "What you wrote is safe. It shows as soon as reading works again." }
+            } @else {
+                p { "Nothing is lost: it shows as soon as reading works again. You can still write." }
+            }
+        }
+    }
+}
+
+/// What somebody is told who has just written and does not see it yet.
+pub fn not_yet<T>(read: &Result<Read<T>, Trouble>, place: &Place) -> Markup {
+    let is_behind = place.position.is_some() && read.as_ref().is_ok_and(|read| read.is_behind);
+    html! {
+        @if is_behind { p.notice role="status" { "Published. It may take a moment until it shows here." } }
+    }
+}
+
+impl Trouble {
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Away => 503,
+            Self::Unsure { status } => *status,
+            Self::Refused(problem) => problem.status,
+        }
+    }
+}
+
+/// A page as it goes to the browser. It is made for one reader and one moment, the key of its form above all.
+pub fn answer(page: Page) -> Result<Response, Problem> {
+    let Page { status, location, html } = page;
+    let response = Response { body: html.into_bytes(), ..Response::empty(status) };
+    let response = response.with("content-type", HTML).with("cache-control", "no-store");
+    Ok(match location {
+        Some(location) => response.with("location", location),
+        None => response,
+    })
+}
+
+/// A part of a page, for the script that keeps it up to date; nothing if that has it already.
+pub fn part(call: &Call<'_>, part: Result<Markup, Trouble>) -> Result<Response, Problem> {
+    let html = part.map_err(Problem::from)?.into_string();
+    let tag = tag(&html);
+    let known = call.request().header("if-none-match").unwrap_or_default();
+    let is_known = known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag);
+    let response = if is_known {
+        Response::empty(304)
+    } else {
+        Response { body: html.into_bytes(), ..Response::empty(200) }.with("content-type", HTML)
+    };
+    Ok(response.with("etag", tag).with("cache-control", "no-cache"))
+}
+
+/// What tells this part from what it is at another moment.
+pub fn tag(html: &str) -> String {
+    format!("\"{:016x}\"", assets::hash(html.as_bytes()))
+}
+
+impl From<Trouble> for Problem {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Refused(problem) => problem,
+            Trouble::Away => Self::unavailable("a service is away"),
+            Trouble::Unsure { .. } => Self::unavailable("a service gave no good answer"),
+        }
+    }
+}
+
+/// What all answers have: refusals are pages too, and nothing is taken for what it is not.
+pub fn dressed(response: Response) -> Response {
+    let mut response = match response.problem() {
+        Some(problem) => as_page(&problem, response),
+        None => response,
+    };
+    if matches!(response.status, 502..=504) {
+        response = response.with("retry-after", COME_AGAIN);
+    }
+    response
+        .with("content-security-policy", POLICY)
+        .with("x-content-type-options", "nosniff")
+        // With less than that, browsers would not say where a form comes from.
+        .with("referrer-policy", "same-origin")
+        .with("cross-origin-opener-policy", "same-origin")
+        .with("cross-origin-resource-policy", "same-origin")
+}
+
+/// The page of a refusal.
+pub fn refusal(problem: &Problem) -> Page {
+    let heading = match problem.status {
+        404 => "There is nothing here",
+        403 => "That was not done",
+        _ => &problem.title,
+    };
+    let main = html! {
+        div.refusal {
+            h1 { (heading) }
+            @if let Some(detail) = &problem.detail { p { (detail) } }
+            p { a href="/" { "To the newest posts" } }
+        }
+    };
+    document(problem.status, heading, &main)
+}
+
+fn as_page(problem: &Problem, refused: Response) -> Response {
+    let body = refusal(problem).html.into_bytes();
+    let is_of_json = |name: &str| matches!(name, "content-type" | "content-length");
+    let headers = refused.headers.into_iter().filter(|(name, _)| !is_of_json(name)).collect();
+    let length = body.len().to_string();
+    Response { status: refused.status, headers, body }
+        .with("content-type", HTML)
+        .with("content-length", length)
+        .with("cache-control", "no-store")
+}
