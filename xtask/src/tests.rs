@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::browser::{self, Browser};
 use crate::components;
 use crate::failure::Result;
 use crate::nats;
@@ -14,11 +15,12 @@ use crate::workspace::Workspace;
 pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Result<()> {
     components::build_all(workspace, steps)?;
     let nats_server = steps.run("nats-server", nats::ready)?;
+    let browser = steps.run("browser", browser::ready)?;
     // Tests of the whole system start the command as users do, so it has to be there before they run.
     steps.run_long("command, as the tests use it", || {
         process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
     })?;
-    steps.run_long("tests", || process::run(runner(workspace, &nats_server).args(filter)))?;
+    steps.run_long("tests", || process::run(runner(workspace, &nats_server, &browser).args(filter)))?;
     if filter.is_empty() {
         steps.run_long("examples in documentation", || {
             process::run(workspace.cargo().args(["test", "--quiet", "--workspace", "--doc"]))
@@ -29,7 +31,7 @@ pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Resul
 }
 
 /// cargo-nextest where it is installed, for its speed and its summary; else cargo's own.
-fn runner(workspace: &Workspace, nats_server: &Path) -> Command {
+fn runner(workspace: &Workspace, nats_server: &Path, browser: &Browser) -> Command {
     let mut command = workspace.cargo();
     if process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
         command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
@@ -37,5 +39,6 @@ fn runner(workspace: &Workspace, nats_server: &Path) -> Command {
         command.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
     }
     command.env(nats::VARIABLE, nats_server);
+    browser.tell(&mut command);
     command
 }

@@ -1,0 +1,139 @@
+//! The application of the repository, running, with what the test wants to be away.
+
+use system::{Client, Request, Trellis, eventually, repository};
+use tempfile::TempDir;
+
+#[derive(Debug)]
+pub struct Blog {
+    trellis: Trellis,
+    web: Client,
+    data: TempDir,
+}
+
+impl Blog {
+    /// Everything runs.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_deaf(&[])
+    }
+
+    /// Nobody hears messages on these subjects: `svc.posts` is a service that is away, `deliver.moderation` is
+    /// moderation that does not come to its work.
+    #[track_caller]
+    pub fn start_deaf(to: &[&str]) -> Self {
+        Self::start_on(tempfile::tempdir().unwrap(), "127.0.0.1:0", to)
+    }
+
+    #[track_caller]
+    fn start_on(data: TempDir, address: &str, deaf_to: &[&str]) -> Self {
+        let folder = repository();
+        let manifest = std::fs::read_to_string(folder.join("wadm.yaml")).unwrap();
+        let manifest = manifest.replace("file://build", &format!("file://{}/build", folder.display()));
+        let mut manifest = with_http_for_web_alone(&manifest);
+        for subject in deaf_to {
+            let service = subject.rsplit('.').next().unwrap();
+            let subscription = format!("{subject}|{service},");
+            assert!(manifest.contains(&subscription), "wadm.yaml has {subscription}");
+            manifest = manifest.replace(&subscription, "");
+        }
+        let file = data.path().join("wadm.yaml");
+        std::fs::write(&file, manifest).unwrap();
+        let trellis = Trellis::start_at(&data.path().join("data"), address, &[file.to_str().unwrap()]);
+        let web = trellis.client();
+        Self { trellis, web, data }
+    }
+
+    /// Ends it as a power cut would, and starts it again on the same data, at the same address.
+    #[track_caller]
+    pub fn restart_deaf(self, to: &[&str]) -> Self {
+        let Self { trellis, web, data } = self;
+        trellis.kill();
+        Self::start_on(data, &web.address().to_string(), to)
+    }
+
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.web.address())
+    }
+
+    /// Somebody else writes a post. Returns its id.
+    #[track_caller]
+    pub fn write(&self, title: &str) -> String {
+        self.submit("/", "title", title)
+    }
+
+    /// Somebody else comments.
+    #[track_caller]
+    pub fn comment(&self, post: &str, content: &str) {
+        self.submit(&format!("/p/{post}"), "content", content);
+    }
+
+    /// Waits until no comment among the newest waits any more, and there are so many in all.
+    #[track_caller]
+    pub fn wait_for_verdicts(&self, post: &str, count: usize) {
+        eventually("moderation has read everything", || {
+            let page = self.page(&format!("/p/{post}"));
+            (page.contains(&format!("{count} comments")) && !page.contains("data-state=\"pending\""))
+                .then_some(())
+        });
+    }
+
+    /// The path of the page that comes after the one at this path.
+    #[track_caller]
+    pub fn older(&self, path: &str) -> String {
+        let page = self.page(path);
+        let (_, link) = page.split_once("<a rel=\"next\" href=\"").expect("there are more");
+        link.split_once('"').unwrap().0.to_owned()
+    }
+
+    #[track_caller]
+    fn page(&self, path: &str) -> String {
+        let answer = self.web.send(&Request::get(path)).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        String::from_utf8(answer.body).unwrap()
+    }
+
+    /// Sends a form and looks at where that leads, as a browser does. Returns the id of what was written.
+    #[track_caller]
+    fn submit(&self, path: &str, field: &str, text: &str) -> String {
+        let page = self.page(path);
+        let (_, key) = page.split_once("name=\"key\" value=\"").unwrap();
+        let (key, _) = key.split_once('"').unwrap();
+        let form = [("key", key), (field, text)];
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = Request::new("POST", path).header("content-type", "application/x-www-form-urlencoded");
+        let answer = self.web.send(&Request { body: form.into_bytes(), ..request }).unwrap();
+        assert_eq!(answer.status, 303, "{answer:?}");
+        let (location, entry) = answer.header("location").unwrap().split_once('#').unwrap();
+        assert!(self.page(location).contains(&format!("id=\"{entry}\"")), "what is written shows");
+        entry.split_once('-').unwrap().1.to_owned()
+    }
+}
+
+/// One address, so that it can be had again.
+fn with_http_for_web_alone(manifest: &str) -> String {
+    let (before, rest) = manifest.split_once("    - name: httpserver\n").unwrap();
+    let (_, after) = rest.split_once("    - name: messaging\n").unwrap();
+    format!(
+        "{before}    - name: httpserver
+      type: capability
+      properties:
+        image: ghcr.io/wasmcloud/http-server:0.27.0
+      traits:
+        - type: link
+          properties:
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            target:
+              name: web
+            source:
+              config:
+                - name: web-http
+                  properties:
+                    address: 127.0.0.1:8080
+
+    - name: messaging
+{after}"
+    )
+}
