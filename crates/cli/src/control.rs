@@ -101,7 +101,7 @@ fn line(status: &ComponentStatus, already: &str) -> String {
 }
 
 /// Asks the host that runs the components.
-pub(crate) async fn ask(client: &Client, command: &Command) -> Result<Answer, Failure> {
+async fn ask(client: &Client, command: &Command) -> Result<Answer, Failure> {
     let (subject, body) = command.message();
     let answer = client.request(subject, body.into()).await.map_err(|error| match error.kind() {
         RequestErrorKind::NoResponders => Failure::new(
@@ -110,7 +110,11 @@ pub(crate) async fn ask(client: &Client, command: &Command) -> Result<Answer, Fa
         ),
         _ => Failure::new(format!("no answer from the host: {error}; `trellis status` says how things are")),
     })?;
-    serde_json::from_slice(&answer.payload).map_err(|error| {
+    parse(&answer.payload)
+}
+
+pub(crate) fn parse(answer: &[u8]) -> Result<Answer, Failure> {
+    serde_json::from_slice(answer).map_err(|error| {
         Failure::new(format!(
             "the host's answer is not understood: {error}; use the `trellis` that it was started with"
         ))

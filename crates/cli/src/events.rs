@@ -4,29 +4,24 @@
 //! server, and shows each event once. With `--follow`, a plain subscription says when there is something new; what it is
 //! comes from the log, because an append that was refused can be seen on the subject too.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use async_nats::{Client, Subscriber};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream::{SelectAll, select_all};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
+use crate::jetstream::{JetStream, LOG, Stored};
+use crate::services;
 
-const STREAM_PREFIX: &str = "LOG_";
-/// Streams listed at most; there is one for each service.
-const STREAMS_MAX: usize = 10_000;
 /// How long a notice may be missed before the logs are looked at anyway.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-const ERR_NO_MESSAGE: u64 = 10037;
-const ERR_NO_STREAM: u64 = 10059;
 
 #[derive(Debug, Args)]
 pub(crate) struct Events {
@@ -63,26 +58,15 @@ impl Events {
     }
 
     async fn logs(&self, client: &Client) -> Result<Vec<Log>, Failure> {
-        if let Some(service) = &self.service {
-            let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if service.is_empty() || !service.chars().all(known) {
-                return Err(Failure::usage(format!("--service: {service:?} is not the name of a service")));
-            }
-            return Ok(vec![Log { service: service.clone(), next: self.from }]);
-        }
-        let mut logs = Vec::new();
-        for _ in 0..STREAMS_MAX {
-            let request = json!({ "subject": "log.>", "offset": logs.len() });
-            let page: Names = ask(client, "$JS.API.STREAM.NAMES", &request).await?.unwrap_or_default();
-            let streams = page.streams.unwrap_or_default();
-            let more = !streams.is_empty();
-            let services = streams.iter().filter_map(|stream| stream.strip_prefix(STREAM_PREFIX));
-            logs.extend(services.map(|service| Log { service: service.to_owned(), next: self.from }));
-            if !more || logs.len() >= page.total {
-                break;
-            }
-        }
-        Ok(logs)
+        let streams = JetStream(client).streams("log.>").await?;
+        let known: BTreeSet<String> =
+            streams.iter().filter_map(|stream| stream.service_of(LOG)).map(str::to_owned).collect();
+        let wanted = match &self.service {
+            Some(service) if !known.contains(service) => return Err(services::unknown(service, &known)),
+            Some(service) => BTreeSet::from([service.clone()]),
+            None => known,
+        };
+        Ok(wanted.into_iter().map(|service| Log { service, next: self.from }).collect())
     }
 }
 
@@ -90,27 +74,6 @@ impl Events {
 struct Log {
     service: String,
     next: u64,
-}
-
-#[derive(Default, Deserialize)]
-struct Names {
-    #[serde(default)]
-    total: usize,
-    streams: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct Stored {
-    message: StoredMessage,
-}
-
-#[derive(Deserialize)]
-struct StoredMessage {
-    subject: String,
-    seq: u64,
-    #[serde(default)]
-    data: String,
-    time: String,
 }
 
 async fn notices(client: &Client, logs: &[Log]) -> Result<SelectAll<Subscriber>, Failure> {
@@ -134,47 +97,16 @@ async fn read_all(client: &Client, logs: &mut [Log]) -> Result<(), Failure> {
 }
 
 impl Log {
-    async fn read(&self, client: &Client) -> Result<Option<StoredMessage>, Failure> {
-        let subject = format!("$JS.API.STREAM.MSG.GET.{STREAM_PREFIX}{}", self.service);
-        let request = json!({ "seq": self.next.max(1), "next_by_subj": format!("log.{}.>", self.service) });
-        let stored: Option<Stored> = ask(client, &subject, &request).await?;
-        Ok(stored.map(|stored| stored.message))
-    }
-}
-
-/// One request of the JetStream API. Nothing there is `None`; other errors are failures.
-async fn ask<T: for<'de> Deserialize<'de>>(
-    client: &Client,
-    subject: &str,
-    request: &Value,
-) -> Result<Option<T>, Failure> {
-    let reply = client.request(subject.to_owned(), request.to_string().into()).await;
-    let reply = reply.map_err(|error| Failure::new(format!("no answer to {subject}: {error}")))?;
-    let odd = |error: serde_json::Error| {
-        Failure::new(format!("the answer to {subject} is not understood: {error}"))
-    };
-    let reply: Value = serde_json::from_slice(&reply.payload).map_err(odd)?;
-    match reply.pointer("/error/err_code").and_then(Value::as_u64) {
-        None => serde_json::from_value(reply).map(Some).map_err(odd),
-        Some(ERR_NO_MESSAGE) => Ok(None),
-        Some(ERR_NO_STREAM) => {
-            let stream = subject.rsplit('.').next().unwrap_or_default();
-            Err(Failure::new(format!(
-                "there is no stream {stream}; `trellis events` without --service shows all"
-            )))
-        }
-        Some(code) => {
-            let why = reply.pointer("/error/description").and_then(Value::as_str).unwrap_or_default();
-            Err(Failure::new(format!("{subject} was refused: {why} (err_code {code})")))
-        }
+    async fn read(&self, client: &Client) -> Result<Option<Stored>, Failure> {
+        let (stream, subject) = (format!("{LOG}{}", self.service), format!("log.{}.>", self.service));
+        JetStream(client).next(&stream, &subject, self.next).await
     }
 }
 
 /// An event is JSON already. Anything else in a log is shown as it is, so that one odd entry does not hide the others.
-fn print_line(service: &str, message: &StoredMessage) -> Result<(), Failure> {
-    let bytes = BASE64.decode(&message.data).unwrap_or_else(|_| message.data.clone().into_bytes());
-    let event = serde_json::from_slice::<Value>(&bytes)
-        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+fn print_line(service: &str, message: &Stored) -> Result<(), Failure> {
+    let event = serde_json::from_slice::<Value>(&message.body)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&message.body).into_owned()));
     let line = json!({
         "service": service,
         "sequence": message.seq,

@@ -8,6 +8,7 @@ use trellis_store::OpenError;
 
 pub(crate) const USAGE: u8 = 2;
 pub(crate) const DATA: u8 = 3;
+pub(crate) const ATTENTION: u8 = 4;
 
 /// A failure that is final.
 #[derive(Debug)]

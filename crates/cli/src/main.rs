@@ -2,8 +2,14 @@
 
 mod connection;
 mod control;
+mod dlq;
 mod events;
 mod failure;
+mod jetstream;
+mod replay;
+mod services;
+mod status;
+mod table;
 mod up;
 mod verify;
 
@@ -19,7 +25,8 @@ Exit codes:
   0  all went well
   1  it failed; standard error says what and why
   2  the command line is wrong
-  3  the data directory cannot be used: in use, damaged, or from a newer version";
+  3  the data directory cannot be used: in use, damaged, or from a newer version
+  4  `trellis status`: something needs attention; the last lines say what";
 
 /// Event-driven services as WebAssembly components, in one process.
 #[derive(Debug, Parser)]
@@ -36,12 +43,18 @@ struct Cli {
 enum Command {
     /// Run the application of a manifest until a signal
     Up(up::Up),
+    /// Say whether all is well with a running application, and where not
+    Status(status::Status),
     /// Stop a service of a running application: nobody finds it any more, and what it has begun is finished
     Stop(control::Stop),
     /// Start a service that is stopped, from its file as it is now, or one from a manifest of its own
     Start(control::Start),
     /// Let more or fewer calls of a service run at once
     Scale(control::Scale),
+    /// Build the read models of a service anew, while the old ones answer
+    Replay(replay::Replay),
+    /// List, show, try again or remove events that a service could not handle
+    Dlq(dlq::Dlq),
     /// Check everything in a data directory, and change nothing
     Verify(verify::Verify),
     /// Print the events of services, one JSON line each
@@ -60,6 +73,9 @@ fn main() -> ExitCode {
     log_to_stderr(cli.log);
     let result = match cli.command {
         Command::Up(up) => up.run(),
+        Command::Status(status) => status.run(),
+        Command::Replay(replay) => replay.run(),
+        Command::Dlq(dlq) => dlq.run(),
         Command::Stop(stop) => stop.run(),
         Command::Start(start) => start.run(),
         Command::Scale(scale) => scale.run(),
@@ -73,7 +89,12 @@ fn main() -> ExitCode {
 }
 
 fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    // That a command connects is no news to whoever ran it.
+    let unless_told_otherwise = "info,async_nats=warn";
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(told) => EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse_lossy(told),
+        Err(_) => EnvFilter::new(unless_told_otherwise),
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -179,7 +179,7 @@ fn events_are_printed_one_json_line_each() {
     follow.wait().unwrap();
 
     let unknown = refused(1, &["events", "--nats", &nats, "--service", "nobody"]);
-    assert!(unknown.contains("there is no stream LOG_nobody"), "{unknown}");
+    assert!(unknown.contains("there is no service nobody; there are posts"), "{unknown}");
 }
 
 #[test]

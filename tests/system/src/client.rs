@@ -126,6 +126,11 @@ impl Response {
         }
     }
 
+    /// Reads a response from a message that holds all of it.
+    pub fn of_message(bytes: &[u8]) -> Option<Self> {
+        Self::parse(bytes, true)
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()

@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod client;
+mod nats;
 mod trellis;
 
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Request, Response};
+pub use nats::{Nats, NoAnswer};
 pub use trellis::{Trellis, command, repository};
 
 /// How long anything may take before the test gives up. Far above what is normal, on a machine that does much else.

@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -12,12 +12,14 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{Client, Request, Response};
+use crate::nats::Nats;
 use crate::{PATIENCE, eventually};
 
 #[derive(Debug)]
 pub struct Trellis {
     child: Child,
     address: SocketAddr,
+    data: PathBuf,
     output: Arc<Mutex<String>>,
 }
 
@@ -50,7 +52,7 @@ impl Trellis {
         while let Ok(line) = hear.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             // The last line that it says of itself: everything answers.
             if let Some(address) = line.strip_prefix("open  ").and_then(address_in) {
-                return Self { child, address, output };
+                return Self { child, address, data: data.to_owned(), output };
             }
         }
         child.kill().ok();
@@ -72,6 +74,31 @@ impl Trellis {
                 lines.find_map(|line| address_in(line.strip_prefix(component)?.strip_prefix("  ")?));
             address.map(Client::new)
         })
+    }
+
+    /// A client of its NATS listener.
+    #[track_caller]
+    pub fn nats(&self) -> Nats {
+        let output = self.output();
+        let mut lines = output.lines();
+        let address =
+            lines.find_map(|line| line.strip_prefix("nats  nats://")).expect("it says where NATS is");
+        Nats::new(address.parse().unwrap())
+    }
+
+    /// Runs another command of `trellis` on this application, to its end.
+    #[track_caller]
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        command().args(arguments).arg("--data").arg(&self.data).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// What such a command prints that must succeed.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
     }
 
     /// Sends a request that must be answered.

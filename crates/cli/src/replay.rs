@@ -1,0 +1,200 @@
+//! `trellis replay`: the read models of a service, built anew from the logs while the old ones go on answering.
+//!
+//! The service is told by an announcement and does the work itself, with durable consumers of a new generation beside those of
+//! the old one, which it removes when the new one is read. Both are seen from outside: that is how the command knows.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_nats::Client;
+use clap::Args;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::connection::{Connection, block_on};
+use crate::failure::Failure;
+use crate::jetstream::{JetStream, LOG};
+use crate::services;
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// An announcement may be lost with the instance that took it: it is repeated until it shows.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
+/// A service that has not begun by then will not.
+const BEGIN_TIME_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The service
+    service: String,
+    /// Do not wait until the new read models are read
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What is left to do in each generation of a service's read models.
+type Generations = BTreeMap<u64, u64>;
+
+impl Replay {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        block_on(self.replay())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn replay(self) -> Result<(), Failure> {
+        let client = self.connection.open().await?;
+        let service = &self.service;
+        services::check(&client, service).await?;
+        let Some(description) = services::one(&client, service).await else {
+            return Err(Failure::new(format!(
+                "{service} does not answer; `trellis start {service}`, then try again"
+            )));
+        };
+        if description.projects.is_empty() {
+            return Err(Failure::new(format!(
+                "{service} has no read models: there is nothing to build anew"
+            )));
+        }
+        let before = generations(&client, service).await?.into_keys().next().unwrap_or_default();
+        announce(&client, service).await?;
+        if self.no_wait {
+            println!("{service}  is told to build its read models anew");
+            return Ok(());
+        }
+        let generation = wait(&client, service, before).await?;
+        println!("{service}  reads generation {generation} of its read models");
+        Ok(())
+    }
+}
+
+/// Waits until a newer generation is the only one.
+async fn wait(client: &Client, service: &str, before: u64) -> Result<u64, Failure> {
+    let begun = Instant::now();
+    let mut announced = begun;
+    let mut progress = Progress::new(service);
+    loop {
+        let now = generations(client, service).await?;
+        match (now.first_key_value(), now.last_key_value()) {
+            (Some((oldest, _)), Some((newest, _))) if oldest == newest && *newest > before => {
+                progress.end();
+                return Ok(*newest);
+            }
+            (_, Some((newest, left))) if *newest > before => progress.show(*left),
+            _ if begun.elapsed() >= BEGIN_TIME_MAX => {
+                return Err(Failure::new(format!(
+                    "{service} has not begun within {BEGIN_TIME_MAX:?}; see its log, and `trellis status`"
+                )));
+            }
+            _ if announced.elapsed() >= ANNOUNCE_EVERY => {
+                announced = Instant::now();
+                announce(client, service).await?;
+            }
+            _ => {}
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn announce(client: &Client, service: &str) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::new(format!("cannot tell {service}: {error}"));
+    let news = json!({ "replay": service }).to_string();
+    client.publish("trellis.announce", news.into()).await.map_err(|error| failed(&error))?;
+    client.flush().await.map_err(|error| failed(&error))
+}
+
+/// The generations that a service's consumers are of, and how many events each has left.
+async fn generations(client: &Client, service: &str) -> Result<Generations, Failure> {
+    let jetstream = JetStream(client);
+    let mut generations = Generations::new();
+    for stream in jetstream.streams("log.>").await? {
+        if stream.service_of(LOG).is_none() {
+            continue;
+        }
+        for consumer in jetstream.consumers(&stream.config.name).await? {
+            if let Some(Role::ReadModels { generation }) = Role::of(service, &consumer.name) {
+                *generations.entry(generation).or_default() += consumer.backlog();
+            }
+        }
+    }
+    Ok(generations)
+}
+
+/// What a service's consumer is for, as its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Reactions,
+    ReadModels { generation: u64 },
+}
+
+impl Role {
+    /// Of `<service>-r-<partition>` or `<service>-g<generation>-<partition>`.
+    pub(crate) fn of(service: &str, consumer: &str) -> Option<Role> {
+        let (role, partition) = consumer.strip_prefix(service)?.strip_prefix('-')?.split_once('-')?;
+        partition.parse::<u32>().ok()?;
+        match role.strip_prefix('g') {
+            Some(generation) => Some(Role::ReadModels { generation: generation.parse().ok()? }),
+            None => (role == "r").then_some(Role::Reactions),
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Role::Reactions => f.write_str("reactions"),
+            Role::ReadModels { generation } => write!(f, "read models {generation}"),
+        }
+    }
+}
+
+/// How many events are left, on standard error: one line that changes where somebody watches, else one line for each look
+/// at which much has changed.
+struct Progress<'a> {
+    service: &'a str,
+    shown: Option<u64>,
+}
+
+impl Progress<'_> {
+    fn new(service: &str) -> Progress<'_> {
+        Progress { service, shown: None }
+    }
+
+    fn show(&mut self, left: u64) {
+        let mut out = std::io::stderr();
+        let is_terminal = out.is_terminal();
+        let worth_a_line = self.shown.is_none_or(|shown| left <= shown / 2);
+        if self.shown != Some(left) && (is_terminal || worth_a_line) {
+            let (start, end) = if is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+            // Who closes standard error does not want to know.
+            let _ = write!(out, "{start}{}  {left} events to go{end}", self.service);
+            let _ = out.flush();
+            self.shown = Some(left);
+        }
+    }
+
+    fn end(&self) {
+        let mut out = std::io::stderr();
+        if self.shown.is_some() && out.is_terminal() {
+            let _ = write!(out, "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+
+    #[test]
+    fn a_consumers_name_says_what_it_is_for() {
+        assert_eq!(Role::of("my-g1-x", "my-g1-x-g12-3"), Some(Role::ReadModels { generation: 12 }));
+        assert_eq!(Role::of("posts", "posts-r-7"), Some(Role::Reactions));
+        for other in
+            ["", "posts", "posts-r", "posts-r-x", "posts-g-1", "posts-gx-1", "postsx-r-1", "query-g1-1"]
+        {
+            assert_eq!(Role::of("posts", other), None, "{other}");
+        }
+    }
+}

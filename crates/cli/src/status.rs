@@ -1,0 +1,349 @@
+//! `trellis status`: whether all is well, and where not.
+//!
+//! Everything is asked over NATS: services for what they are and whether they keep up (`GET /readyz`), the server for streams
+//! and consumers, the embedded host, if there is one, for components that are stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::client::RequestErrorKind;
+use clap::Args;
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::timeout;
+use trellis_host::control::{Answer, Command, ComponentStatus};
+
+use crate::connection::{Connection, block_on};
+use crate::control;
+use crate::dlq::Letter;
+use crate::failure::{ATTENTION, Failure};
+use crate::jetstream::{Consumer, DEAD, JetStream, LOG};
+use crate::replay::Role;
+use crate::services;
+use crate::table::Table;
+
+/// How long a service may take to say whether it is ready.
+const READY_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// One JSON document for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// All that is reported.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    services: Vec<Service>,
+    logs: Vec<Log>,
+    consumers: Vec<Following>,
+    dead_letters: Vec<Dead>,
+    /// What needs somebody's attention, in words. Empty when all is well.
+    attention: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Service {
+    name: String,
+    version: Option<String>,
+    state: State,
+    /// How many of its calls run at once, where the embedded host says so.
+    instances: Option<usize>,
+    /// Why it is not ready.
+    why: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ready,
+    Unready,
+    Stopped,
+    /// It does not answer, and nobody says that it is stopped.
+    Silent,
+}
+
+#[derive(Debug, Serialize)]
+struct Log {
+    service: String,
+    events: u64,
+    bytes: u64,
+    partitions: Option<u32>,
+    last_sequence: u64,
+}
+
+/// What one service does with the events of one log, over all partitions.
+#[derive(Debug, Serialize)]
+struct Following {
+    service: String,
+    source: String,
+    role: String,
+    partitions: u32,
+    backlog: u64,
+    redelivered: u64,
+    /// How long the oldest event that is not handled has been there.
+    oldest_seconds: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Dead {
+    service: String,
+    count: u64,
+    last_time: String,
+    last_error: String,
+}
+
+impl Status {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let report = block_on(async { report(&self.connection.open().await?).await })?;
+        if self.json {
+            let json = serde_json::to_string_pretty(&report);
+            println!("{}", json.map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?);
+        } else {
+            report.print();
+        }
+        Ok(if report.attention.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(ATTENTION) })
+    }
+}
+
+async fn report(client: &Client) -> Result<Report, Failure> {
+    let jetstream = JetStream(client);
+    let mut report = Report::default();
+    for stream in jetstream.streams("log.>").await? {
+        let Some(service) = stream.service_of(LOG) else { continue };
+        report.logs.push(Log {
+            service: service.to_owned(),
+            events: stream.state.messages,
+            bytes: stream.state.bytes,
+            partitions: stream.partitions(),
+            last_sequence: stream.state.last_seq,
+        });
+        report.consumers.extend(following(&jetstream, service, &stream.config.name).await?);
+    }
+    for stream in jetstream.streams("dead.>").await? {
+        let Some(service) = stream.service_of(DEAD).filter(|_| stream.state.messages > 0) else { continue };
+        let newest =
+            jetstream.newest(&stream.config.name, &format!("dead.{service}.>")).await?.map(Letter::from);
+        let text = |key| newest.as_ref().map(|letter| letter.text(key).to_owned()).unwrap_or_default();
+        report.dead_letters.push(Dead {
+            service: service.to_owned(),
+            count: stream.state.messages,
+            last_time: text("time"),
+            last_error: text("error"),
+        });
+    }
+    report.services = states(client, &report).await?;
+    report.attention = report.attention();
+    Ok(report)
+}
+
+/// What follows a log, with the partitions of one role taken together.
+async fn following(jetstream: &JetStream<'_>, source: &str, stream: &str) -> Result<Vec<Following>, Failure> {
+    let mut all: BTreeMap<(String, Role), Following> = BTreeMap::new();
+    for consumer in jetstream.consumers(stream).await? {
+        let service = &consumer.config.deliver_group;
+        let Some(role) = Role::of(service, &consumer.name) else { continue };
+        let oldest = oldest_seconds(jetstream, stream, &consumer).await?;
+        let following = all.entry((service.clone(), role)).or_insert_with(|| Following {
+            service: service.clone(),
+            source: source.to_owned(),
+            role: role.to_string(),
+            partitions: 0,
+            backlog: 0,
+            redelivered: 0,
+            oldest_seconds: None,
+        });
+        following.partitions += 1;
+        following.backlog += consumer.backlog();
+        following.redelivered += consumer.num_redelivered;
+        following.oldest_seconds = following.oldest_seconds.max(oldest);
+    }
+    Ok(all.into_values().collect())
+}
+
+/// How long, by the server's clock, the oldest event has been there that a consumer has not handled.
+async fn oldest_seconds(
+    jetstream: &JetStream<'_>,
+    stream: &str,
+    consumer: &Consumer,
+) -> Result<Option<u64>, Failure> {
+    if consumer.backlog() == 0 {
+        return Ok(None);
+    }
+    let from = consumer.ack_floor.stream_seq.saturating_add(1);
+    let Some(oldest) = jetstream.next(stream, &consumer.config.filter_subject, from).await? else {
+        return Ok(None);
+    };
+    let instant = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let (Some(now), Some(since)) = (instant(&consumer.ts), instant(&oldest.time)) else { return Ok(None) };
+    Ok(Some(u64::try_from((now - since).whole_seconds()).unwrap_or_default()))
+}
+
+/// The state of every service that answers, that the host knows, or that has left something in a stream.
+async fn states(client: &Client, report: &Report) -> Result<Vec<Service>, Failure> {
+    let hosted = hosted(client).await?;
+    let mut described = services::all(client).await?;
+    let known = hosted.keys().chain(report.logs.iter().map(|log| &log.service));
+    let known = known.chain(report.consumers.iter().map(|following| &following.service));
+    let names: BTreeSet<String> = known.chain(described.keys()).cloned().collect();
+    // Who was too slow for the question to all is asked once more.
+    let late = names.iter().filter(|name| !described.contains_key(*name));
+    let late = late
+        .filter(|name| hosted.get(*name).is_none_or(|component| component.running))
+        .map(|name| async move { Some((name.clone(), services::one(client, name).await?)) });
+    let late = join_all(late).await;
+    described.extend(late.into_iter().flatten());
+    let states = names.iter().map(|name| async {
+        let component = hosted.get(name);
+        let description = described.get(name);
+        let (state, why) = match (description, component) {
+            (_, Some(component)) if !component.running => (State::Stopped, None),
+            (Some(_), _) => readiness(client, name).await,
+            (None, _) => (State::Silent, Some("it does not answer on $SRV.INFO".to_owned())),
+        };
+        Service {
+            name: name.clone(),
+            version: description.map(|description| description.version.clone()),
+            state,
+            instances: component.map(|component| component.instances),
+            why,
+        }
+    });
+    Ok(join_all(states).await)
+}
+
+/// The components of the embedded host, if there is one.
+async fn hosted(client: &Client) -> Result<BTreeMap<String, ComponentStatus>, Failure> {
+    let (subject, body) = Command::List {}.message();
+    match client.request(subject, body.into()).await {
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(BTreeMap::new()),
+        Err(error) => Err(Failure::new(format!("no answer from the host: {error}"))),
+        Ok(answer) => match control::parse(&answer.payload)? {
+            Answer::Components(all) => {
+                Ok(all.into_iter().map(|component| (component.name.clone(), component)).collect())
+            }
+            Answer::Refused(why) => Err(Failure::new(why)),
+            Answer::Changed(_) | Answer::Unchanged(_) => Ok(BTreeMap::new()),
+        },
+    }
+}
+
+/// What a service says when it is asked whether it keeps up.
+async fn readiness(client: &Client, name: &str) -> (State, Option<String>) {
+    let request = "GET /readyz HTTP/1.1\r\nhost: trellis\r\n\r\n";
+    let answer = timeout(READY_PATIENCE, client.request(format!("svc.{name}"), request.into())).await;
+    let answer = match answer {
+        Ok(Ok(answer)) => answer.payload,
+        Ok(Err(error)) => return (State::Unready, Some(format!("it does not answer requests: {error}"))),
+        Err(_) => return (State::Unready, Some(format!("no answer to a request within {READY_PATIENCE:?}"))),
+    };
+    let text = String::from_utf8_lossy(&answer);
+    if text.starts_with("HTTP/1.1 200 ") {
+        return (State::Ready, None);
+    }
+    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let detail = serde_json::from_str::<Value>(body).ok();
+    let detail = detail.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+    let line = text.lines().next().unwrap_or_default();
+    (State::Unready, Some(detail.unwrap_or(line).to_owned()))
+}
+
+impl Report {
+    fn attention(&self) -> Vec<String> {
+        let services = self.services.iter().filter_map(|Service { name, state, why, .. }| match state {
+            State::Ready => None,
+            State::Stopped => Some(format!("{name} is stopped: `trellis start {name}`")),
+            State::Silent => Some(format!("{name} does not answer: does it run?")),
+            State::Unready => {
+                Some(format!("{name} is not ready: {}", why.as_deref().unwrap_or("it says so")))
+            }
+        });
+        let dead = self.dead_letters.iter().map(|Dead { service, count, .. }| {
+            format!("{service} has {count} dead letters: `trellis dlq list {service}`")
+        });
+        services.chain(dead).collect()
+    }
+
+    fn print(&self) {
+        let mut table = Table::new(["service", "version", "state", "at once"]);
+        for Service { name, version, state, instances, .. } in &self.services {
+            let instances = instances.map_or_else(|| "-".to_owned(), |instances| instances.to_string());
+            table.row([name, version.as_deref().unwrap_or("-"), state.text(), &instances]);
+        }
+        print!("{table}");
+        let mut table = Table::new(["log", "events", "size", "partitions"]);
+        for Log { service, events, bytes, partitions, .. } in &self.logs {
+            let partitions = partitions.map_or_else(|| "?".to_owned(), |partitions| partitions.to_string());
+            table.row([service, &events.to_string(), &size(*bytes), &partitions]);
+        }
+        print!("\n{table}");
+        let mut table = Table::new(["consumer", "of", "for", "backlog", "redelivered", "oldest waits"]);
+        for Following { service, source, role, backlog, redelivered, oldest_seconds, .. } in &self.consumers {
+            let oldest = oldest_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
+            table.row([service, source, role, &backlog.to_string(), &redelivered.to_string(), &oldest]);
+        }
+        print!("\n{table}");
+        let mut table = Table::new(["dead letters", "count", "newest", "error"]);
+        for Dead { service, count, last_time, last_error } in &self.dead_letters {
+            table.row([service, &count.to_string(), last_time, last_error]);
+        }
+        if !table.is_empty() {
+            print!("\n{table}");
+        }
+        println!();
+        match &self.attention[..] {
+            [] => println!("all is well"),
+            attention => attention.iter().for_each(|line| println!("attention: {line}")),
+        }
+    }
+}
+
+impl State {
+    fn text(self) -> &'static str {
+        match self {
+            State::Ready => "ready",
+            State::Unready => "unready",
+            State::Stopped => "stopped",
+            State::Silent => "silent",
+        }
+    }
+}
+
+/// Bytes, for people.
+fn size(bytes: u64) -> String {
+    let (mut whole, mut rest, mut units) = (bytes, 0, ["B", "KiB", "MiB", "GiB", "TiB"].into_iter());
+    let mut unit = units.next().unwrap_or_default();
+    for larger in units {
+        if whole < 1024 {
+            break;
+        }
+        (rest, whole, unit) = (whole % 1024, whole / 1024, larger);
+    }
+    if unit == "B" { format!("{whole} B") } else { format!("{whole}.{} {unit}", rest * 10 / 1024) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_told_in_the_largest_unit_that_fits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
