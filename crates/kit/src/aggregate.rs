@@ -77,6 +77,17 @@ impl Context {
         time::rfc3339(platform::current().now_ms())
     }
 
+    /// A time before this call, written in the same way: of two such texts the lesser is the earlier.
+    pub fn ago(&self, time: Duration) -> String {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        time::rfc3339(platform::current().now_ms().saturating_sub(ms))
+    }
+
+    /// For what a service does of itself, when nobody calls.
+    pub fn nobody() -> Self {
+        Self { caller: None, roles: Vec::new(), idempotency_key: None, traceparent: None, causation: None }
+    }
+
     pub(crate) fn trace(&self) -> Trace {
         Trace::accept(self.traceparent.as_deref())
     }

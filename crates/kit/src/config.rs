@@ -5,11 +5,20 @@ use serde::de::DeserializeOwned;
 use crate::http;
 use crate::platform::{self, Fault, Platform};
 
-/// The value of a key, which is JSON; none if the key is not set. It is read as strictly as the body of a request,
-/// and what is wrong with it is the operator's to know: callers are only told to come again.
+/// The value of a key, as it is; none if the key is not set.
+pub fn text(key: &str) -> Result<Option<String>, Fault> {
+    platform::current().config(key)
+}
+
+/// The value of a key, which is JSON; none if the key is not set.
 pub fn json<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Fault> {
-    let Some(text) = platform::current().config(key)? else { return Ok(None) };
-    http::json(text.as_bytes()).map(Some).map_err(|problem| {
+    text(key)?.map(|text| read(key, &text)).transpose()
+}
+
+/// The value of a key as JSON, read as strictly as the body of a request. What is wrong with it is the operator's to
+/// know: callers are only told to come again.
+pub fn read<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, Fault> {
+    http::json(text.as_bytes()).map_err(|problem| {
         let errors = problem.errors.iter().map(|error| format!(" {}: {}", error.field, error.message));
         Fault::new(format!(
             "config {key}: {}{}",

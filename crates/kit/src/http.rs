@@ -27,14 +27,15 @@ use serde_path_to_error::Segment;
 use crate::contract::types::PageRequest;
 use crate::{Aggregate, Context, Problem};
 
-pub use ask::{AskError, ask};
+pub use ask::{AskError, MAX_MESSAGE, ask};
 pub(crate) use message::answer as answer_message;
 #[cfg(test)]
 pub(crate) use message::parse as read_message;
+pub use path::{Path, is_any, is_pattern, shape, words};
 #[doc(hidden)]
 pub use route::{Answers, Argument, Function, Handler, Rest, Takes, answer, function};
 pub use route::{Page, Record, Route};
-pub use router::by_routes;
+pub use router::{by_routes, by_routes_for};
 #[cfg(target_arch = "wasm32")]
 pub(crate) use wasi::serve;
 
@@ -104,6 +105,11 @@ impl Response {
         Ok(Self { status, headers: Vec::new(), body }.with("content-type", "application/json"))
     }
 
+    /// A refusal as RFC 9457 has it, with the id of the trace that the log knows the request by.
+    pub fn refusal(problem: &Problem, trace_id: &str) -> Self {
+        router::refuse(problem, trace_id)
+    }
+
     #[must_use]
     pub fn with(mut self, header: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.headers.push((header.into(), value.into()));
@@ -128,7 +134,7 @@ impl Response {
     }
 
     /// Whether a body can follow; otherwise there is no length of one either.
-    fn has_body(&self) -> bool {
+    pub fn has_body(&self) -> bool {
         !matches!(self.status, 204 | 304)
     }
 }

@@ -36,6 +36,11 @@ pub(crate) fn digest(words: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// SHA-256 of one text, in lower-case hexadecimal: what `sha256sum` says of it.
+pub fn sha256(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
 /// 128 bits as 26 characters.
 fn crockford(bits: u128) -> String {
     (0..26)

@@ -236,6 +236,70 @@ pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusa
     Ok(Some(Progress { backlog: waiting.saturating_add(on_their_way), floor, moved }))
 }
 
+/// What a stream holds, and who has yet to hear of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamState {
+    pub events: u64,
+    pub bytes: u64,
+    pub consumers: Vec<ConsumerState>,
+}
+
+/// A durable consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerState {
+    pub name: String,
+    /// The service that it delivers to.
+    pub service: String,
+    /// How many messages are yet to be delivered, how many are being handled, and how many of these again.
+    pub waiting: u64,
+    pub under_way: u64,
+    pub redelivered: u64,
+}
+
+/// The most consumers of a stream that are looked at.
+const CONSUMERS_MAX: usize = 1024;
+
+/// What a stream holds, and its consumers, of which JetStream tells some at a time.
+pub fn state(stream: &str) -> Result<StreamState, Refusal> {
+    let info = api(&format!("STREAM.INFO.{stream}"), &json!({}))??;
+    let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    let mut state = StreamState {
+        events: number("/state/messages"),
+        bytes: number("/state/bytes"),
+        consumers: Vec::new(),
+    };
+    while state.consumers.len() < CONSUMERS_MAX {
+        let offset = json!({ "offset": state.consumers.len() });
+        let page = api(&format!("CONSUMER.LIST.{stream}"), &offset)??;
+        let total = page.get("total").and_then(Value::as_u64).unwrap_or_default();
+        let consumers =
+            page.get("consumers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        state.consumers.extend(consumers.iter().map(consumer_state));
+        if consumers.is_empty() || state.consumers.len() as u64 >= total {
+            break;
+        }
+    }
+    Ok(state)
+}
+
+fn consumer_state(info: &Value) -> ConsumerState {
+    let number = |key: &str| info.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    ConsumerState {
+        name: text("/name"),
+        service: text("/config/deliver_group"),
+        waiting: number("num_pending"),
+        under_way: number("num_ack_pending"),
+        redelivered: number("num_redelivered"),
+    }
+}
+
+/// How many messages a stream holds.
+pub fn messages(stream: &str) -> Result<u64, Refusal> {
+    let info = api(&format!("STREAM.INFO.{stream}"), &json!({}))??;
+    Ok(info.pointer("/state/messages").and_then(Value::as_u64).unwrap_or_default())
+}
+
 /// Makes sure that there is no such consumer.
 pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), Refusal> {
     match api(&format!("CONSUMER.DELETE.{stream}.{consumer}"), &json!({}))? {

@@ -17,7 +17,8 @@
 //!    `<name>` (that and the common one).
 //! 2. `components/<name>`: a library that depends on this crate alone, as `components/posts` does.
 //! 3. `wadm.yaml`: the component, its links, and its subscriptions, as for posts.
-//! 4. `cargo xtask build`, and it is there; nobody else needs to be told.
+//! 4. `cargo xtask build`, and it is there; nobody else needs to be told. Once it has set itself up it says on
+//!    `trellis.hello` what it is, and the gateway passes its public routes on to it.
 //!
 //! # What is promised
 //!
@@ -52,6 +53,7 @@ mod describe;
 pub mod event;
 mod eventlog;
 mod generation;
+mod glance;
 mod history;
 pub mod http;
 pub mod id;
@@ -69,12 +71,14 @@ mod readiness;
 pub mod rt;
 pub mod schema;
 mod service;
+pub mod services;
+pub mod tally;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod text;
-mod time;
+pub mod time;
 mod trace;
 mod views;
 
@@ -82,13 +86,15 @@ pub use aggregate::{Aggregate, Entity};
 pub use contract::types::{Context, PageRequest};
 pub use delivery::{Failure, Incoming, Projection, Reacts};
 pub use event::{Event, Recorded};
+pub use glance::{Glimpse, glance};
 pub use history::History;
-pub use http::{Call, Response, Route};
+pub use http::{Call, Request, Response, Route};
 pub use index::{Index, Listed, Lists};
 pub use problem::{FieldError, Problem};
 pub use reaction::Reaction;
 pub use schema::Wire;
 pub use service::Service;
+pub use trace::Trace;
 pub use trellis_kit_macros::{Wire, bindings};
 pub use views::{Docs, Reader, Writer};
 

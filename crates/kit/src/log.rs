@@ -11,6 +11,11 @@ pub fn info(message: &str) {
     platform::current().log(Level::Info, "trellis", message);
 }
 
+/// A line of a kind of its own, for programs that read the log.
+pub fn entry(kind: &str, message: &str) {
+    platform::current().log(Level::Info, kind, message);
+}
+
 pub fn warn(message: &str) {
     platform::current().log(Level::Warn, "trellis", message);
 }

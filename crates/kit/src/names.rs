@@ -66,6 +66,11 @@ pub fn request_subject(service: &str) -> String {
     format!("svc.{service}")
 }
 
+/// Where a service is asked whether it is there.
+pub fn ping_subject(service: &str) -> String {
+    format!("$SRV.PING.{service}")
+}
+
 /// The durable consumer with which a generation of a service's read models follows one partition of a source.
 pub fn consumer(service: &str, generation: u64, partition: u32) -> String {
     format!("{service}-{}-{partition}", role(Some(generation)))

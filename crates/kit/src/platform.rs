@@ -29,6 +29,8 @@ pub trait Platform {
     /// The values of many keys, in the order of the keys, for the price of one call.
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault>;
     fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault>;
+    /// Counts a key up by one, and gives what it is then. However many do so at once, each gets another number.
+    fn increment(&self, key: &str) -> Result<u64, Fault>;
 
     /// The time of day in milliseconds since 1970, which may jump.
     fn now_ms(&self) -> u64;

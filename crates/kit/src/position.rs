@@ -137,6 +137,19 @@ pub(crate) fn wrote<S: Service>(entity: &str, seq: u64) {
     });
 }
 
+/// Adds what this request has written to what it wants.
+pub(crate) fn want_mine() {
+    SCOPE.with_borrow_mut(|scope| {
+        let Some(Scope { wanted, told }) = scope else { return };
+        let mine = told.wrote.iter().map(|((service, partition), seq)| Position {
+            service: (*service).to_owned(),
+            partition: *partition,
+            seq: *seq,
+        });
+        wanted.extend(mine);
+    });
+}
+
 /// The generation to read, once it has what the request wants or has been waited for long enough.
 pub(crate) fn reached() -> Result<u64, Fault> {
     let begun = SCOPE.with_borrow_mut(|scope| {

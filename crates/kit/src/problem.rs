@@ -17,6 +17,11 @@ impl Problem {
         Self::new(400, "Bad Request", detail)
     }
 
+    /// 401: whoever calls has not shown who they are.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(401, "Unauthorized", detail)
+    }
+
     /// 403: this caller may not do that.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(403, "Forbidden", detail)
@@ -53,6 +58,11 @@ impl Problem {
             Self::new(422, "Unprocessable Content", "The request has a field that is not acceptable.");
         problem.errors.push(FieldError { field: field.into(), message: message.into() });
         problem
+    }
+
+    /// 429: more requests than this caller may make.
+    pub fn too_many(detail: impl Into<String>) -> Self {
+        Self::new(429, "Too Many Requests", detail)
     }
 
     /// 431: more header than will be read.

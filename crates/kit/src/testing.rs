@@ -40,7 +40,7 @@ pub fn caller_as(role: &str, name: &str) -> Context {
 
 /// A call of anybody.
 pub fn anonymous() -> Context {
-    Context { caller: None, roles: Vec::new(), idempotency_key: None, traceparent: None, causation: None }
+    Context::nobody()
 }
 
 /// Begins a test with what has happened to an entity.

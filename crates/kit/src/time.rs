@@ -1,4 +1,13 @@
-//! Instants as people and JSON write them: RFC 3339, UTC, milliseconds.
+//! Time: how long something took, and instants as people and JSON write them: RFC 3339, UTC, milliseconds.
+
+use std::time::Duration;
+
+use crate::platform::{self, Platform};
+
+/// Time since some fixed moment, which never jumps: for how long something took.
+pub fn elapsed() -> Duration {
+    platform::current().elapsed()
+}
 
 /// `2026-11-20T04:01:12.345Z` for milliseconds since 1970.
 pub(crate) fn rfc3339(ms_since_1970: u64) -> String {

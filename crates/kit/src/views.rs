@@ -23,6 +23,7 @@ use crate::{Context, Failure, Problem, id, names, position};
 pub struct Docs<T> {
     source: &'static str,
     name: &'static str,
+    of_one_partition: bool,
     kind: PhantomData<fn() -> T>,
 }
 
@@ -49,12 +50,24 @@ impl Context {
     pub fn views(&self) -> Result<Reader, Problem> {
         Ok(Reader { generation: position::reached()? })
     }
+
+    /// The same, once they also have what this request itself has written.
+    pub fn views_with_mine(&self) -> Result<Reader, Problem> {
+        position::want_mine();
+        self.views()
+    }
 }
 
 impl<T: Serialize + DeserializeOwned> Docs<T> {
     /// Documents that follow the events of one service. The name is part of their keys.
     pub const fn new(source: &'static str, name: &'static str) -> Self {
-        Self { source, name, kind: PhantomData }
+        Self { source, name, of_one_partition: false, kind: PhantomData }
+    }
+
+    /// Documents that follow the events of a service whose log has one partition: any of its events may write any of
+    /// them, for they come one after the other.
+    pub const fn of_one_partition(source: &'static str, name: &'static str) -> Self {
+        Self { of_one_partition: true, ..Self::new(source, name) }
     }
 
     /// Writes the document of the event's entity, or of one in the same family.
@@ -71,7 +84,12 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
         id: &str,
         change: impl FnOnce(Option<T>) -> Option<V>,
     ) -> Result<(), Failure> {
-        if writer.source != self.source || id::root(id) != id::root(writer.entity) {
+        let in_order = if self.of_one_partition {
+            writer.partition == 0
+        } else {
+            id::root(id) == id::root(writer.entity)
+        };
+        if writer.source != self.source || !in_order {
             return Err(Failure::lasting(format!(
                 "{} of {id} is not for events of {} in {} to write",
                 self.name, writer.entity, writer.source
@@ -159,7 +177,11 @@ pub(crate) fn load_many<T: DeserializeOwned>(
 }
 
 /// What an older generation left in the same slot may have any shape: only its generation is looked at.
-fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8], generation: u64) -> Result<Option<Kept<T>>, Fault> {
+pub(crate) fn parse<T: DeserializeOwned>(
+    key: &str,
+    bytes: &[u8],
+    generation: u64,
+) -> Result<Option<Kept<T>>, Fault> {
     let broken = |error: serde_json::Error| Fault::new(format!("the value of {key} cannot be read: {error}"));
     let kept: Kept<&RawValue> = serde_json::from_slice(bytes).map_err(broken)?;
     if kept.generation != generation {

@@ -4,20 +4,33 @@
 //! request in a message, whole, with a `Content-Length` if it has a body. Everything else is refused, because
 //! what one reader of HTTP takes for a body another takes for a second request.
 
-use super::{MAX_BODY, MAX_HEAD, MAX_HEADERS, Request, Response, router};
+use super::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response, router};
 use crate::trace::Trace;
 use crate::{Problem, Service};
 
 /// Answers the request in a message.
 pub fn answer<S: Service>(message: &[u8]) -> Vec<u8> {
     match parse(message) {
-        Ok(request) => write(&S::respond(&request)),
-        Err(problem) => {
-            let refusal = router::refuse(&problem, Trace::accept(None).id());
-            let length = refusal.body.len().to_string();
-            write(&refusal.with("content-length", length))
+        Ok(request) => {
+            let answer = write(&S::respond(&request));
+            if answer.len() <= MAX_MESSAGE {
+                return answer;
+            }
+            refusal(&Problem::internal(format_args!(
+                "the answer to {} {:?} has {} bytes; a message may have {MAX_MESSAGE}",
+                request.method,
+                request.target,
+                answer.len()
+            )))
         }
+        Err(problem) => refusal(&problem),
     }
+}
+
+fn refusal(problem: &Problem) -> Vec<u8> {
+    let refusal = router::refuse(problem, Trace::accept(None).id());
+    let length = refusal.body.len().to_string();
+    write(&refusal.with("content-length", length))
 }
 
 pub(crate) fn parse(message: &[u8]) -> Result<Request, Problem> {

@@ -66,3 +66,55 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
     }
     String::from_utf8(decoded).ok()
 }
+
+/// The words of a pattern, `/posts/{id}`, each of which stands for a segment.
+pub fn words(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.split('/').skip(1).filter(|word| !word.is_empty())
+}
+
+/// Whether a word of a pattern is in braces and stands for any segment.
+pub fn is_any(word: &str) -> bool {
+    word.starts_with('{')
+}
+
+/// A pattern without the names in its braces: two patterns of one shape are for the same paths.
+pub fn shape(pattern: &str) -> String {
+    words(pattern).fold(String::new(), |shape, word| shape + "/" + if is_any(word) { "{}" } else { word })
+}
+
+/// Whether a route can have this pattern.
+pub fn is_pattern(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '@' | '+' | '=');
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    };
+    let is_word = |word: &str| match word.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}').is_some_and(is_name),
+        None => !word.is_empty() && word != "." && word != ".." && word.chars().all(plain),
+    };
+    text == "/" || text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_pattern, shape};
+
+    #[test]
+    fn patterns() {
+        for good in ["/", "/posts", "/posts/{id}/comments", "/.well-known/jwks.json", "/a/{b-c}", "/~/@me"] {
+            assert!(is_pattern(good), "{good}");
+        }
+        let bad = ["", "posts", "//", "/posts/", "/a//b", "/{}", "/{a", "/a}", "/x{a}", "/{a}b", "/{a/b}"];
+        for bad in bad.into_iter().chain(["/a b", "/a%2fb", "/..", "/a/./b", "/ä", "/a?b", "/a\r\nb", "/*"])
+        {
+            assert!(!is_pattern(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_in_braces_make_no_difference() {
+        assert_eq!(shape("/posts/{id}/comments"), shape("/posts/{post}/comments"));
+        assert_eq!((shape("/"), shape("/a/{b}")), (String::new(), "/a/{}".to_owned()));
+        assert_ne!(shape("/posts/{id}"), shape("/posts/id"));
+    }
+}

@@ -15,8 +15,25 @@ const ROLES_HEADER: &str = "roles-header";
 
 /// Answers any request by the routes of a service, for the caller that a gateway names; there is always an answer.
 pub fn by_routes<S: Service>(request: &Request) -> Response {
+    answer::<S>(request, || {
+        let caller = said_by_gateway(request, CALLER_HEADER)?.map(str::to_owned);
+        let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default().split(',').map(str::trim);
+        Ok((caller, roles.filter(|role| !role.is_empty()).map(str::to_owned).collect()))
+    })
+}
+
+/// The same for a caller whom the service itself knows.
+pub fn by_routes_for<S: Service>(request: &Request, caller: Option<String>, roles: Vec<String>) -> Response {
+    answer::<S>(request, || Ok((caller, roles)))
+}
+
+/// A caller's name and roles.
+type Caller = (Option<String>, Vec<String>);
+
+fn answer<S: Service>(request: &Request, caller: impl FnOnce() -> Result<Caller, Problem>) -> Response {
     let trace = Trace::accept(request.header("traceparent"));
-    let answer = context(request, &trace).and_then(|context| route::<S>(request, context));
+    let context = caller().and_then(|caller| context(request, &trace, caller));
+    let answer = context.and_then(|context| route::<S>(request, context));
     let mut response = answer.unwrap_or_else(|problem| refuse(&problem, trace.id()));
     let told = position::end();
     response.headers.extend(told.position().map(|position| (position::HEADER.into(), position)));
@@ -37,10 +54,7 @@ pub fn refuse(problem: &Problem, trace_id: &str) -> Response {
     Response { body, ..Response::empty(problem.status) }.with("content-type", PROBLEM)
 }
 
-fn context(request: &Request, trace: &Trace) -> Result<Context, Problem> {
-    let caller = said_by_gateway(request, CALLER_HEADER)?.map(str::to_owned);
-    let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default().split(',').map(str::trim);
-    let roles = roles.filter(|role| !role.is_empty()).map(str::to_owned).collect();
+fn context(request: &Request, trace: &Trace, (caller, roles): Caller) -> Result<Context, Problem> {
     let sends_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
     let idempotency_key = request.header("idempotency-key").map(str::to_owned);
     if sends_key && idempotency_key.is_none() {

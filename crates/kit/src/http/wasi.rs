@@ -81,16 +81,7 @@ fn method(method: Method) -> String {
 }
 
 fn send(response: &Response, out: ResponseOutparam) {
-    let headers = Fields::new();
-    for (name, value) in &response.headers {
-        // The length of a HEAD answer is that of a body which does not come; hosts hold us to lengths.
-        if name == "content-length" && response.body.len().to_string() != *value {
-            continue;
-        }
-        // A host may keep some headers to itself; the answer goes without them then.
-        let _ = headers.append(&name.to_string(), &value.clone().into_bytes());
-    }
-    let outgoing = OutgoingResponse::new(headers);
+    let outgoing = OutgoingResponse::new(fields(response));
     // Statuses come from our own code and are all valid.
     let _ = outgoing.set_status_code(response.status);
     let body = outgoing.body();
@@ -103,6 +94,24 @@ fn send(response: &Response, out: ResponseOutparam) {
         drop(stream);
         let _ = OutgoingBody::finish(body, None);
     }
+}
+
+/// The headers, in one call of the host if it takes them all.
+fn fields(response: &Response) -> Fields {
+    // The length of a HEAD answer is that of a body which does not come; hosts hold us to lengths.
+    let is_right =
+        |name: &str, value: &str| name != "content-length" || response.body.len().to_string() == value;
+    let sent = response.headers.iter().filter(|(name, value)| is_right(name, value));
+    let entries: Vec<(String, Vec<u8>)> =
+        sent.map(|(name, value)| (name.to_string(), value.clone().into_bytes())).collect();
+    Fields::from_list(&entries).unwrap_or_else(|_| {
+        let headers = Fields::new();
+        for (name, value) in &entries {
+            // A host may keep some headers to itself; the answer goes without them then.
+            let _ = headers.append(name, value);
+        }
+        headers
+    })
 }
 
 /// Writes as much at a time as the stream has room for.

@@ -107,6 +107,11 @@ impl Memory {
         self.0.borrow_mut().listeners.insert(subject.to_owned(), Rc::new(answer));
     }
 
+    /// Nobody listens to a subject any more.
+    pub fn unlisten(&self, subject: &str) {
+        self.0.borrow_mut().listeners.remove(subject);
+    }
+
     /// The bucket's contents.
     pub fn bucket(&self) -> BTreeMap<String, Vec<u8>> {
         self.0.borrow().bucket.clone()
@@ -256,6 +261,16 @@ impl Platform for Memory {
         self.call(key, None, |state| {
             state.bucket.insert(key.to_owned(), value.to_vec());
             Ok(())
+        })
+    }
+
+    fn increment(&self, key: &str) -> Result<u64, Fault> {
+        self.call(key, None, |state| {
+            let count = state.bucket.entry(key.to_owned()).or_insert_with(|| b"0".to_vec());
+            let text = std::str::from_utf8(count).ok().and_then(|text| text.parse::<u64>().ok());
+            let next = text.ok_or_else(|| Fault::new(format!("{key} is no counter")))? + 1;
+            *count = next.to_string().into_bytes();
+            Ok(next)
         })
     }
 

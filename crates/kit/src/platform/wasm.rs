@@ -1,8 +1,11 @@
 //! The platform of a component: the imports of the common world.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use wasmcloud_component::wasi::keyvalue::{batch, store};
+use wasmcloud_component::wasi::keyvalue::{atomics, batch, store};
 use wasmcloud_component::wasi::logging::logging;
 use wasmcloud_component::wasi::{config, random};
 use wasmcloud_component::wasmcloud::messaging::{consumer, types::BrokerMessage};
@@ -19,8 +22,29 @@ pub(crate) fn current() -> Wasm {
     Wasm
 }
 
-fn bucket() -> Result<store::Bucket, Fault> {
-    store::open(BUCKET).map_err(|error| fault("open the bucket", error))
+/// An instance opens its bucket once.
+fn bucket() -> Result<Rc<store::Bucket>, Fault> {
+    thread_local!(static OPEN: RefCell<Option<Rc<store::Bucket>>> = const { RefCell::new(None) });
+    OPEN.with_borrow_mut(|open| match open {
+        Some(bucket) => Ok(Rc::clone(bucket)),
+        None => {
+            let bucket = store::open(BUCKET).map_err(|error| fault("open the bucket", error))?;
+            Ok(Rc::clone(open.insert(Rc::new(bucket))))
+        }
+    })
+}
+
+/// What the operator set, which an instance asks for once.
+fn settings() -> Result<Rc<BTreeMap<String, String>>, Fault> {
+    thread_local!(static SET: RefCell<Option<Rc<BTreeMap<String, String>>>> = const { RefCell::new(None) });
+    SET.with_borrow_mut(|set| match set {
+        Some(values) => Ok(Rc::clone(values)),
+        None => {
+            let values = config::store::get_all()
+                .map_err(|error| Fault::new(format!("cannot read the config: {error:?}")))?;
+            Ok(Rc::clone(set.insert(Rc::new(values.into_iter().collect()))))
+        }
+    })
 }
 
 fn fault(doing: &str, error: store::Error) -> Fault {
@@ -62,6 +86,10 @@ impl Platform for Wasm {
         bucket()?.set(key, value).map_err(|error| fault("set a key", error))
     }
 
+    fn increment(&self, key: &str) -> Result<u64, Fault> {
+        atomics::increment(&bucket()?, key, 1).map_err(|error| fault("count a key up", error))
+    }
+
     fn now_ms(&self) -> u64 {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
@@ -81,7 +109,7 @@ impl Platform for Wasm {
     }
 
     fn config(&self, key: &str) -> Result<Option<String>, Fault> {
-        config::store::get(key).map_err(|error| Fault::new(format!("cannot read config {key}: {error:?}")))
+        Ok(settings()?.get(key).cloned())
     }
 
     fn log(&self, level: Level, context: &str, message: &str) {

@@ -13,6 +13,7 @@ mod message;
 mod position;
 mod readiness;
 mod service;
+mod tally;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -102,6 +102,7 @@ impl Streams {
         }
         let (["STREAM", "INFO" | "PURGE", name]
         | ["STREAM", "MSG", "GET" | "DELETE", name]
+        | ["CONSUMER", "LIST", name]
         | ["CONSUMER", _, name, _]) = words[..]
         else {
             return None;
@@ -110,8 +111,9 @@ impl Streams {
             return Some(error(404, 10059, "stream not found"));
         };
         Some(match words[..] {
-            ["STREAM", "INFO", _] => json!({ "config": stream.config }),
+            ["STREAM", "INFO", _] => stream.info(),
             ["STREAM", "PURGE", _] => stream.purge(request),
+            ["CONSUMER", "LIST", _] => stream.consumer_list(request),
             ["STREAM", "MSG", "GET", _] => stream.message(request),
             ["STREAM", "MSG", "DELETE", _] => stream.delete(request),
             ["CONSUMER", "CREATE", _, name] => stream.add_consumer(name, request),
@@ -198,6 +200,19 @@ impl Stream {
         seq
     }
 
+    fn info(&self) -> Value {
+        let bytes: usize = self.messages.iter().map(|message| message.body.len()).sum();
+        json!({ "config": self.config, "state": { "messages": self.messages.len(), "bytes": bytes } })
+    }
+
+    /// Two at a time, so that whoever asks for all has to ask again.
+    fn consumer_list(&self, request: &Value) -> Value {
+        let offset = request.get("offset").and_then(Value::as_u64).unwrap_or_default() as usize;
+        let page: Vec<Value> =
+            self.consumers.keys().skip(offset).take(2).map(|name| self.consumer_info(name)).collect();
+        json!({ "total": self.consumers.len(), "offset": offset, "limit": 2, "consumers": page })
+    }
+
     fn message(&self, request: &Value) -> Value {
         let pattern = |key: &str| request.get(key).and_then(Value::as_str);
         let from = request.get("seq").and_then(Value::as_u64).unwrap_or_default();
@@ -250,12 +265,15 @@ impl Stream {
             return error(404, 10014, "consumer not found");
         };
         let on_its_way = u64::from(consumer.pending.is_some());
+        let again = consumer.pending.as_ref().is_some_and(|pending| pending.attempts > 1);
         let mut floor = json!({ "stream_seq": consumer.done });
         if let (Value::Object(floor), Some(moved_ms)) = (&mut floor, consumer.moved_ms) {
             floor.insert("last_active".to_owned(), time::rfc3339(moved_ms).into());
         }
-        let left = consumer.left(&self.messages);
-        json!({ "num_pending": left, "num_ack_pending": on_its_way, "ack_floor": floor })
+        json!({
+            "name": name, "config": consumer.config, "num_pending": consumer.left(&self.messages),
+            "num_ack_pending": on_its_way, "num_redelivered": u64::from(again), "ack_floor": floor,
+        })
     }
 }
 

@@ -1,0 +1,65 @@
+//! Other services, as one that looks after the whole sees them: who listens, and what is on its way to whom.
+
+use std::time::Duration;
+
+use crate::jetstream::{self, Refusal};
+use crate::names;
+use crate::platform::{self, Fault, FaultKind, Platform};
+
+pub use crate::jetstream::{ConsumerState, StreamState};
+
+/// How long one service may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What came of asking a service whether it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listening {
+    Answers,
+    /// Nobody listens on its name.
+    Nobody,
+    /// It did not answer, but somebody listens, or it is not known whether.
+    Silent,
+}
+
+/// Asks services whether they are there, for a time; those at the end of the list that is returned were not asked and are
+/// not in it. Where the asking begins is left to chance, so that in time every service is asked.
+pub fn ask_around(mut names: Vec<String>, time: Duration) -> Vec<(String, Listening)> {
+    let platform = platform::current();
+    let start = platform.random().checked_rem(names.len() as u64).unwrap_or(0);
+    names.rotate_left(usize::try_from(start).unwrap_or(0));
+    let deadline = platform.elapsed() + time;
+    let in_time = names.into_iter().take_while(|_| platform.elapsed() < deadline);
+    let asked = in_time.map(|name| {
+        let listening = listening(&name);
+        (name, listening)
+    });
+    asked.collect()
+}
+
+fn listening(service: &str) -> Listening {
+    match platform::current().request(&names::ping_subject(service), b"", PATIENCE) {
+        Ok(_) => Listening::Answers,
+        Err(fault) if fault.kind == FaultKind::Nobody => Listening::Nobody,
+        Err(_) => Listening::Silent,
+    }
+}
+
+/// What a service's stream holds and who follows it; none if there is no such stream.
+pub fn stream(service: &str) -> Result<Option<StreamState>, Fault> {
+    match jetstream::state(&names::log_stream(service)) {
+        Ok(state) => Ok(Some(state)),
+        Err(Refusal::NoStream) => Ok(None),
+        Err(Refusal::Fault(fault)) => Err(fault),
+        Err(Refusal::ExistsOtherwise(what)) => Err(Fault::new(what)),
+    }
+}
+
+/// How many events a service could not handle.
+pub fn dead_letters(service: &str) -> Result<u64, Fault> {
+    match jetstream::messages(&names::dead_stream(service)) {
+        Ok(messages) => Ok(messages),
+        Err(Refusal::NoStream) => Ok(0),
+        Err(Refusal::Fault(fault)) => Err(fault),
+        Err(Refusal::ExistsOtherwise(what)) => Err(Fault::new(what)),
+    }
+}

@@ -1,0 +1,86 @@
+//! How often somebody has done something lately, counted over all instances.
+//!
+//! Time is divided into windows. Whoever counts has a slot by hash, and a slot has a counter that only ever counts up;
+//! what it was when a window began is noted in a document of that window. So nothing is deleted, and there are never more
+//! keys than slots have. Two who share a slot share its count, which is rare among so many slots.
+//!
+//! Whoever begins a window reads the counter, looks again for the note, and writes it before counting: so whoever sees a
+//! count of this window sees the note of it, too. However many count at once, no two of them get the same number, and
+//! never more get one up to a limit than the limit allows.
+
+use std::time::Duration;
+
+use crate::id;
+use crate::platform::{self, Fault, Platform};
+
+const SLOTS: u32 = 1 << 14;
+
+/// Counts one thing that callers do.
+#[derive(Debug, Clone, Copy)]
+pub struct Tally {
+    name: &'static str,
+    window: Duration,
+}
+
+/// Where a caller stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// How often in this window, this time included.
+    pub used: u64,
+    /// How long until the next window.
+    pub left: Duration,
+}
+
+impl Tally {
+    /// The name is part of its keys.
+    pub const fn new(name: &'static str, window: Duration) -> Self {
+        Self { name, window }
+    }
+
+    /// Counts this time, too. The price is two calls, and three more for the first in a window.
+    pub fn count(&self, who: &str) -> Result<Count, Fault> {
+        let platform = platform::current();
+        let (now_ms, window_ms) = (platform.now_ms(), self.window.as_millis().max(1) as u64);
+        let window = now_ms / window_ms;
+        let slot = format!("tally.{}.{}", self.name, id::partition(&slot_name(who), SLOTS));
+        // Notes take turns in two keys: one that is written late never covers that of the window after.
+        let note = format!("{slot}.{}", window % 2);
+        let base = match noted(&note, window)? {
+            Some(base) => base,
+            None => begin(&slot, &note, window)?,
+        };
+        let used = platform.increment(&slot)?.saturating_sub(base);
+        let left = Duration::from_millis((window + 1) * window_ms - now_ms);
+        Ok(Count { used, left })
+    }
+}
+
+/// What the counter is at the beginning of a window, and notes it if nobody has meanwhile.
+fn begin(slot: &str, note: &str, window: u64) -> Result<u64, Fault> {
+    let platform = platform::current();
+    let counter = platform.get(slot)?.map_or(Some(0), |counter| number(&counter));
+    let base = counter.ok_or_else(|| Fault::new(format!("{slot} is no counter")))?;
+    if let Some(noted) = noted(note, window)? {
+        return Ok(noted);
+    }
+    platform.set(note, format!("{window} {base}").as_bytes())?;
+    Ok(base)
+}
+
+/// What the counter was when a window began, if that is noted.
+fn noted(note: &str, window: u64) -> Result<Option<u64>, Fault> {
+    let Some(bytes) = platform::current().get(note)? else { return Ok(None) };
+    let noted = std::str::from_utf8(&bytes).ok().and_then(|text| text.split_once(' '));
+    let noted =
+        noted.and_then(|(window, base)| Some((window.parse::<u64>().ok()?, base.parse::<u64>().ok()?)));
+    Ok(noted.filter(|noted| noted.0 == window).map(|noted| noted.1))
+}
+
+/// The hash of a name, whatever is in it.
+fn slot_name(who: &str) -> String {
+    id::hex(&id::digest(&[who.as_bytes()]))
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}

@@ -1,0 +1,79 @@
+//! Counting in windows: exactly, whoever counts at once and whoever dies.
+
+use super::*;
+use crate::platform::memory::Harm;
+use crate::tally::Tally;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const WRITES: Tally = Tally::new("writes", MINUTE);
+
+fn used(who: &str) -> u64 {
+    WRITES.count(who).unwrap().used
+}
+
+#[test]
+fn everybody_is_counted_alone_and_every_window_anew() {
+    assert_eq!([used("ann"), used("ann"), used("bob"), used("ann")], [1, 2, 1, 3]);
+    assert_eq!(Tally::new("reads", MINUTE).count("ann").unwrap().used, 1);
+    for _ in 0..5 {
+        platform().advance(MINUTE);
+        assert_eq!([used("ann"), used("ann")], [1, 2]);
+    }
+    platform().advance(Duration::from_secs(59));
+    assert_eq!(WRITES.count("ann").unwrap().left, Duration::from_secs(1));
+}
+
+#[test]
+fn those_who_count_at_once_get_different_numbers() {
+    for nth in 0..5 {
+        platform().advance(MINUTE);
+        used("before");
+        let seen = std::rc::Rc::new(std::cell::Cell::new(0));
+        let theirs = seen.clone();
+        platform().harm(nth, Harm::Meanwhile(Box::new(move |_| theirs.set(used("ann")))));
+        let mut all = [used("ann"), seen.get(), used("ann")];
+        platform().revive();
+        all.sort_unstable();
+        // Who is counted at the end of the window before is counted once, in one of the two.
+        assert!(all == [1, 2, 3] || all == [0, 1, 2] && nth > 4, "call {nth}: {all:?}");
+    }
+}
+
+#[test]
+fn never_more_than_the_limit_get_through_whenever_instances_die() {
+    const LIMIT: u64 = 5;
+    for nth in 0..20 {
+        platform().advance(MINUTE);
+        platform().harm(nth, Harm::DiesAfter);
+        let mut through = 0;
+        for _ in 0..LIMIT + 3 {
+            through += u64::from(WRITES.count("ann").is_ok_and(|count| count.used <= LIMIT));
+            platform().revive_if_dead();
+        }
+        platform().revive();
+        assert!((LIMIT - 1..=LIMIT).contains(&through), "call {nth}: {through}");
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_back_begins_anew_and_a_broken_counter_is_an_error() {
+    used("ann");
+    let slot =
+        platform().bucket().into_keys().find(|key| key.ends_with(".0") || key.ends_with(".1")).unwrap();
+    let slot = slot.rsplit_once('.').unwrap().0.to_owned();
+    platform().set(&slot, b"many").unwrap();
+    assert!(WRITES.count("ann").is_err());
+}
+
+#[test]
+fn keys_are_bounded() {
+    for nth in 0..1_000 {
+        used(&format!("caller {nth}"));
+    }
+    let before = platform().bucket().len();
+    for _ in 0..3 {
+        platform().advance(MINUTE);
+        (0..1_000).for_each(|nth| _ = used(&format!("caller {nth}")));
+    }
+    assert!(platform().bucket().len() <= before / 2 * 3, "two notes and a counter for each slot");
+}
