@@ -1,0 +1,187 @@
+//! What happens to every request, in this order: where it comes from, who calls, how often, where to, whether they may.
+
+use serde_json::json;
+use trellis_kit::http::{self, Path};
+use trellis_kit::{Problem, Request, Response, Service, Trace, glance, log, time};
+
+use crate::callers::Caller;
+use crate::cors::Site;
+use crate::policy::{Rules, Verdict};
+use crate::settings::Settings;
+use crate::table::{Found, Routes};
+use crate::{Gateway, forward, policy, table};
+
+/// How much of a path the log shows, in characters.
+const LOGGED_PATH_MAX: usize = 200;
+const LOGGED_METHOD_MAX: usize = 16;
+
+/// A refusal, and what its status wants to be said in headers.
+#[derive(Debug)]
+pub struct Refusal {
+    problem: Problem,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem, headers: Vec::new() }
+    }
+}
+
+impl Refusal {
+    pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
+        self
+    }
+
+    fn respond(self, trace: &Trace) -> Response {
+        let response = Response::refusal(&self.problem, trace.id());
+        self.headers.into_iter().fold(response, |response, (name, value)| response.with(name, value))
+    }
+}
+
+/// What the log says of a request, besides what is in it.
+#[derive(Debug, Default)]
+struct Note {
+    service: Option<String>,
+    caller: Option<&'static str>,
+}
+
+pub fn respond(request: &Request) -> Response {
+    let begun = time::elapsed();
+    let trace = Trace::accept(request.header("traceparent"));
+    let mut note = Note::default();
+    let settings = Settings::load();
+    let response = match &settings {
+        Ok(settings) => answer(request, settings, &trace, &mut note),
+        Err(problem) => Response::refusal(problem, trace.id()),
+    };
+    let response = dress(response, request);
+    if settings.is_ok_and(|settings| settings.access_log) {
+        let path: String = path_of(request).chars().take(LOGGED_PATH_MAX).collect();
+        let method: String = request.method.chars().take(LOGGED_METHOD_MAX).collect();
+        let line = json!({
+            "method": method, "path": path, "status": response.status, "service": note.service,
+            "microseconds": (time::elapsed() - begun).as_micros() as u64,
+            "trace_id": trace.id(), "caller": note.caller,
+        });
+        log::entry("access", &line.to_string());
+    }
+    response
+}
+
+/// What a query says is nobody's concern but the service's: it may be a secret.
+fn path_of(request: &Request) -> &str {
+    request.target.split('?').next().unwrap_or_default()
+}
+
+fn answer(request: &Request, settings: &Settings, trace: &Trace, note: &mut Note) -> Response {
+    let site = Site::of(request, &settings.origins);
+    let caller = Caller::identify(request, settings);
+    note.caller = Some(caller.as_ref().map_or("unknown key", Caller::class));
+    let allowance = settings.limits.map(|limits| limits.count(request, &caller, settings)).transpose();
+    let response = match &allowance {
+        Err(problem) => Response::refusal(problem, trace.id()),
+        Ok(Some(allowance)) if allowance.is_used_up() => {
+            let problem = Problem::too_many(
+                "This is more than you may ask in a while. Retry-After says when to come again.",
+            );
+            Refusal::from(problem).with("retry-after", allowance.reset().to_string()).respond(trace)
+        }
+        Ok(_) => serve(request, &site, caller, settings, trace, note)
+            .unwrap_or_else(|refusal| refusal.respond(trace)),
+    };
+    let response = site.tell(response);
+    match allowance {
+        Ok(Some(allowance)) => allowance.tell(response),
+        _ => response,
+    }
+}
+
+fn serve(
+    request: &Request,
+    site: &Site<'_>,
+    caller: Result<Caller, Problem>,
+    settings: &Settings,
+    trace: &Trace,
+    note: &mut Note,
+) -> Result<Response, Refusal> {
+    if site.is_forgery(request) {
+        return Err(Problem::forbidden("A page of another site sent this; it may not write here.").into());
+    }
+    let who_are_you = |problem: Problem| Refusal::from(problem).with("www-authenticate", "Bearer");
+    let caller = caller.map_err(who_are_you)?;
+    let target = target(&request.target)?;
+    let path = Path::parse(target)?;
+    let seen = glance(&[(table::SOURCE, table::DOC, table::ID), (Gateway::NAME, policy::DOC, policy::ID)])?;
+    let mut seen = seen.iter().map(Option::as_ref);
+    let (table, policy) = (seen.next().flatten(), seen.next().flatten());
+    let routes = Routes::of(table)?;
+    let service = match routes.find(&request.method, &path) {
+        Found::Service(service) => service,
+        Found::Nothing => return Err(Problem::not_found("There is nothing at this path.").into()),
+        Found::Methods(methods) if request.method == "OPTIONS" => return options(request, site, methods),
+        Found::Methods(methods) => {
+            return Err(Refusal::from(Problem::method_not_allowed(&request.method)).with("allow", methods));
+        }
+    };
+    note.service = Some(service.to_owned());
+    match Rules::in_force(policy, settings)?.judge(&caller, &request.method, &path) {
+        Verdict::Allowed => {}
+        Verdict::Denied => return Err(Problem::forbidden("The policy does not let you do this.").into()),
+        Verdict::WhoAreYou => {
+            return Err(who_are_you(Problem::unauthorized("This is for callers who show who they are.")));
+        }
+    }
+    if service != Gateway::NAME {
+        return forward::pass(request, target, service, &caller, trace);
+    }
+    let mut mine = Request { target: target.to_owned(), ..request.clone() };
+    mine.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("traceparent"));
+    let mine = mine.with("traceparent", trace.to_string());
+    Ok(http::by_routes_for::<Gateway>(&mine, caller.name().map(str::to_owned), caller.roles().to_vec()))
+}
+
+/// The target that services know, which is without `/api`.
+fn target(sent: &str) -> Result<&str, Problem> {
+    if !sent.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::malformed("The path or query is not properly encoded."));
+    }
+    match sent.strip_prefix("/api") {
+        Some(rest) if rest.starts_with('/') => Ok(rest),
+        _ => Ok(sent),
+    }
+}
+
+/// What can be done at a path, for whoever asks or for a browser that asks what a page may.
+fn options(request: &Request, site: &Site<'_>, methods: String) -> Result<Response, Refusal> {
+    if !Site::is_preflight(request) {
+        return Ok(Response::empty(204).with("allow", methods));
+    }
+    let no = || Problem::forbidden("Pages of this origin may not send requests here.").into();
+    site.preflight(&methods).ok_or_else(no)
+}
+
+/// The response as it goes out: its length stated, and what browsers may do with it, where the service does not say so.
+fn dress(mut response: Response, request: &Request) -> Response {
+    const UNLESS_SAID: [(&str, &str); 5] = [
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("referrer-policy", "same-origin"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+    ];
+    for (name, value) in UNLESS_SAID {
+        if response.header(name).is_none() {
+            response = response.with(name, value);
+        }
+    }
+    response.headers.retain(|(name, _)| name != "content-length");
+    if request.method == "HEAD" {
+        response.body.clear();
+    } else if response.has_body() {
+        let length = response.body.len().to_string();
+        response = response.with("content-length", length);
+    }
+    response
+}

@@ -1,0 +1,124 @@
+//! Gateway: the one door. It knows which service answers what from what the registry tells, who calls from their API
+//! key, and who may from the policy; the rest is the service's.
+//!
+//! A request that is passed on costs this many calls of the host, besides those that take it in and hand the answer out:
+//! one to read routes and policy, one to send it and wait, two to see how long it took, and one for the line in the log.
+//! Rate limits add three: the time, a look at the counter, and counting. Everything else is remembered by the instance
+//! for as long as it is the same; a fresh instance remembers nothing, asks once for the config, and does the same.
+
+mod callers;
+mod cors;
+mod documents;
+mod door;
+mod forward;
+mod limits;
+mod memo;
+mod policy;
+mod settings;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use api::{Context, Guest, Health, NewPolicy, Policy, Problem};
+use trellis::gateway::events::PolicyEvent;
+use trellis::registry::events::ServiceEvent;
+use trellis_kit::{
+    Aggregate, Docs, Event, Failure, Projection, Recorded, Request, Response, Route, Service, Writer,
+    projections, routes,
+};
+
+trellis_kit::bindings!(gateway: registry);
+trellis_kit::export!(Gateway);
+
+#[derive(Debug)]
+pub struct Gateway;
+
+/// The role that may change the policy.
+const OPERATOR: &str = "operator";
+
+impl Service for Gateway {
+    const NAME: &str = "gateway";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    /// There is one policy.
+    const PARTITIONS: u32 = 1;
+    const ROUTES: &[Route] = routes! {
+        GET "/gateway/policy" => |r| r.ok(Self::get_policy(r.context())),
+        PUT "/gateway/policy" => |r| r.ok(Self::set_policy(r.context(), r.body()?)),
+        GET "/healthz" => |r| r.ok(Self::healthy(r.context())),
+        GET "/readyz" => |r| r.ok(Self::ready(r.context())),
+        GET "/openapi.json" => |_| documents::openapi(),
+        GET "/asyncapi.json" => |_| documents::asyncapi(),
+    };
+    const PROJECTIONS: &[Projection] = projections! {
+        "registry" => table::follow,
+        "gateway" => follow,
+    };
+
+    fn respond(request: &Request) -> Response {
+        door::respond(request)
+    }
+
+    fn look_around() -> Result<(), Failure> {
+        policy::apply_config()
+    }
+}
+
+impl Guest for Gateway {
+    fn get_policy(cx: Context) -> Result<Policy, Problem> {
+        Ok(POLICY.get(&cx.views()?, policy::ID)?.unwrap_or_else(policy::built_in))
+    }
+
+    fn set_policy(cx: Context, to: NewPolicy) -> Result<Policy, Problem> {
+        cx.require(OPERATOR)?;
+        let set = policy::set(&cx, to)?;
+        // Whoever is answered finds it in force.
+        match POLICY.get(&cx.views_with_mine()?, policy::ID)? {
+            Some(known) if known.version >= set.version => Ok(set),
+            _ => Err(Problem::unavailable("the policy is stored, and not yet in force")),
+        }
+    }
+
+    fn healthy(_cx: Context) -> Result<Health, Problem> {
+        Ok(ok())
+    }
+
+    fn ready(_cx: Context) -> Result<Health, Problem> {
+        if table::knows_services()? {
+            return Ok(ok());
+        }
+        Err(Problem::unavailable("the registry has told of no service yet"))
+    }
+}
+
+fn ok() -> Health {
+    Health { status: "ok".to_owned() }
+}
+
+/// The policy in force, unless it is the one that is built in.
+const POLICY: Docs<Policy> = Docs::new(Gateway::NAME, policy::DOC);
+
+impl Event for PolicyEvent {
+    const OF: &str = "policy";
+}
+
+impl Event for ServiceEvent {
+    const OF: &str = "service";
+}
+
+impl Aggregate for Policy {
+    type Service = Gateway;
+    type Event = PolicyEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(_before: Option<Self>, event: &PolicyEvent) -> Option<Self> {
+        let PolicyEvent::Set(policy) = event;
+        Some(policy.clone())
+    }
+}
+
+fn follow(event: &Recorded<PolicyEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    POLICY.put(writer, &event.entity, &event.state()?)
+}

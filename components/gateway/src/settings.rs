@@ -1,0 +1,132 @@
+//! What the operator sets.
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `api-keys` | who calls with which key: `{"<SHA-256 of the key>": {"name": "mia", "roles": ["moderator"]}}` |
+//! | `policy` | the rules, as for `PUT /gateway/policy`; they are set when this has changed |
+//! | `limits` | `{"window_seconds": 60, "reads": 6000, "writes": 600}` for each caller, or `off` |
+//! | `forwarded-hops` | how many proxies, the HTTP server that adds the peer's address among them, `x-forwarded-for` is believed from; unset, nobody's address is known, and those without a key share one limit |
+//! | `cors-origins` | origins whose pages may read answers: `["https://example.org"]` |
+//! | `access-log` | `off` leaves out the line for each request |
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use trellis_kit::platform::Fault;
+use trellis_kit::{Problem, Wire, config};
+
+use crate::api::NewPolicy;
+use crate::limits::Limits;
+use crate::memo::Memo;
+use crate::policy::{self, Rules};
+
+pub const POLICY_KEY: &str = "policy";
+const KEYS: [&str; 6] = ["api-keys", "forwarded-hops", "limits", "cors-origins", "access-log", POLICY_KEY];
+/// More proxies than anybody has.
+const HOPS_MAX: usize = 16;
+
+#[derive(Debug)]
+pub struct Settings {
+    pub keys: Vec<Key>,
+    /// The rules of the config, if it has some that can be.
+    pub rules: Option<Rc<Rules>>,
+    pub limits: Option<Limits>,
+    pub hops: usize,
+    pub origins: Vec<String>,
+    pub access_log: bool,
+}
+
+/// A key by which a caller is known.
+#[derive(Debug)]
+pub struct Key {
+    /// SHA-256 in hexadecimal.
+    pub hash: String,
+    pub name: String,
+    pub roles: Vec<String>,
+}
+
+#[derive(Debug, Wire)]
+struct Holder {
+    name: String,
+    roles: Vec<String>,
+}
+
+/// Values of the config, in the order of [`KEYS`].
+type Texts = [Option<String>; KEYS.len()];
+
+impl Settings {
+    /// The settings as they are. If one of them cannot be, nobody is let in: who knows what was meant by it.
+    pub fn load() -> Result<Rc<Self>, Problem> {
+        thread_local!(static KNOWN: Memo<Texts, Settings> = const { Memo::new() });
+        let mut texts = Texts::default();
+        for (text, key) in texts.iter_mut().zip(KEYS) {
+            *text = config::text(key)?;
+        }
+        KNOWN.with(|known| known.get(texts, Self::read)).map_err(Problem::from)
+    }
+
+    fn read(texts: &Texts) -> Result<Self, Fault> {
+        let [keys, hops, limits, origins, access_log, rules] = texts;
+        let keys = keys.as_deref().map_or(Ok(Vec::new()), read_keys)?;
+        let rules = rules.as_deref().and_then(|text| policy::configured(text, &keys).ok());
+        Ok(Self {
+            rules: rules.map(|new: NewPolicy| Rc::new(Rules::new(&new.rules))),
+            keys,
+            limits: limits.as_deref().map_or(Ok(Some(Limits::BUILT_IN)), Limits::read)?,
+            hops: hops.as_deref().map_or(Ok(0), read_hops)?,
+            origins: origins.as_deref().map_or(Ok(Vec::new()), read_origins)?,
+            access_log: access_log.as_deref().map_or(Ok(true), read_access_log)?,
+        })
+    }
+}
+
+fn bad(key: &str, why: &str) -> Fault {
+    Fault::new(format!("config {key}: {why}"))
+}
+
+fn read_keys(text: &str) -> Result<Vec<Key>, Fault> {
+    let holders: BTreeMap<String, Holder> = config::read("api-keys", text)?;
+    let keys = holders.into_iter().map(|(hash, Holder { name, roles })| {
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_hash {
+            return Err(bad(
+                "api-keys",
+                "each key stands there as its SHA-256, 64 hexadecimal digits in lower case",
+            ));
+        }
+        if !std::iter::once(&name).chain(&roles).all(|word| policy::is_name(word)) {
+            return Err(bad("api-keys", "names and roles are 1 to 64 letters, digits and any of . _ - @"));
+        }
+        Ok(Key { hash, name, roles })
+    });
+    keys.collect()
+}
+
+fn read_hops(text: &str) -> Result<usize, Fault> {
+    let hops = text.parse().ok().filter(|hops| *hops <= HOPS_MAX);
+    hops.ok_or_else(|| bad("forwarded-hops", &format!("it must be a number from 0 to {HOPS_MAX}")))
+}
+
+fn read_origins(text: &str) -> Result<Vec<String>, Fault> {
+    let origins: Vec<String> = config::read("cors-origins", text)?;
+    let is_origin = |origin: &String| {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]".contains(&byte);
+        host.is_some_and(|host| !host.is_empty() && host.bytes().all(plain))
+    };
+    if origins.iter().all(is_origin) {
+        return Ok(origins);
+    }
+    Err(bad(
+        "cors-origins",
+        "an origin is https://<host>, in lower case, with a port if it is not the usual one",
+    ))
+}
+
+fn read_access_log(text: &str) -> Result<bool, Fault> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(bad("access-log", "it must be on or off")),
+    }
+}

@@ -1,0 +1,148 @@
+//! Who answers what.
+
+use super::*;
+
+#[test]
+fn every_public_route_is_there_with_and_without_api() {
+    serves("blog", &["GET /blog", "GET /blog/{id}", "own GET /secret", "POST /posts"]);
+    for target in ["/blog", "/api/blog", "/blog/1?a=b", "/api/blog/1?a=b", "/blog?x=/api"] {
+        assert_eq!((get(target).status, text(&get(target))), (200, "blog"), "{target}");
+    }
+    let first_lines: Vec<String> =
+        asked().iter().map(|request| request.lines().next().unwrap().to_owned()).collect();
+    assert!(first_lines.contains(&"GET /blog/1?a=b HTTP/1.1".to_owned()), "{first_lines:?}");
+    assert!(first_lines.iter().all(|line| !line.starts_with("GET /api")), "{first_lines:?}");
+    for target in [
+        "/",
+        "/api",
+        "/api/",
+        "/secret",
+        "/api/secret",
+        "/api/api/blog",
+        "/apiblog",
+        "/blog/1/2",
+        "/Blog",
+        "//blog",
+    ] {
+        assert_problem(&get(target), 404);
+    }
+}
+
+#[test]
+fn what_is_given_comes_before_what_may_be_any() {
+    serves("any", &["GET /a/{b}/{c}", "GET /{a}/b", "PUT /a/b"]);
+    serves("given", &["GET /a/b/{c}", "GET /a/{b}/c", "GET /a/b"]);
+    for (target, service) in
+        [("/a/x/y", "any"), ("/a/b/c", "given"), ("/a/x/c", "given"), ("/a/b", "given"), ("/x/b", "any")]
+    {
+        assert_eq!(text(&get(target)), service, "{target}");
+    }
+    platform().configure(
+        "policy",
+        r#"{"rules": [{"who": "anyone", "methods": ["*"], "path": "/a/**", "effect": "allow"},
+        {"who": "role:operator", "methods": ["*"], "path": "/**", "effect": "allow"}]}"#,
+    );
+    start::<Gateway>();
+    settle::<Gateway>();
+    assert_eq!(text(&send("PUT", "/a/b", &[], "")), "any", "another method is another route");
+}
+
+#[test]
+fn a_route_is_whose_it_was_first_until_that_is_gone() {
+    serves("first", &["GET /a/{x}"]);
+    serves("second", &["GET /a/{y}", "GET /b"]);
+    assert_eq!((text(&get("/a/1")), text(&get("/b"))), ("first", "second"));
+    told("first", ServiceEvent::Missing(String::new()));
+    assert_eq!(text(&get("/a/1")), "first", "it may be back before the registry knows");
+    told("first", ServiceEvent::Gone(String::new()));
+    assert_eq!(text(&get("/a/1")), "second");
+    told("second", ServiceEvent::Changed(sighting(description("second", &["GET /c"]))));
+    assert_eq!([get("/a/1").status, get("/b").status, get("/c").status], [404, 404, 200]);
+}
+
+#[test]
+fn known_paths_say_what_can_be_done_there() {
+    serves("one", &["GET /a", "PUT /a/{id}"]);
+    serves("two", &["POST /a", "DELETE /a/b"]);
+    let refused = send("PATCH", "/a", &[], "");
+    assert_problem(&refused, 405);
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
+    let options = send("OPTIONS", "/api/a/b", &[], "");
+    assert_eq!((options.status, options.header("allow")), (204, Some("DELETE, OPTIONS, PUT")));
+    assert_eq!(options.header("content-length"), None);
+    assert_problem(&send("OPTIONS", "/nowhere", &[], ""), 404);
+    let head = send("HEAD", "/a", &[], "");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert!(asked().last().unwrap().starts_with("HEAD /a "));
+}
+
+#[test]
+fn targets_that_could_mean_two_things_are_refused() {
+    serves("blog", &["GET /a/{b}", "GET /a/{b}/{c}"]);
+    for (target, status) in [
+        ("a", 400),
+        ("", 400),
+        ("*", 400),
+        ("http://other/a/b", 400),
+        ("/a/%2e%2e", 404),
+        ("/a/..", 404),
+        ("/a//b", 404),
+        ("/a/b%2fc", 400),
+        ("/a/b%5cc", 400),
+        ("/a/%0d%0aset-cookie:x", 400),
+        ("/a/\r\nb", 400),
+        ("/a/b c", 400),
+        ("/a/\u{e9}", 400),
+        ("/a/%ff", 400),
+        ("/a/%zz", 400),
+        ("/a/b?%00", 400),
+    ] {
+        assert_problem(&get(target), status);
+    }
+    assert_eq!(asked(), [""; 0], "none of it reaches a service");
+    assert_eq!(get("/a/%C3%A9").status, 200);
+}
+
+#[test]
+fn its_own_routes_are_there_before_any_other() {
+    assert_eq!(text(&get("/healthz")), r#"{"status":"ok"}"#);
+    assert_eq!(get("/api/healthz").status, 200);
+    let unready = get("/readyz");
+    assert_problem(&unready, 503);
+    serves("blog", &["GET /healthz", "GET /blog"]);
+    assert_eq!(text(&get("/healthz")), r#"{"status":"ok"}"#, "nobody takes them away");
+    assert_eq!(get("/readyz").status, 200);
+    assert_problem(&send("POST", "/healthz", &[], ""), 405);
+}
+
+#[test]
+fn an_instance_that_remembers_and_one_that_does_not_answer_the_same() {
+    serves("blog", &["GET /blog"]);
+    assert_eq!(get("/blog").status, 200);
+    let calls = platform().calls();
+    assert_eq!(get("/blog").status, 200);
+    // Read routes and policy, ask the service; the memory platform counts no clock and no log. Limits: look and count.
+    assert_eq!(platform().calls() - calls, 4);
+    platform().configure("limits", "off");
+    get("/blog");
+    let calls = platform().calls();
+    get("/blog");
+    assert_eq!(platform().calls() - calls, 2);
+    told("blog", ServiceEvent::Gone(String::new()));
+    assert_problem(&get("/blog"), 404);
+}
+
+#[test]
+fn a_rebuild_is_not_noticed() {
+    serves("blog", &["GET /blog"]);
+    let before = trellis_kit::testing::read_models();
+    for _ in 0..3 {
+        message::<Gateway>("trellis.announce", None, br#"{"replay":"gateway"}"#).unwrap();
+        assert_eq!(get("/blog").status, 200);
+        settle::<Gateway>();
+        assert_eq!(get("/blog").status, 200);
+        assert_eq!(trellis_kit::testing::read_models(), before);
+    }
+    registered("other", &["GET /other"]);
+    assert_problem(&get("/other"), 503);
+}
