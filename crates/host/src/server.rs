@@ -4,12 +4,13 @@
 //! never an instance. Everything is bounded: connections, headers, target, body, and how long either side may keep silent.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -96,10 +97,10 @@ impl Front {
                 accepted = accept => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let (front, stopped) = (self.clone(), stopped.clone());
                     connections.spawn(async move {
-                        front.connection(stream, stopped).await;
+                        front.connection(stream, peer.ip(), stopped).await;
                         drop(permit);
                     });
                 }
@@ -115,14 +116,19 @@ impl Front {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: IpAddr,
+        mut stopped: watch::Receiver<bool>,
+    ) {
         // Small responses must not wait for an acknowledgement; if it cannot be set, they are only slower.
         let _ = stream.set_nodelay(true);
         let limits = &self.limits;
         let io = Stall::new(TokioIo::new(stream), limits.stall_time_max);
         let service = service_fn(|request| {
             let front = self.clone();
-            async move { Ok::<_, std::convert::Infallible>(front.answer(request).await) }
+            async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
         });
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -145,8 +151,9 @@ impl Front {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
         let (mut head, body) = request.into_parts();
+        add_peer(&mut head.headers, peer);
         let trace_id = trace(&mut head.headers, self.app.env());
         if let Err(status) = self.check(&head) {
             return problem::response(status, &trace_id);
@@ -211,6 +218,18 @@ impl Front {
     }
 }
 
+/// Says where the request came from, behind what those before us say, as every proxy does.
+fn add_peer(headers: &mut HeaderMap, peer: IpAddr) {
+    const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    let peer = peer.to_canonical().to_string();
+    // One that is no text says nothing, but keeps its place in the order.
+    let before = headers.get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or("unknown"));
+    let all: Vec<&str> = before.chain([peer.as_str()]).collect();
+    if let Ok(value) = HeaderValue::try_from(all.join(", ")) {
+        headers.insert(FORWARDED_FOR, value);
+    }
+}
+
 /// The connection is closed after this: what is left of the request's body must not be read as the next request.
 fn last(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -253,5 +272,27 @@ async fn pause_after(error: &io::Error) {
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         tracing::warn!(%error, "cannot accept connections");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_is_said_last_whatever_was_said_before() {
+        let said = |before: &[&[u8]], peer: &str| {
+            let mut headers = HeaderMap::new();
+            for value in before {
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(value).unwrap());
+            }
+            add_peer(&mut headers, peer.parse().unwrap());
+            let all: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+            assert_eq!(all.len(), 1);
+            all[0].to_str().unwrap().to_owned()
+        };
+        assert_eq!(said(&[], "10.0.0.1"), "10.0.0.1");
+        assert_eq!(said(&[b"6.6.6.6", b"10.0.0.2, x"], "10.0.0.1"), "6.6.6.6, 10.0.0.2, x, 10.0.0.1");
+        assert_eq!(said(&[b"\xff\xfe"], "::ffff:10.0.0.1"), "unknown, 10.0.0.1");
     }
 }
