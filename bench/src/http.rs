@@ -10,6 +10,8 @@ use crate::load::{self, Outcome, Until};
 use crate::server::Server;
 use crate::table;
 
+/// Posts alone, on an address of its own.
+pub const POSTS: &str = "crates/cli/tests/posts.yaml";
 const CONNECTIONS: [usize; 3] = [1, 16, 256];
 /// Each side is run this often, in turn, and the median counts: the machine's speed drifts.
 const ROUNDS: usize = 3;
@@ -21,8 +23,8 @@ pub fn posts(trellis: &Path, disk: &Path) -> Result<()> {
     let on_disk = tempfile::tempdir_in(disk)?;
     let in_memory = tempfile::tempdir_in("/dev/shm").context("no /dev/shm to measure without a disk")?;
     let hyper = baseline()?;
-    let durable = up(trellis, Path::new("wadm.yaml"), on_disk.path(), &[])?;
-    let unsynced = up(trellis, Path::new("wadm.yaml"), in_memory.path(), &[])?;
+    let durable = up(trellis, Path::new(POSTS), on_disk.path(), &[])?;
+    let unsynced = up(trellis, Path::new(POSTS), in_memory.path(), &[])?;
     for server in [&durable, &unsynced] {
         load::run(&server.address, 1, Until::Requests(10), 201, create_post)?;
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::http::{create_post, get, up};
+use crate::http::{POSTS, create_post, get, up};
 use crate::load::{self, Until};
 use crate::server::Server;
 use crate::{machine, table};
@@ -19,7 +19,7 @@ const READS: Until = Until::Requests(5_000);
 
 pub fn run(trellis: &Path, disk: &Path, many: u64) -> Result<()> {
     let data = tempfile::tempdir_in(disk)?;
-    let start = || up(trellis, Path::new("wadm.yaml"), data.path(), &[]);
+    let start = || up(trellis, Path::new(POSTS), data.path(), &[]);
     drop(start()?);
     let empty = start()?;
     let mut rows = vec![state("0", &empty, None)?];

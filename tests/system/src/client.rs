@@ -47,6 +47,17 @@ impl Request {
         request
     }
 
+    /// A PUT of JSON.
+    pub fn put(path: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { method: "PUT".to_owned(), ..Self::post(path, body) }
+    }
+
+    /// By somebody with a key.
+    #[must_use]
+    pub fn by(self, key: &str) -> Self {
+        self.header("authorization", &format!("Bearer {key}"))
+    }
+
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));

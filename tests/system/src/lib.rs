@@ -4,13 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod bus;
 mod client;
+mod manifest;
 mod nats;
 mod trellis;
 
 use std::time::{Duration, Instant};
 
+pub use bus::{Bus, Message};
 pub use client::{Client, Request, Response};
+pub use manifest::{ANN, MIA, OLAF, Setting};
 pub use nats::{Nats, NoAnswer};
 pub use trellis::{Trellis, command, repository};
 

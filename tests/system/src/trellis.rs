@@ -10,8 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::tempdir;
 
+use crate::bus::Bus;
 use crate::client::{Client, Request, Response};
+use crate::manifest::{self, Setting};
 use crate::nats::Nats;
 use crate::{PATIENCE, eventually};
 
@@ -24,7 +27,7 @@ pub struct Trellis {
 }
 
 impl Trellis {
-    /// Starts the repository's application on `data`, and returns once it has said where it listens.
+    /// Starts the repository's application on `data`, and returns once it answers.
     #[track_caller]
     pub fn start(data: &Path) -> Self {
         Self::start_with(data, &[])
@@ -33,10 +36,41 @@ impl Trellis {
     /// The same, with further arguments.
     #[track_caller]
     pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        Self::start_at(data, "127.0.0.1:0", arguments)
+        Self::start_configured(data, &[], arguments)
     }
 
-    /// The same, at an address.
+    /// The same, with services configured.
+    #[track_caller]
+    pub fn start_configured(data: &Path, settings: &[Setting<'_>], arguments: &[&str]) -> Self {
+        let folder = tempdir().unwrap();
+        let file = folder.path().join("wadm.yaml");
+        std::fs::write(&file, manifest::configured(settings)).unwrap();
+        let arguments: Vec<&str> = file.to_str().into_iter().chain(arguments.iter().copied()).collect();
+        // The manifest is read before anything is said.
+        let trellis = Self::start_at(data, "127.0.0.1:0", &arguments);
+        trellis.wait_for_routes();
+        trellis
+    }
+
+    /// Waits until the gateway has heard of every service: at a first start, they tell each other.
+    #[track_caller]
+    fn wait_for_routes(&self) {
+        let knows = |(path, method): (&str, &str)| {
+            let answer = self.client().send(&Request::new("OPTIONS", path));
+            answer.is_ok_and(|answer| answer.header("allow").is_some_and(|allow| allow.contains(method)))
+        };
+        let routes = [
+            ("/posts", "POST"),
+            ("/posts", "GET"),
+            ("/posts/x/comments", "POST"),
+            ("/moderation/queue", "GET"),
+            ("/registry", "GET"),
+            ("/", "GET"),
+        ];
+        eventually("the gateway knows the services", || routes.into_iter().all(knows).then_some(()));
+    }
+
+    /// Starts what the arguments say, or the repository's application as it is, at an address.
     #[track_caller]
     pub fn start_at(data: &Path, address: &str, arguments: &[&str]) -> Self {
         let mut up = command();
@@ -64,26 +98,24 @@ impl Trellis {
         Client::new(self.address)
     }
 
-    /// A client of the component of this name, which has an address of its own.
-    #[track_caller]
-    pub fn client_of(&self, component: &str) -> Client {
-        eventually(&format!("{component} says where it is"), || {
-            let output = self.output();
-            let mut lines = output.lines();
-            let address =
-                lines.find_map(|line| address_in(line.strip_prefix(component)?.strip_prefix("  ")?));
-            address.map(Client::new)
-        })
-    }
-
     /// A client of its NATS listener.
     #[track_caller]
     pub fn nats(&self) -> Nats {
+        Nats::new(self.nats_address())
+    }
+
+    /// A connection to its NATS listener that can listen.
+    #[track_caller]
+    pub fn bus(&self) -> Bus {
+        Bus::connect(self.nats_address())
+    }
+
+    #[track_caller]
+    fn nats_address(&self) -> SocketAddr {
         let output = self.output();
         let mut lines = output.lines();
-        let address =
-            lines.find_map(|line| line.strip_prefix("nats  nats://")).expect("it says where NATS is");
-        Nats::new(address.parse().unwrap())
+        let address = lines.find_map(|line| line.strip_prefix("nats  nats://"));
+        address.expect("it says where NATS is").parse().unwrap()
     }
 
     /// Runs another command of `trellis` on this application, to its end.

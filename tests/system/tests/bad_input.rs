@@ -15,16 +15,18 @@ fn with_server(attack: impl FnOnce(&Trellis, &str)) {
     let created = trellis.send(&Request::post("/posts", r#"{"title": "The only one"}"#));
     assert_eq!(created.status, 201, "{created:?}");
     let path = created.header("location").unwrap();
+    system::eventually("it is read", || (trellis.get(path).status == 200).then_some(()));
     attack(&trellis, path);
 
-    assert_eq!(trellis.get(path).json(), created.json(), "nothing changed");
+    assert_eq!(trellis.get(path).json()["title"], "The only one", "nothing changed");
     let second = trellis.send(&Request::post("/posts", r#"{"title": "After"}"#));
     assert_eq!(second.status, 201, "it still works: {second:?}");
     let listed = system::eventually("the new post is listed", || {
         let listed = trellis.get("/posts?limit=100").json();
-        (listed[0] == second.json()).then_some(listed)
+        (listed[0]["id"] == second.json()["id"]).then_some(listed)
     });
-    assert_eq!(listed, json!([second.json(), created.json()]), "nothing was added");
+    let ids: Vec<&Value> = listed.as_array().unwrap().iter().map(|post| &post["id"]).collect();
+    assert_eq!(ids, [&second.json()["id"], &created.json()["id"]], "nothing was added");
     trellis.stop();
 }
 
@@ -115,7 +117,6 @@ fn content_types() {
 #[test]
 fn paths() {
     let nowhere = [
-        "/",
         "/post",
         "/postsx",
         "/POSTS",

@@ -5,37 +5,20 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use system::{Client, Request, Trellis, eventually, repository};
+use system::{ANN, MIA, OLAF, Request, Trellis, eventually};
 use tempfile::tempdir;
 
-/// The application of the repository, in which each request says who makes it, as the gateway would.
+/// The application of the repository.
 struct Blog {
     trellis: Trellis,
-    comments: Client,
-    moderation: Client,
 }
 
 impl Blog {
     /// Starts it with these rules of moderation, or with those that hold if none are set.
     #[track_caller]
     fn start(data: &Path, rules: Option<&str>) -> Self {
-        let manifest = std::fs::read_to_string(repository().join("wadm.yaml")).unwrap();
-        let mut config = "caller-header: x-caller\n              roles-header: x-roles".to_owned();
-        if let Some(rules) = rules {
-            config.push_str(&format!("\n              rules: '{rules}'"));
-        }
-        let mut changed =
-            manifest.replace("file://build", &format!("file://{}/build", repository().display()));
-        for service in ["comments", "moderation"] {
-            let before = format!("service: {service}\n");
-            assert!(changed.contains(&before), "wadm.yaml has {before}");
-            changed = changed.replace(&before, &format!("{before}              {config}\n"));
-        }
-        let file = data.with_extension("yaml");
-        std::fs::write(&file, changed).unwrap();
-        let trellis = Trellis::start_with(data, &[file.to_str().unwrap()]);
-        let (comments, moderation) = (trellis.client_of("comments"), trellis.client_of("moderation"));
-        Self { trellis, comments, moderation }
+        let settings: Vec<_> = rules.map(|rules| ("moderation", "rules", rules)).into_iter().collect();
+        Self { trellis: Trellis::start_configured(data, &settings, &[]) }
     }
 
     /// Writes a post and returns the path of its comments.
@@ -50,7 +33,7 @@ impl Blog {
     #[track_caller]
     fn say(&self, path: &str, content: &str) -> Value {
         let request = Request::post(path, json!({ "content": content }).to_string());
-        let answer = self.comments.send(&request.header("x-caller", "ann")).unwrap();
+        let answer = self.trellis.send(&request.by(ANN));
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.json()
     }
@@ -61,7 +44,7 @@ impl Blog {
         let (post, id) = (comment["post_id"].as_str().unwrap(), comment["id"].as_str().unwrap());
         let path = format!("/posts/{post}/comments/{id}");
         eventually(&format!("{path} is {status}"), || {
-            let answer = self.comments.send(&Request::get(&path)).unwrap();
+            let answer = self.trellis.get(&path);
             assert_eq!(answer.status, 200, "{answer:?}");
             let comment = answer.json();
             (comment["status"] == status).then_some(comment)
@@ -69,7 +52,7 @@ impl Blog {
     }
 
     fn as_moderator(&self, request: Request) -> system::Response {
-        self.moderation.send(&request.header("x-caller", "mia").header("x-roles", "moderator")).unwrap()
+        self.trellis.send(&request.by(MIA))
     }
 }
 
@@ -86,7 +69,8 @@ fn a_comment_waits_for_its_verdict_which_a_moderator_overturns() {
 
     let overturn = format!("/moderation/{}", bad["id"].as_str().unwrap());
     let to = |status: &str| Request::post(&overturn, json!({ "status": status }).to_string());
-    assert_eq!(blog.moderation.send(&to("approved")).unwrap().status, 403, "anybody");
+    assert_eq!(blog.trellis.send(&to("approved")).status, 401, "anybody");
+    assert_eq!(blog.trellis.send(&to("approved").by(ANN)).status, 403, "somebody");
     assert_eq!(blog.as_moderator(to("rejected")).status, 409, "it is so");
     assert_eq!(blog.as_moderator(to("approved")).status, 200);
     assert_eq!(blog.read(&bad, "approved")["content"], "Is that an Orange?");
@@ -94,7 +78,7 @@ fn a_comment_waits_for_its_verdict_which_a_moderator_overturns() {
     assert_eq!(blog.as_moderator(nothing).status, 404);
 
     let listed = eventually("the list has followed", || {
-        let listed = blog.comments.send(&Request::get(&path)).unwrap().json();
+        let listed = blog.trellis.get(&path).json();
         let all = listed.as_array().unwrap();
         (all.len() == 2 && all.iter().all(|comment| comment["status"] == "approved")).then_some(listed)
     });
@@ -120,12 +104,12 @@ fn changed_rules_reach_old_comments_after_one_command() {
     blog.trellis.kill();
 
     let blog = Blog::start(&data, Some(r#"[{"name":"sour","words":["lemon"]}]"#));
-    let apply = Request::post("/moderation/rules/apply", "").header("x-roles", "operator");
-    let started = blog.moderation.send(&apply).unwrap();
+    let apply = Request::post("/moderation/rules/apply", "").by(OLAF);
+    let started = blog.trellis.send(&apply);
     assert_eq!(started.status, 201, "{started:?}");
-    let review = Request::get(started.header("location").unwrap()).header("x-roles", "operator");
+    let review = Request::get(started.header("location").unwrap()).by(OLAF);
     let done = eventually("the review is finished", || {
-        let review = blog.moderation.send(&review).unwrap().json();
+        let review = blog.trellis.send(&review).json();
         (review["finished"] == true).then_some(review)
     });
     assert_eq!((&done["progress"]["examined"], &done["progress"]["overturned"]), (&60.into(), &40.into()));
@@ -142,8 +126,8 @@ fn a_post_that_nobody_wrote_cannot_be_commented_on() {
     blog.post();
     let body = r#"{"content":"Hello?"}"#;
     for path in ["/posts/01ARZ3NDEKTSV4RRFFQ69G5FAV/comments", "/posts/nobody/comments"] {
-        assert_eq!(blog.comments.send(&Request::post(path, body)).unwrap().status, 404, "{path}");
-        assert_eq!(blog.comments.send(&Request::get(path)).unwrap().status, 404, "{path}");
+        assert_eq!(blog.trellis.send(&Request::post(path, body)).status, 404, "{path}");
+        assert_eq!(blog.trellis.get(path).status, 404, "{path}");
     }
 }
 
@@ -165,19 +149,19 @@ fn the_same_key_is_one_comment_however_often_and_whenever() {
     let path = blog.post();
     let request = |content: &str| {
         let body = json!({ "content": content }).to_string();
-        Request::post(&path, body).header("idempotency-key", "key").header("x-caller", "ann")
+        Request::post(&path, body).header("idempotency-key", "key").by(ANN)
     };
     let ids: Vec<Value> = std::thread::scope(|scope| {
-        let send = || blog.comments.send(&request("At once")).unwrap();
+        let send = || blog.trellis.send(&request("At once"));
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap().json()["id"].clone()).collect()
     });
     assert!(ids.windows(2).all(|pair| pair[0] == pair[1] && pair[0].is_string()), "{ids:?}");
-    assert_eq!(blog.comments.send(&request("Other")).unwrap().status, 422);
+    assert_eq!(blog.trellis.send(&request("Other")).status, 422);
     blog.trellis.kill();
 
     let blog = Blog::start(&data, None);
-    let again = blog.comments.send(&request("At once")).unwrap();
+    let again = blog.trellis.send(&request("At once"));
     assert_eq!((again.status, &again.json()["id"]), (201, &ids[0]));
 }
 
@@ -205,7 +189,7 @@ fn kills_lose_no_comment_and_no_verdict() {
     let mut listed = Vec::new();
     let mut next = Some(format!("{}?limit=30", path.unwrap()));
     while let Some(page) = next {
-        let page = blog.comments.send(&Request::get(&page)).unwrap();
+        let page = blog.trellis.get(&page);
         listed.extend(page.json().as_array().unwrap().iter().map(|comment| comment["id"].clone()));
         next = page.next();
     }

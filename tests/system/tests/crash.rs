@@ -39,6 +39,7 @@ fn killed_fifty_times_under_load() {
     let trellis = Trellis::start(data.path());
     send_again(&trellis, &mut sent);
     let sent: BTreeMap<String, String> = sent.into_iter().map(|(title, id)| (title, id.unwrap())).collect();
+    assert_eq!(listed(&trellis, sent.len()), sent);
     for (title, id) in &sent {
         let post = trellis.get(&format!("/posts/{id}"));
         assert_eq!(
@@ -47,7 +48,6 @@ fn killed_fifty_times_under_load() {
             "lost, or another's"
         );
     }
-    assert_eq!(listed(&trellis, sent.len()), sent);
     trellis.stop();
     let verified = command().arg("verify").arg(data.path()).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");

@@ -1,0 +1,114 @@
+//! A client of the message bus, which speaks just enough of NATS.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::PATIENCE;
+
+#[derive(Debug)]
+pub struct Bus {
+    reader: BufReader<TcpStream>,
+    subscriptions: u32,
+    /// What has come and nobody has asked for yet.
+    waiting: VecDeque<Message>,
+}
+
+#[derive(Debug)]
+pub struct Message {
+    pub subject: String,
+    pub reply_to: Option<String>,
+    pub body: Vec<u8>,
+}
+
+impl Bus {
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut bus = Self { reader: BufReader::new(stream), subscriptions: 0, waiting: VecDeque::new() };
+        bus.write(b"CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n");
+        bus.flush();
+        bus
+    }
+
+    pub fn publish(&mut self, subject: &str, body: &[u8]) {
+        self.send(subject, "", body);
+    }
+
+    #[track_caller]
+    pub fn subscribe(&mut self, subject: &str) {
+        self.subscriptions += 1;
+        self.write(format!("SUB {subject} {}\r\n", self.subscriptions).as_bytes());
+        self.flush();
+    }
+
+    /// The answer to a request.
+    #[track_caller]
+    pub fn request(&mut self, subject: &str, body: &[u8]) -> Message {
+        let inbox = format!("_INBOX.test.{}", self.subscriptions);
+        self.subscribe(&inbox);
+        self.send(subject, &inbox, body);
+        loop {
+            if let Some(at) = self.waiting.iter().position(|message| message.subject == inbox) {
+                return self.waiting.remove(at).unwrap();
+            }
+            self.read();
+        }
+    }
+
+    /// The next message of any subscription.
+    #[track_caller]
+    pub fn next(&mut self) -> Message {
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return message;
+            }
+            self.read();
+        }
+    }
+
+    /// Returns when the server has seen everything that was sent.
+    #[track_caller]
+    fn flush(&mut self) {
+        self.write(b"PING\r\n");
+        while self.read() != "PONG" {}
+    }
+
+    /// Reads one thing that the server says, and gives its first word.
+    #[track_caller]
+    fn read(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the bus has hung up");
+        let words: Vec<&str> = line.trim_end().split(' ').collect();
+        let message = match words[..] {
+            ["MSG", _, _, len] => Some((None, 0, len)),
+            ["MSG", _, _, reply_to, len] => Some((Some(reply_to), 0, len)),
+            ["HMSG", _, _, head_len, len] => Some((None, head_len.parse().unwrap(), len)),
+            ["HMSG", _, _, reply_to, head_len, len] => Some((Some(reply_to), head_len.parse().unwrap(), len)),
+            ["PING"] => {
+                self.write(b"PONG\r\n");
+                None
+            }
+            _ => None,
+        };
+        if let Some((reply_to, head_len, len)) = message {
+            let mut body = vec![0; len.parse::<usize>().unwrap() + 2];
+            self.reader.read_exact(&mut body).unwrap();
+            body.truncate(body.len() - 2);
+            let (subject, reply_to) = (words[1].to_owned(), reply_to.map(str::to_owned));
+            self.waiting.push_back(Message { subject, reply_to, body: body.split_off(head_len) });
+        }
+        words[0].to_owned()
+    }
+
+    fn send(&mut self, subject: &str, reply_to: &str, body: &[u8]) {
+        let head = format!("PUB {subject} {reply_to} {}\r\n", body.len());
+        self.write(&[head.as_bytes(), body, b"\r\n"].concat());
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.reader.get_mut().write_all(bytes).unwrap();
+    }
+}

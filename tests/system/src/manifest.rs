@@ -1,0 +1,43 @@
+//! The repository's application, configured for a test.
+
+use serde_json::json;
+
+use crate::repository;
+
+/// Keys with which somebody calls: Ann, whom nobody trusts with anything, Mia the moderator, and Olaf the operator.
+pub const ANN: &str = "key-of-ann";
+pub const MIA: &str = "key-of-mia";
+pub const OLAF: &str = "key-of-olaf";
+
+/// What the gateway knows of a key is its SHA-256.
+const HOLDERS: [(&str, &str, &[&str]); 3] = [
+    ("ca64daa8b294dc4835d29ca02a6a47427ebc6a225ea3ac2e15f8417fb6601db2", "ann", &[]),
+    ("a3be6886ea240ca8ad8cc0654c72cc42c3e4ddf68ec648349404917d7c8e586a", "mia", &["moderator"]),
+    ("873f319f16893f7994215c30b18e3fba0469007fb09b543c45f52803cc918e8d", "olaf", &["operator", "moderator"]),
+];
+
+/// A setting: of which service, which key, which value.
+pub type Setting<'a> = (&'a str, &'a str, &'a str);
+
+/// A manifest: that of the repository, with these settings, without limits, and with keys.
+pub(crate) fn configured(settings: &[Setting<'_>]) -> String {
+    let keys: serde_json::Map<_, _> = HOLDERS
+        .iter()
+        .map(|(hash, name, roles)| ((*hash).to_owned(), json!({ "name": name, "roles": roles })))
+        .collect();
+    let keys = serde_json::Value::from(keys).to_string();
+    let mut all: Vec<Setting<'_>> = vec![("gateway", "api-keys", &keys)];
+    if !settings.iter().any(|setting| (setting.0, setting.1) == ("gateway", "limits")) {
+        all.push(("gateway", "limits", "off"));
+    }
+    all.extend(settings);
+    let manifest = std::fs::read_to_string(repository().join("wadm.yaml")).unwrap();
+    let mut manifest = manifest.replace("file://build", &format!("file://{}/build", repository().display()));
+    for (service, key, value) in all {
+        let before = format!("          - name: {service}-service\n            properties:\n");
+        assert!(manifest.contains(&before), "wadm.yaml has {before}");
+        let line = format!("              {key}: '{}'\n", value.replace('\'', "''"));
+        manifest = manifest.replace(&before, &format!("{before}{line}"));
+    }
+    manifest
+}

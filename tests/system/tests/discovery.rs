@@ -1,0 +1,212 @@
+//! Services that nobody was told of: they say what they are, are reached, and when they stop, are forgotten.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use system::{Bus, Request, Trellis, eventually};
+use tempfile::tempdir;
+
+/// How soon a new service is reached.
+const SOON: Duration = Duration::from_secs(2);
+
+fn description(name: &str, routes: &[(&str, &str)]) -> Value {
+    let route = |(method, path): &(&str, &str)| json!({ "method": method, "path": path, "public": true });
+    json!({
+        "name": name, "version": "1.0.0", "routes": routes.iter().map(route).collect::<Vec<_>>(),
+        "stream": null, "partitions": 0, "projects": [], "reacts_to": [], "openapi": "{}", "asyncapi": "{}",
+    })
+}
+
+/// A service on the message bus that says hello and answers every request with `Hello!`, until it is dropped.
+struct Hello {
+    stop: std::sync::mpsc::Sender<()>,
+    task: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Hello {
+    fn start(trellis: &Trellis) -> Self {
+        let (mut nats, mut other) = (trellis.bus(), trellis.bus());
+        let (stop, stopped) = std::sync::mpsc::channel();
+        for subject in ["svc.hello", "$SRV.PING.hello", "stop.hello"] {
+            nats.subscribe(subject);
+        }
+        nats.publish("trellis.hello", description("hello", &[("GET", "/hello")]).to_string().as_bytes());
+        let task = std::thread::spawn(move || {
+            loop {
+                let message = nats.next();
+                if message.subject == "stop.hello" {
+                    return;
+                }
+                let answer: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nHello!";
+                nats.publish(&message.reply_to.unwrap(), answer);
+            }
+        });
+        let stopper = std::thread::spawn(move || {
+            let _ = stopped.recv();
+            other.publish("stop.hello", b"");
+            task.join().unwrap();
+        });
+        Self { stop, task: Some(stopper) }
+    }
+}
+
+impl Drop for Hello {
+    fn drop(&mut self) {
+        self.stop.send(()).ok();
+        self.task.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+fn presence(trellis: &Trellis, name: &str) -> Value {
+    trellis.get(&format!("/registry/{name}")).json()["presence"].clone()
+}
+
+/// Lets everybody look around, as the host does every half a minute.
+fn announce(nats: &mut Bus) {
+    nats.publish("trellis.announce", b"");
+}
+
+#[test]
+fn a_service_that_nobody_has_heard_of_is_reached_and_its_end_is_noticed() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    assert_eq!(trellis.get("/hello").status, 404);
+    let hello = Hello::start(&trellis);
+    let started = Instant::now();
+    let answer = eventually("the service is reached", || {
+        let answer = trellis.get("/hello");
+        assert!(started.elapsed() < SOON, "not within {SOON:?}");
+        (answer.status != 404).then_some(answer)
+    });
+    assert_eq!((answer.status, answer.body), (200, b"Hello!".to_vec()));
+    assert_eq!(trellis.get("/api/hello").status, 200);
+    assert_eq!(presence(&trellis, "hello"), "present");
+
+    drop(hello);
+    let nobody = eventually("nobody answers", || {
+        let answer = trellis.get("/hello");
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!((nobody.status, nobody.header("retry-after").is_some()), (503, true));
+    let mut nats = trellis.bus();
+    announce(&mut nats);
+    eventually("it is missing", || (presence(&trellis, "hello") == "missing").then_some(()));
+    assert_eq!(trellis.get("/hello").status, 503, "it may come back");
+    // The registry's clock decides when it is gone; it looks as often as it is told to.
+    eventually("its routes are gone", || {
+        announce(&mut nats);
+        (trellis.get("/hello").status == 404).then_some(())
+    });
+    assert_eq!(presence(&trellis, "hello"), "gone");
+    let _back = Hello::start(&trellis);
+    eventually("it is back", || (trellis.get("/hello").status == 200).then_some(()));
+    trellis.stop();
+}
+
+#[test]
+fn nobody_takes_a_route_that_somebody_has() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let mut nats = trellis.bus();
+    let thief = description("thief", &[("GET", "/posts"), ("GET", "/thief")]);
+    nats.publish("trellis.hello", thief.to_string().as_bytes());
+    eventually("the thief is known", || (trellis.get("/thief").status == 503).then_some(()));
+    assert_eq!(trellis.get("/posts").status, 200);
+    let listed = trellis.get("/registry").json();
+    let thief = listed.as_array().unwrap().iter().find(|service| service["name"] == "thief").unwrap();
+    assert_eq!(thief["routes"][0]["conflict"], "query", "{thief}");
+    assert!(trellis.output().contains("thief does not get GET /posts"), "it is said in the log");
+    trellis.stop();
+}
+
+#[test]
+fn nonsense_on_the_bus_changes_nothing() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let before = trellis.get("/registry?limit=100").json();
+    let mut nats = trellis.bus();
+    let long = "x".repeat(900_000);
+    for body in ["", "hello", "{}", "[]", r#"{"name":"../x"}"#, &long] {
+        nats.publish("trellis.hello", body.as_bytes());
+    }
+    // What was published before the pings were answered has been taken in by then, or will be in its order.
+    nats.publish("trellis.hello", description("last", &[]).to_string().as_bytes());
+    eventually("the last one is heard", || (trellis.get("/registry/last").status == 200).then_some(()));
+    let after = eventually("the list has followed", || {
+        let after = trellis.get("/registry?limit=100").json();
+        (after.as_array().unwrap().len() > before.as_array().unwrap().len()).then_some(after)
+    });
+    let others: Vec<&Value> =
+        after.as_array().unwrap().iter().filter(|service| service["name"] != "last").collect();
+    assert_eq!(others, before.as_array().unwrap().iter().collect::<Vec<_>>());
+    trellis.stop();
+}
+
+#[test]
+fn a_consumer_that_was_deleted_is_made_again() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let mut nats = trellis.bus();
+    for partition in 0..8 {
+        let delete = format!("$JS.API.CONSUMER.DELETE.LOG_posts.query-g1-{partition}");
+        let answer: Value = serde_json::from_slice(&nats.request(&delete, b"").body).unwrap();
+        assert_eq!(answer["success"], true, "{answer}");
+    }
+    let written = trellis.send(&Request::post("/posts", r#"{"title": "While nobody listens"}"#));
+    assert_eq!(written.status, 201);
+    announce(&mut nats);
+    let path = format!("/posts/{}", written.json()["id"].as_str().unwrap());
+    eventually("the post is read", || (trellis.get(&path).status == 200).then_some(()));
+    trellis.stop();
+}
+
+#[test]
+fn every_service_answers_the_services_protocol() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let mut nats = trellis.bus();
+    for name in ["gateway", "registry", "posts", "comments", "moderation", "query", "web"] {
+        let ping: Value =
+            serde_json::from_slice(&nats.request(&format!("$SRV.PING.{name}"), b"").body).unwrap();
+        assert_eq!((&ping["name"], &ping["type"]), (&name.into(), &"io.nats.micro.v1.ping_response".into()));
+        let id = ping["id"].as_str().unwrap();
+        for verb in ["PING", "INFO", "STATS"] {
+            let answer = nats.request(&format!("$SRV.{verb}.{name}.{id}"), b"");
+            let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!((&answer["name"], &answer["id"]), (&name.into(), &id.into()), "{verb}");
+        }
+        let info: Value =
+            serde_json::from_slice(&nats.request(&format!("$SRV.INFO.{name}"), b"").body).unwrap();
+        let said: Value = serde_json::from_str(info["metadata"]["trellis"].as_str().unwrap()).unwrap();
+        assert_eq!(trellis.get(&format!("/registry/{name}")).json()["description"], said);
+    }
+    trellis.stop();
+}
+
+#[test]
+fn the_flow_is_seen() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    for n in 0..5 {
+        let body = json!({ "title": format!("Post {n}") }).to_string();
+        assert_eq!(trellis.send(&Request::post("/posts", body)).status, 201);
+    }
+    let posts = eventually("everybody has heard of all", || {
+        let flow = trellis.get("/flow?limit=100").json();
+        let posts = flow.as_array().unwrap().iter().find(|flow| flow["service"] == "posts").unwrap().clone();
+        let left = |consumer: &Value| {
+            consumer["waiting"].as_u64().unwrap() + consumer["under_way"].as_u64().unwrap()
+        };
+        (posts["consumers"].as_array().unwrap().iter().map(left).sum::<u64>() == 0).then_some(posts)
+    });
+    assert_eq!(
+        (&posts["events"], &posts["stream"], &posts["dead_letters"]),
+        (&5.into(), &"LOG_posts".into(), &0.into())
+    );
+    let consumers = posts["consumers"].as_array().unwrap();
+    let of = |service: &str| consumers.iter().filter(|consumer| consumer["service"] == service).count();
+    assert_eq!((of("posts"), of("query")), (8, 8), "{posts}");
+    trellis.stop();
+}
