@@ -23,7 +23,7 @@ use api::{Context, Guest, Health, NewPolicy, Policy, Problem};
 use trellis::gateway::events::PolicyEvent;
 use trellis::registry::events::ServiceEvent;
 use trellis_kit::{
-    Aggregate, Docs, Event, Failure, Projection, Recorded, Request, Response, Route, Service, Writer,
+    Aggregate, Docs, Entity, Event, Failure, Projection, Recorded, Request, Response, Route, Service, Writer,
     projections, routes,
 };
 
@@ -42,13 +42,15 @@ impl Service for Gateway {
     /// There is one policy.
     const PARTITIONS: u32 = 1;
     const ROUTES: &[Route] = routes! {
-        GET "/gateway/policy" => |r| r.ok(Self::get_policy(r.context())),
-        PUT "/gateway/policy" => |r| r.ok(Self::set_policy(r.context(), r.body()?)),
-        GET "/healthz" => |r| r.ok(Self::healthy(r.context())),
-        GET "/readyz" => |r| r.ok(Self::ready(r.context())),
+        GET "/gateway/policy" => ok(Self::get_policy),
+        PUT "/gateway/policy" => ok(Self::set_policy),
+        GET "/healthz" => ok(Self::healthy),
+        GET "/readyz" => ok(Self::ready),
         GET "/openapi.json" => |_| documents::openapi(),
         GET "/asyncapi.json" => |_| documents::asyncapi(),
     };
+    const ENTITIES: &[Entity] = &[Entity::of::<Policy>()];
+    const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: &[Projection] = projections! {
         "registry" => table::follow,
         "gateway" => follow,

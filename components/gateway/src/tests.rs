@@ -24,6 +24,7 @@ impl Service for Registry {
     const VERSION: &str = "0.0.0";
     const PARTITIONS: u32 = 1;
     const ROUTES: &[Route] = &[];
+    const ENTITIES: &[Entity] = &[Entity::of::<Registered>()];
 }
 
 impl Aggregate for Registered {

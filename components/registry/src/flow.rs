@@ -3,11 +3,11 @@
 use trellis_kit::Problem;
 use trellis_kit::services::{self, ConsumerState, StreamState};
 
-use crate::Entity;
+use crate::Registered;
 use crate::trellis::registry::types::{Consumer, Flow};
 
-pub fn of(service: Entity) -> Result<Flow, Problem> {
-    let Entity { name, description, presence, .. } = service;
+pub fn of(service: Registered) -> Result<Flow, Problem> {
+    let Registered { name, description, presence, .. } = service;
     let log = match description.stream {
         Some(_) => services::stream(&name)?.unwrap_or_default(),
         None => StreamState::default(),

@@ -5,7 +5,7 @@ use trellis_kit::{Context, Failure, http, id, log};
 
 use crate::trellis::registry::events::ServiceEvent;
 use crate::trellis::registry::types::{Description, Presence, Route, Sighting};
-use crate::{CATALOGUE, Entity, THE_CATALOGUE};
+use crate::{CATALOGUE, Registered, THE_CATALOGUE};
 
 /// How long a description may be. It is stored twice in an event, and an event may have twice as much.
 const BYTES_MAX: usize = 192 * 1024;
@@ -33,7 +33,7 @@ pub fn hear(body: &[u8]) -> Result<(), Failure> {
         return Ok(());
     }
     let sighting = || Sighting { description: description.clone(), at: cx.now() };
-    cx.execute(&description.name, |known: Option<&Entity>| {
+    cx.execute(&description.name, |known: Option<&Registered>| {
         Ok(match known.filter(|known| known.presence == Presence::Present) {
             Some(known) if known.description == description => None,
             Some(_) => Some(ServiceEvent::Changed(sighting())),

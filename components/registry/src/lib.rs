@@ -10,13 +10,13 @@ mod hello;
 mod tests;
 mod watch;
 
-use api::{Context, FlowPage, Guest, PageRequest, Problem, Service as Entity, ServicePage};
+use api::{Context, FlowPage, Guest, PageRequest, Problem, Service as Registered, ServicePage};
 use catalogue::Catalogue;
 use trellis::registry::events::ServiceEvent;
 use trellis::registry::types::{Description, ListedRoute, ListedService, Presence, Sighting};
 use trellis_kit::{
-    Aggregate, Docs, Event, Failure, Index, Projection, Recorded, Route, Service, Writer, log, projections,
-    routes,
+    Aggregate, Docs, Entity, Event, Failure, Index, Projection, Recorded, Route, Service, Writer, log,
+    projections, routes,
 };
 
 trellis_kit::bindings!(registry);
@@ -26,7 +26,7 @@ trellis_kit::export!(Registry);
 pub struct Registry;
 
 /// Every service that has ever been there.
-const SERVICES: Docs<Entity> = Docs::new("registry", "service");
+const SERVICES: Docs<Registered> = Docs::new("registry", "service");
 /// Their names, as they first came.
 const ALL: Index = Index::new("registry", "all", Registry::PARTITIONS);
 /// Those that are not gone, in one document.
@@ -40,16 +40,12 @@ impl Service for Registry {
     /// Events of all services are in one order, so that it is known who was there first.
     const PARTITIONS: u32 = 1;
     const ROUTES: &[Route] = routes! {
-        GET "/registry" => |r| {
-            let page = Self::list(r.context(), r.page()?)?;
-            r.list(&page.items, page.next.as_deref())
-        },
-        GET "/registry/{name}" => |r| r.ok(Self::get(r.context(), r.param("name"))),
-        GET "/flow" => |r| {
-            let page = Self::flow(r.context(), r.page()?)?;
-            r.list(&page.items, page.next.as_deref())
-        },
+        GET "/registry" => page(Self::list),
+        GET "/registry/{name}" => ok(Self::get),
+        GET "/flow" => page(Self::flow),
     };
+    const ENTITIES: &[Entity] = &[Entity::of::<Registered>()];
+    const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: &[Projection] = projections! { "registry" => follow };
 
     fn look_around() -> Result<(), Failure> {
@@ -71,7 +67,7 @@ impl Guest for Registry {
         Ok(ServicePage { items, next: listed.next })
     }
 
-    fn get(cx: Context, name: String) -> Result<Entity, Problem> {
+    fn get(cx: Context, name: String) -> Result<Registered, Problem> {
         cx.load(&name)
     }
 
@@ -84,8 +80,8 @@ impl Guest for Registry {
     }
 }
 
-fn shown(service: Entity, catalogue: &Catalogue) -> ListedService {
-    let Entity { name, description, presence, since, version: _ } = service;
+fn shown(service: Registered, catalogue: &Catalogue) -> ListedService {
+    let Registered { name, description, presence, since, version: _ } = service;
     let Description { version, routes, stream, partitions, projects, reacts_to, .. } = description;
     let routes = routes.into_iter().map(|route| {
         let conflict = catalogue.conflict(&name, &route).map(str::to_owned);
@@ -99,7 +95,7 @@ impl Event for ServiceEvent {
     const OF: &str = "service";
 }
 
-impl Aggregate for Entity {
+impl Aggregate for Registered {
     type Service = Registry;
     type Event = ServiceEvent;
 
@@ -138,7 +134,7 @@ impl Aggregate for Entity {
 }
 
 fn follow(event: &Recorded<ServiceEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
-    let service: Entity = event.state()?;
+    let service: Registered = event.state()?;
     SERVICES.put(writer, &event.entity, &service)?;
     if event.version == 1 {
         ALL.add(writer, &event.entity)?;

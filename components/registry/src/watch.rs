@@ -7,7 +7,7 @@ use trellis_kit::{Context, Failure, log};
 
 use crate::trellis::registry::events::ServiceEvent;
 use crate::trellis::registry::types::Presence;
-use crate::{CATALOGUE, Entity, THE_CATALOGUE};
+use crate::{CATALOGUE, Registered, THE_CATALOGUE};
 
 /// How long a service may be missing before it is gone.
 const GRACE: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ pub fn look() -> Result<(), Failure> {
 }
 
 fn note_absent(cx: &Context, name: &str) -> Result<(), Failure> {
-    cx.update(name, |service: &Entity| {
+    cx.update(name, |service: &Registered| {
         let is_over = service.since <= cx.ago(GRACE);
         Ok(match service.presence {
             Presence::Present => {

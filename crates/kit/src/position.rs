@@ -140,7 +140,7 @@ pub(crate) fn wrote<S: Service>(entity: &str, seq: u64) {
 /// Adds what this request has written to what it wants.
 pub(crate) fn want_mine() {
     SCOPE.with_borrow_mut(|scope| {
-        let Some(Scope { wanted, told }) = scope else { return };
+        let Some(Scope { wanted, told, .. }) = scope else { return };
         let mine = told.wrote.iter().map(|((service, partition), seq)| Position {
             service: (*service).to_owned(),
             partition: *partition,

@@ -75,7 +75,7 @@ impl Platform for Wasm {
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        let found = batch::get_many(&bucket()?, keys).map_err(|error| fault("get keys", error))?;
+        let found = batch::get_many(&*bucket()?, keys).map_err(|error| fault("get keys", error))?;
         if found.len() != keys.len() {
             return Err(Fault::new(format!("asked for {} keys, answered for {}", keys.len(), found.len())));
         }
@@ -87,7 +87,7 @@ impl Platform for Wasm {
     }
 
     fn increment(&self, key: &str) -> Result<u64, Fault> {
-        atomics::increment(&bucket()?, key, 1).map_err(|error| fault("count a key up", error))
+        atomics::increment(&*bucket()?, key, 1).map_err(|error| fault("count a key up", error))
     }
 
     fn now_ms(&self) -> u64 {
