@@ -59,7 +59,7 @@ impl Bus {
 
     /// The next message of any subscription.
     #[track_caller]
-    pub fn next(&mut self) -> Message {
+    pub fn receive(&mut self) -> Message {
         loop {
             if let Some(message) = self.waiting.pop_front() {
                 return message;
