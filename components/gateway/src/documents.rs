@@ -47,7 +47,9 @@ pub fn asyncapi() -> Result<Response, Problem> {
         for (service, parts) in parts {
             merged.take(service, object(&parts.asyncapi));
         }
-        merged.whole()
+        let mut document = merged.whole();
+        leave_out_unheard(&mut document);
+        document
     })
 }
 
@@ -96,6 +98,24 @@ fn keep_own(paths: &mut Map<String, Value>, service: &str, routes: &Routes) {
     }
     paths.retain(|_, item| {
         item.as_object().is_some_and(|item| METHODS.iter().any(|method| item.contains_key(*method)))
+    });
+}
+
+/// A service may listen to one that is not here, or no longer tells the same: what it would hear from it is left out.
+fn leave_out_unheard(document: &mut Value) {
+    let channels = document.get("channels").cloned().unwrap_or_default();
+    let refers = |to: Option<&Value>| {
+        let reference = to.and_then(|to| to.get("$ref")).and_then(Value::as_str).unwrap_or_default();
+        reference.strip_prefix("#/channels").is_some_and(|place| channels.pointer(place).is_some())
+    };
+    let Some(Value::Object(operations)) = document.get_mut("operations") else { return };
+    operations.retain(|_, operation| {
+        let mut hears_something = true;
+        if let Some(Value::Array(messages)) = operation.get_mut("messages") {
+            messages.retain(|message| refers(Some(message)));
+            hears_something = !messages.is_empty();
+        }
+        hears_something && refers(operation.get("channel"))
     });
 }
 

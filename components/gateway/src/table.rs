@@ -144,24 +144,22 @@ impl Routes {
         Self { patterns: patterns.collect(), services: others.map(|known| known.name.clone()).collect() }
     }
 
-    /// Who answers. HEAD is answered by whoever answers GET.
+    /// Who answers. HEAD is answered by whoever answers GET. A path belongs to the pattern that says most of it,
+    /// whatever the method: whoever says `/queue` does not mean `/{id}`.
     pub fn find(&self, method: &str, path: &Path) -> Found<'_> {
         let method = if method == "HEAD" { "GET" } else { method };
-        let here = self.patterns.iter().filter(|pattern| pattern.is_for(path));
-        if let Some(service) = here.clone().find_map(|pattern| pattern.services.get(method)) {
+        let Some(pattern) = self.patterns.iter().find(|pattern| pattern.is_for(path)) else {
+            return Found::Nothing;
+        };
+        if let Some(service) = pattern.services.get(method) {
             return Found::Service(service);
         }
-        let mut methods: Vec<&str> =
-            here.flat_map(|pattern| pattern.services.keys()).map(String::as_str).collect();
-        if methods.is_empty() {
-            return Found::Nothing;
-        }
+        let mut methods: Vec<&str> = pattern.services.keys().map(String::as_str).collect();
         if methods.contains(&"GET") {
             methods.push("HEAD");
         }
         methods.push("OPTIONS");
         methods.sort_unstable();
-        methods.dedup();
         Found::Methods(methods.join(", "))
     }
 

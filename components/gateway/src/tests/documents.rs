@@ -100,6 +100,26 @@ fn channels_are_put_together() {
 }
 
 #[test]
+fn what_nobody_tells_is_not_heard() {
+    let channel = json!({ "messages": { "post.created.v1": {}, "post.retitled.v1": {} } });
+    let heard = |kinds: &[&str]| {
+        let messages =
+            kinds.iter().map(|kind| json!({ "$ref": format!("#/channels/posts/messages/{kind}") }));
+        let channel = json!({ "$ref": "#/channels/posts" });
+        json!({ "channel": channel, "messages": messages.collect::<Vec<_>>() })
+    };
+    let listens = json!({ "operations": {
+        "query.follows.posts": heard(&["post.created.v1", "post.lost.v1"]),
+        "query.heeds.posts": heard(&["post.lost.v1"]),
+    } });
+    says("query", &[], &json!({}), &listens);
+    let operations = || json::<Json>(&get("/asyncapi.json"))["operations"].clone();
+    assert_eq!(operations(), json!({}), "there are no posts");
+    says("posts", &[], &json!({}), &json!({ "channels": { "posts": channel } }));
+    assert_eq!(operations(), json!({ "query.follows.posts": heard(&["post.created.v1"]) }));
+}
+
+#[test]
 fn they_change_with_the_services() {
     let said = json!({ "paths": { "/blog": { "get": {} } } });
     says("blog", &["GET /blog"], &said, &json!({}));

@@ -1,6 +1,6 @@
 //! From a request to the route that answers it.
 
-use super::path::Path;
+use super::path::{Path, is_any, words};
 use super::{Call, PROBLEM, Request, Response};
 use crate::platform::{self, Platform};
 use crate::position::{self, Position};
@@ -83,8 +83,10 @@ fn wanted(request: &Request, path: &Path) -> Result<Vec<Position>, Problem> {
 fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Problem> {
     let path = Path::parse(&request.target)?;
     position::begin::<S>(wanted(request, &path)?);
-    let mut here =
-        S::ROUTES.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?))).peekable();
+    let matching = || S::ROUTES.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?)));
+    // Whoever says `/queue` does not mean `/{id}`, whatever the method.
+    let nearest = matching().map(|(route, _)| nearness(route.pattern)).max();
+    let mut here = matching().filter(|(route, _)| Some(nearness(route.pattern)) == nearest).peekable();
     if here.peek().is_none() {
         return match (request.method.as_str(), path.raw == readiness::PATH) {
             ("GET" | "HEAD", true) => readiness::answer::<S>(),
@@ -111,9 +113,14 @@ fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Pr
     Ok(refuse(&Problem::method_not_allowed(&request.method), trace.id()).with("allow", allowed))
 }
 
+/// How much a pattern says of a path: a word that is given says more than one in braces, the earlier the more.
+fn nearness(pattern: &str) -> u64 {
+    words(pattern).fold(0, |nearness, word| nearness << 1 | u64::from(!is_any(word)))
+}
+
 /// What stands for the words in braces, if the path has the shape of the pattern.
 fn matches<'p>(pattern: &'static str, path: &'p Path) -> Option<Vec<(&'static str, &'p str)>> {
-    let mut words = pattern.split('/').skip(1).filter(|word| !word.is_empty());
+    let mut words = words(pattern);
     let mut params = Vec::new();
     for segment in &path.segments {
         let word = words.next()?;

@@ -20,6 +20,8 @@ fn paths_and_methods() {
         ("GET", "/".to_owned(), 204),
         ("GET", "/?limit=1".to_owned(), 204),
         ("GET", "/notes/nothing".to_owned(), 404),
+        ("GET", "/notes/newest".to_owned(), 204),
+        ("PUT", "/notes/newest".to_owned(), 405),
         ("GET", "/other".to_owned(), 404),
         ("GET", "/Notes".to_owned(), 404),
         ("GET", "/notes/".to_owned(), 404),
@@ -66,6 +68,7 @@ fn a_method_that_is_not_possible_is_told_which_are() {
         ("PATCH", "/notes", "GET, HEAD, OPTIONS, POST"),
         ("OPTIONS", "/notes", "GET, HEAD, OPTIONS, POST"),
         ("DELETE", "/notes/x", "GET, HEAD, OPTIONS, PUT"),
+        ("PUT", "/notes/newest", "GET, HEAD, OPTIONS"),
     ] {
         assert_eq!(
             request::<Notes>(method, target, &[], "").header("allow"),
