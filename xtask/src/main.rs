@@ -7,6 +7,7 @@ mod bench;
 mod browser;
 mod checks;
 mod components;
+mod documents;
 mod failure;
 mod files;
 mod lattice;
@@ -63,6 +64,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Send the running application requests that nobody thought of, made from its own openapi.json
+    Fuzz {
+        /// For how long
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
     /// Run the application on a real wasmCloud lattice
     Lattice {
         #[command(subcommand)]
@@ -94,6 +101,7 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
         Task::Build { components: true } => components::build_all(&workspace, steps),
         Task::Build { components: false } => build_all(&workspace, steps).map(drop),
         Task::Bench { arguments } => bench::run(&workspace, &arguments, steps),
+        Task::Fuzz { minutes } => tests::fuzz(&workspace, minutes, steps),
         Task::Lattice { task } => lattice::run(&task, &workspace, steps),
         Task::Check { invariants: true } => checks::run(&workspace, steps),
         Task::Check { invariants: false } => check(&workspace, steps),

@@ -6,6 +6,7 @@
 
 mod bus;
 mod client;
+mod documents;
 mod manifest;
 mod nats;
 mod trellis;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use bus::{Bus, Message};
 pub use client::{Client, Request, Response};
+pub use documents::{python, wrong_in_asyncapi, wrong_in_openapi};
 pub use manifest::{ANN, MIA, OLAF, Setting};
 pub use nats::{Nats, NoAnswer};
 pub use trellis::{Trellis, command, repository};

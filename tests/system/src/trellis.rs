@@ -42,12 +42,25 @@ impl Trellis {
     /// The same, with services configured.
     #[track_caller]
     pub fn start_configured(data: &Path, settings: &[Setting<'_>], arguments: &[&str]) -> Self {
+        Self::start_command(command(), data, settings, arguments)
+    }
+
+    /// Starts it with what `filter` lets through in its log, as `RUST_LOG` has it.
+    #[track_caller]
+    pub fn start_logging(data: &Path, filter: &str) -> Self {
+        let mut trellis = command();
+        trellis.env("RUST_LOG", filter);
+        Self::start_command(trellis, data, &[], &[])
+    }
+
+    #[track_caller]
+    fn start_command(trellis: Command, data: &Path, settings: &[Setting<'_>], arguments: &[&str]) -> Self {
         let folder = tempdir().unwrap();
         let file = folder.path().join("wadm.yaml");
         std::fs::write(&file, manifest::configured(settings)).unwrap();
         let arguments: Vec<&str> = file.to_str().into_iter().chain(arguments.iter().copied()).collect();
         // The manifest is read before anything is said.
-        let trellis = Self::start_at(data, "127.0.0.1:0", &arguments);
+        let trellis = Self::start_up(trellis, data, "127.0.0.1:0", &arguments);
         trellis.wait_for_routes();
         trellis
     }
@@ -73,7 +86,11 @@ impl Trellis {
     /// Starts what the arguments say, or the repository's application as it is, at an address.
     #[track_caller]
     pub fn start_at(data: &Path, address: &str, arguments: &[&str]) -> Self {
-        let mut up = command();
+        Self::start_up(command(), data, address, arguments)
+    }
+
+    #[track_caller]
+    fn start_up(mut up: Command, data: &Path, address: &str, arguments: &[&str]) -> Self {
         up.args(["up", "--listen", address, "--data"]).arg(data).args(arguments);
         let mut child =
             up.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
