@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub use bus::{Bus, Message};
 pub use client::{Client, Request, Response};
 pub use documents::{python, wrong_in_asyncapi, wrong_in_openapi};
-pub use manifest::{ANN, MIA, OLAF, Setting};
+pub use manifest::{ANN, MIA, OLAF, Setting, configured};
 pub use nats::{Nats, NoAnswer};
 pub use trellis::{Trellis, command, repository};
 

@@ -20,7 +20,7 @@ const HOLDERS: [(&str, &str, &[&str]); 3] = [
 pub type Setting<'a> = (&'a str, &'a str, &'a str);
 
 /// A manifest: that of the repository, with these settings, without limits, and with keys.
-pub(crate) fn configured(settings: &[Setting<'_>]) -> String {
+pub fn configured(settings: &[Setting<'_>]) -> String {
     let keys: serde_json::Map<_, _> = HOLDERS
         .iter()
         .map(|(hash, name, roles)| ((*hash).to_owned(), json!({ "name": name, "roles": roles })))

@@ -42,7 +42,13 @@ impl Trellis {
     /// The same, with services configured.
     #[track_caller]
     pub fn start_configured(data: &Path, settings: &[Setting<'_>], arguments: &[&str]) -> Self {
-        Self::start_command(command(), data, settings, arguments)
+        Self::start_on(data, &manifest::configured(settings), arguments)
+    }
+
+    /// The same, with a manifest that has been made of a configured one.
+    #[track_caller]
+    pub fn start_on(data: &Path, manifest: &str, arguments: &[&str]) -> Self {
+        Self::start_command(command(), data, manifest, arguments)
     }
 
     /// Starts it with what `filter` lets through in its log, as `RUST_LOG` has it.
@@ -50,14 +56,14 @@ impl Trellis {
     pub fn start_logging(data: &Path, filter: &str) -> Self {
         let mut trellis = command();
         trellis.env("RUST_LOG", filter);
-        Self::start_command(trellis, data, &[], &[])
+        Self::start_command(trellis, data, &manifest::configured(&[]), &[])
     }
 
     #[track_caller]
-    fn start_command(trellis: Command, data: &Path, settings: &[Setting<'_>], arguments: &[&str]) -> Self {
+    fn start_command(trellis: Command, data: &Path, manifest: &str, arguments: &[&str]) -> Self {
         let folder = tempdir().unwrap();
         let file = folder.path().join("wadm.yaml");
-        std::fs::write(&file, manifest::configured(settings)).unwrap();
+        std::fs::write(&file, manifest).unwrap();
         let arguments: Vec<&str> = file.to_str().into_iter().chain(arguments.iter().copied()).collect();
         // The manifest is read before anything is said.
         let trellis = Self::start_up(trellis, data, "127.0.0.1:0", &arguments);

@@ -1,8 +1,8 @@
 //! Requests as messages: what is read, and what is not.
 
 use super::*;
-use crate::http::{MAX_BODY, MAX_HEAD, MAX_HEADERS};
-use crate::testing::message;
+use crate::http::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE};
+use crate::testing::{message, settle, start};
 
 /// Sends bytes as a request, and splits the answer into its status and the rest.
 fn ask(bytes: &[u8]) -> (u16, String) {
@@ -33,6 +33,18 @@ fn a_request_is_answered_with_the_bytes_of_a_response() {
         200,
         "bare line feeds will do"
     );
+}
+
+#[test]
+fn an_answer_that_no_message_can_carry_is_a_mistake_of_the_service() {
+    start::<Notes>();
+    for _ in 0..5 {
+        write(&anonymous(), new(&"x".repeat(MAX_MESSAGE / 5))).unwrap();
+    }
+    settle::<Notes>();
+    let (status, text) = ask(b"GET /notes HTTP/1.1\r\n\r\n");
+    assert!(status == 500 && text.len() < 1000, "{text:.1000}");
+    assert_eq!(ask(b"GET /notes?limit=4 HTTP/1.1\r\n\r\n").0, 200);
 }
 
 #[test]
