@@ -3,6 +3,7 @@
 //! `cargo xtask bench` builds what is measured and runs this. Name parts to run only those: `cargo xtask bench http`.
 
 mod baseline;
+mod call;
 mod http;
 mod load;
 mod machine;
@@ -38,6 +39,8 @@ struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// What a call into a component costs, without sockets.
+    Call,
     /// GET and durable POST against a plain hyper server.
     Http,
     /// One hop into a component against `wasmtime serve`.
@@ -54,6 +57,9 @@ fn main() -> Result<()> {
     println!("Machine: {}.", machine::describe());
     println!("fdatasync of 4 KiB, p50: {} us.\n", machine::fdatasync_p50_us(&arguments.disk)?);
     let wanted = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    if wanted(Part::Call) {
+        call::run()?;
+    }
     if wanted(Part::Http) {
         http::posts(&arguments.trellis, &arguments.disk)?;
     }

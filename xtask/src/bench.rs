@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Command;
 
+use crate::components;
 use crate::failure::Result;
 use crate::files;
 use crate::process;
@@ -12,9 +14,8 @@ use crate::workspace::Workspace;
 /// The other side of the hello measurement: the same engine, as its authors serve a component with it.
 const WASMTIME: &str = "48.0.8";
 
-/// What is measured inside one process, each with a program of its own: its name, and how cargo runs it.
-const ALONE: [(&str, &[&str]); 3] = [
-    ("call", &["bench", "--package", "trellis-host", "--bench", "call"]),
+/// What needs no component, each with a program of its own: its name, and how cargo runs it.
+const ALONE: [(&str, &[&str]); 2] = [
     ("store", &["run", "--release", "--package", "trellis-store", "--example", "append"]),
     (
         "broker",
@@ -23,7 +24,6 @@ const ALONE: [(&str, &[&str]); 3] = [
 ];
 
 pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> Result<()> {
-    let trellis = crate::build_all(workspace, steps)?;
     let (alone, whole): (Vec<_>, Vec<_>) =
         arguments.iter().partition(|argument| ALONE.iter().any(|(name, _)| argument == name));
     for (name, command) in ALONE {
@@ -34,10 +34,23 @@ pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> 
     if whole.is_empty() && !arguments.is_empty() {
         return Ok(());
     }
+    components::build_all(workspace, steps)?;
+    // Built together, so that the engine inside the measurement and that of the command are compiled once.
+    steps.run_long("command and measurement (a first build compiles the engine: minutes)", || {
+        process::run(workspace.cargo().args([
+            "build",
+            "--release",
+            "--package",
+            "trellis-cli",
+            "--package",
+            "bench",
+        ]))
+    })?;
     let wasmtime = steps.run_long("wasmtime (a first build: minutes)", wasmtime)?;
     steps.run_long("the whole", || {
-        let mut bench = workspace.cargo();
-        bench.args(["run", "--release", "--package", "bench", "--", "--trellis"]).arg(trellis);
+        let built = workspace.target.join("release");
+        let mut bench = Command::new(built.join("bench"));
+        bench.current_dir(&workspace.root).arg("--trellis").arg(built.join("trellis"));
         process::run(bench.arg("--wasmtime").arg(wasmtime).args(whole))
     })
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -79,17 +80,15 @@ impl FromStr for Nats {
 
 impl Up {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
-        let result = runtime.block_on(self.run_until_signal());
+        let (runtime, requests) = (runtime()?, runtime()?);
+        let result = runtime.block_on(self.run_until_signal(requests.handle()));
         // Whatever still hangs has had its time.
+        requests.shutdown_timeout(Duration::from_secs(1));
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     }
 
-    async fn run_until_signal(self) -> Result<ExitCode, Failure> {
+    async fn run_until_signal(self, requests: &Handle) -> Result<ExitCode, Failure> {
         // Before anything else, so that no signal finds the default handler.
         let mut signals =
             Signals::new().map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
@@ -97,9 +96,9 @@ impl Up {
         self.listen_here(&mut application)?;
         let listeners = self.listeners(&application).await?;
         let store = Store::open_dir(&self.data).map_err(|error| Failure::data(&self.data, &error))?;
-        let app = App::start(&application, Env::real(store.clone(), self.options())).await?;
+        let app = App::start(&application, Env::real(store.clone(), self.options(requests))).await?;
         let (stop, stopped) = watch::channel(());
-        let (mut servers, addresses) = listeners.serve(&app, &application, stopped)?;
+        let (mut servers, addresses) = listeners.serve(&app, &application, requests, stopped)?;
         let published = addresses.nats.map(|address| Published::new(&self.data, address)).transpose()?;
         addresses.say(&app, &application);
         let code = signals.next().await;
@@ -129,9 +128,14 @@ impl Up {
         }
     }
 
-    fn options(&self) -> Options {
+    fn options(&self, requests: &Handle) -> Options {
         let default = Options::default();
-        Options { reuse: self.reuse.unwrap_or(default.reuse), cache_dir: cache_dir(), ..default }
+        Options {
+            reuse: self.reuse.unwrap_or(default.reuse),
+            cache_dir: cache_dir(),
+            requests_on: Some(requests.clone()),
+            ..default
+        }
     }
 
     /// Puts `--listen` in the place of the manifest's addresses.
@@ -212,6 +216,11 @@ struct Listeners {
     admin: Option<TcpListener>,
 }
 
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))
+}
+
 /// Where all of them listen.
 struct Addresses {
     /// In the order of the manifest.
@@ -225,6 +234,7 @@ impl Listeners {
         self,
         app: &App,
         application: &Application,
+        requests: &Handle,
         stopped: watch::Receiver<()>,
     ) -> Result<(JoinSet<()>, Addresses), Failure> {
         let addresses = self.addresses().map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
@@ -236,9 +246,9 @@ impl Listeners {
         };
         for (plan, listener) in application.http.iter().zip(self.http) {
             let (app, component, stopped) = (app.clone(), plan.component.clone(), until_stopped());
-            servers.spawn(
-                async move { serve(app, &component, listener, ServerLimits::default(), stopped).await },
-            );
+            let serve =
+                async move { serve(app, &component, listener, ServerLimits::default(), stopped).await };
+            servers.spawn_on(serve, requests);
         }
         if let Some(listener) = self.nats {
             let (broker, stopped) = (app.broker().clone(), until_stopped());

@@ -17,7 +17,8 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 use crate::capabilities::messaging::BrokerMessage;
-use crate::component::{CallError, Component, Lease, Overrun, Place};
+use crate::component::{CallError, Component, Lease, Overrun};
+use crate::places::{Place, Purpose};
 
 type GuestResponse = Result<Response<HyperOutgoingBody>, ErrorCode>;
 type Driver = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
@@ -108,7 +109,7 @@ impl Component {
         self: &Arc<Self>,
         message: BrokerMessage,
     ) -> Result<Result<(), String>, CallError> {
-        let place = self.place().await?;
+        let place = self.place(Purpose::of_message(message.reply_to.as_deref())).await?;
         self.message_in(place, message).await
     }
 

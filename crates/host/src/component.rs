@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use wasmtime::component::{InstancePre, types::ComponentItem};
 use wasmtime::{Store, UpdateDeadline};
@@ -22,6 +22,7 @@ use crate::capabilities::messaging::handler;
 use crate::env::{Limits, Options};
 use crate::metrics::ComponentMetrics;
 use crate::observe::{Observer, Probe};
+use crate::places::{Place, Places, Purpose};
 use crate::state::State;
 
 /// Why a call has no result. What happened in detail is in the log; a caller outside must not see it.
@@ -55,8 +56,8 @@ pub(crate) struct Component {
     observer: Option<Arc<dyn Observer>>,
     line_bytes_max: usize,
     reuse: u32,
-    instances: AtomicUsize,
-    permits: Arc<Semaphore>,
+    requests_on: Option<Handle>,
+    places: Places,
     waiting: AtomicUsize,
     free: Mutex<Vec<Instance>>,
     made: AtomicU64,
@@ -81,16 +82,9 @@ pub(crate) struct Blueprint {
     pub(crate) metrics: Arc<ComponentMetrics>,
 }
 
-/// The right to make one call.
-#[derive(Debug)]
-pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Component {
     pub(crate) fn new(blueprint: Blueprint, options: &Options) -> wasmtime::Result<Component> {
         let Blueprint { name, instances, pre, capabilities, observer, metrics } = blueprint;
-        let instances = instances.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Component {
             http: exports(&pre, "wasi:http/incoming-handler@")
                 .then(|| incoming_handler::GuestIndices::new(&pre))
@@ -106,8 +100,8 @@ impl Component {
             observer,
             line_bytes_max: options.log_line_bytes_max,
             reuse: options.reuse.max(1),
-            instances: AtomicUsize::new(instances),
-            permits: Arc::new(Semaphore::new(instances)),
+            requests_on: options.requests_on.clone(),
+            places: Places::new(instances),
             waiting: AtomicUsize::new(0),
             free: Mutex::default(),
             made: AtomicU64::new(0),
@@ -116,7 +110,7 @@ impl Component {
 
     /// How many calls may run at once.
     pub(crate) fn instances(&self) -> usize {
-        self.instances.load(Ordering::Relaxed)
+        self.places.count()
     }
 
     pub(crate) fn answers_http(&self) -> bool {
@@ -128,21 +122,28 @@ impl Component {
     }
 
     /// A place for a call, waited for as long as it takes: for what waits in a queue of its own.
-    pub(crate) async fn place(&self) -> Result<Place, CallError> {
-        let permit = self.permits.clone().acquire_owned().await;
-        permit.map(|permit| Place { _permit: permit }).map_err(|_| self.stopped())
+    pub(crate) async fn place(&self, purpose: Purpose) -> Result<Place, CallError> {
+        self.places.take(purpose).await.ok_or_else(|| self.stopped())
     }
 
     /// A place for a call whose caller does not wait for long.
     pub(crate) async fn place_soon(&self) -> Result<Place, CallError> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(Place { _permit: permit });
+        if let Some(place) = self.places.free(Purpose::Request) {
+            return Ok(place);
         }
         let busy = || CallError::Busy { component: self.name.clone() };
         let waiting = Waiting::enter(&self.waiting, self.limits.queue_len_max).ok_or_else(busy)?;
-        let place = tokio::time::timeout(self.limits.queue_time_max, self.place()).await;
+        let place = tokio::time::timeout(self.limits.queue_time_max, self.place(Purpose::Request)).await;
         drop(waiting);
         place.map_err(|_| busy())?
+    }
+
+    /// Runs `task` where calls for this purpose run.
+    pub(crate) fn spawn(&self, purpose: Purpose, task: impl Future<Output = ()> + Send + 'static) {
+        match (&self.requests_on, purpose) {
+            (Some(requests), Purpose::Request) => _ = requests.spawn(task),
+            _ => _ = tokio::spawn(task),
+        }
     }
 
     /// An instance for one call, which must be over at the lease's deadline.
@@ -193,29 +194,19 @@ impl Component {
 
     /// Lets `instances` calls run at once from now on. When it becomes fewer, this returns once no more than that are running.
     pub(crate) async fn scale(&self, instances: usize) {
-        let before = self.instances();
-        if let Some(more) = instances.checked_sub(before) {
-            self.permits.add_permits(more);
-        } else {
-            let fewer = u32::try_from(before - instances).unwrap_or(u32::MAX);
-            // The queue for places is fair: calls that come later wait behind this, so that it has its turn.
-            let Ok(places) = self.permits.acquire_many(fewer).await else { return };
-            places.forget();
-            let mut free = self.free.lock();
-            let surplus = free.len().saturating_sub(instances);
-            let longest_idle: Vec<Instance> = free.drain(..surplus).collect();
-            drop(free);
-            drop(longest_idle);
-        }
-        self.instances.store(instances, Ordering::Relaxed);
+        self.places.resize(instances).await;
+        let mut free = self.free.lock();
+        let surplus = free.len().saturating_sub(instances);
+        let longest_idle: Vec<Instance> = free.drain(..surplus).collect();
+        drop(free);
+        drop(longest_idle);
     }
 
     /// Waits until the calls that run are over, or until `within` has passed, and refuses calls from then on. Says whether
     /// all were over.
     pub(crate) async fn drain(&self, within: Duration) -> bool {
-        let all = u32::try_from(self.instances()).unwrap_or(u32::MAX);
-        let idle = tokio::time::timeout(within, self.permits.acquire_many(all)).await.is_ok();
-        self.permits.close();
+        let idle = tokio::time::timeout(within, self.places.all_free()).await.is_ok();
+        self.places.close();
         self.free.lock().clear();
         idle
     }

@@ -31,6 +31,7 @@ pub mod manifest;
 mod metrics;
 pub mod observe;
 mod output;
+mod places;
 mod problem;
 pub mod server;
 mod state;

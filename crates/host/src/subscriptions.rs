@@ -16,8 +16,9 @@ use trellis_broker::{Broker, Message, Subject, Subscription};
 
 use crate::app::StartError;
 use crate::capabilities::messaging::to_guest;
-use crate::component::{CallError, Component, Place};
+use crate::component::{CallError, Component};
 use crate::manifest::SubscriptionPlan;
+use crate::places::{Place, Purpose};
 
 const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
@@ -83,8 +84,9 @@ async fn consume(
 
 /// Waits for a place and handles the message there, beside others.
 async fn give(broker: &Broker, component: &Arc<Component>, message: Message) {
-    let (broker, component, place) = (broker.clone(), component.clone(), component.place().await);
-    tokio::spawn(async move { handle(&broker, &component, place, message).await });
+    let purpose = Purpose::of_message(message.reply.as_ref().map(Subject::as_str));
+    let (broker, handler, place) = (broker.clone(), component.clone(), component.place(purpose).await);
+    component.spawn(purpose, async move { handle(&broker, &handler, place, message).await });
 }
 
 async fn handle(

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use common::{POSTS, application, post, send};
+use common::{POSTS, application, get, post, send};
 use http::StatusCode;
+use trellis_broker::{Message, Subject};
 use trellis_host::App;
 use trellis_host::env::{Clock, Env, TokioClock};
 use trellis_host::observe::{HostCall, Moment, Observer, Verdict};
@@ -52,4 +53,33 @@ async fn a_delivery_whose_call_died_comes_again_after_a_short_delay() {
     let took = posted.elapsed();
     assert_eq!(killer.left.load(Ordering::Relaxed), 0, "no delivery was killed");
     assert!((Duration::from_secs(7)..Duration::from_secs(8)).contains(&took), "{took:?}");
+}
+
+/// Readers that wait for an event would otherwise hold every instance, and the event wait for one of theirs.
+#[tokio::test(start_paused = true)]
+async fn requests_leave_instances_to_events() {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(SystemTime::UNIX_EPOCH));
+    let env = Env::simulated(Store::in_memory(), clock, 1, Arc::new(Killer::default()));
+    let app = App::start(&application("posts", "posts", 4, POSTS), env).await.unwrap();
+    let mut log = app.broker().subscribe("log.posts.>", None).unwrap();
+    let created = app.http("posts", post("first")).await.unwrap();
+    let event = log.next().await.unwrap().payload;
+    let position = created.headers()["trellis-position"].to_str().unwrap().to_owned();
+    let (partition, first) = position.strip_prefix("posts:").unwrap().split_once(':').unwrap();
+    let next = first.parse::<u64>().unwrap() + 1;
+
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let app = app.clone();
+        let page = get(&format!("/posts?position=posts:{partition}:{next}"));
+        readers.spawn(async move { send(&app, "posts", page).await.0 });
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let happened = tokio::time::Instant::now();
+    let subject = Subject::new(format!("log.posts.{partition}.another.1")).unwrap();
+    app.broker().publish(Message::new(subject, event)).await.unwrap();
+    while let Some(status) = readers.join_next().await {
+        assert_eq!(status.unwrap(), StatusCode::OK);
+    }
+    assert!(happened.elapsed() < Duration::from_millis(500), "the event waited for {:?}", happened.elapsed());
 }

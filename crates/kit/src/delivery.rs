@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::event::{Envelope, Event, Followed, Recorded, Undecodable};
 use crate::generation::Generations;
-use crate::platform::{self, Fault, Platform};
+use crate::platform::{self, Entry, Fault, Platform};
 use crate::position::Place;
 use crate::reaction::Reaction;
 use crate::views::Writer;
@@ -257,11 +257,11 @@ fn apply<S: Service>(
         seq: delivery.seq,
         generation,
         deadline,
+        ..Writer::default()
     };
     let mut concerned = S::PROJECTIONS.iter().filter(|line| line.source == delivery.source);
     concerned.try_for_each(|line| (line.apply)(incoming, &writer))?;
-    writer.in_time()?;
-    place.passed(delivery)?;
+    writer.finish(place.passed(delivery)?)?;
     Ok(catch_up::<S>(delivery, generations)?)
 }
 
@@ -276,11 +276,15 @@ fn catch_up<S: Service>(delivery: &Delivery<'_>, generations: Generations) -> Re
 /// Notes that an event which could not be handled waits or, once it is put aside, no longer does.
 fn note_failed(
     delivery: &Delivery<'_>,
-    note: impl FnOnce(&Place, &Delivery<'_>) -> Result<(), Fault>,
+    note: impl FnOnce(&Place, &Delivery<'_>) -> Result<Entry, Fault>,
 ) -> Result<(), Fault> {
     let Some(generation) = delivery.generation else { return Ok(()) };
     let (generations, place) = Place::load(delivery.source, delivery.partition, generation)?;
-    if generations.follows(generation) { note(&place, delivery) } else { Ok(()) }
+    if !generations.follows(generation) {
+        return Ok(());
+    }
+    let (key, value) = note(&place, delivery)?;
+    platform::current().set(&key, &value)
 }
 
 /// Asks for the event again after a pause that doubles each time, and differs for each who asks.

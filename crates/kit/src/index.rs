@@ -116,21 +116,24 @@ impl Lists {
 
 /// Adds an id to a lane as the newest.
 ///
-/// Dying between the two writes is harmless: a full page is a copy of what the head holds, and is written again
-/// then.
+/// A full page is there before the head that no longer holds it. Dying in between is harmless: it is a copy of what the
+/// head still holds, and is written again then.
 fn add(writer: &Writer<'_>, name: &str, lane: &str, id: &str) -> Result<(), Failure> {
     let key = |part: &str| names::index_key(writer.generation, writer.source, name, lane, part);
+    if writer.has_changed(&key("head")) {
+        return Ok(());
+    }
     let head = views::load::<Head>(&key("head"), writer.generation)?;
     if head.as_ref().is_some_and(|head| head.seq >= writer.seq) {
         return Ok(());
     }
     let mut head = head.map(|head| head.value).unwrap_or_default();
     if head.items.len() >= PAGE_LEN {
-        writer.save(&key(&head.page.to_string()), &head.items)?;
+        writer.save_first(&key(&head.page.to_string()), &head.items)?;
         head = Head { page: head.page + 1, items: Vec::new() };
     }
     head.items.push(Item(writer.seq, id.to_owned()));
-    writer.save(&key("head"), &head)
+    writer.save(key("head"), &head)
 }
 
 impl Pages {

@@ -31,6 +31,8 @@ pub trait Platform {
     fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault>;
     /// Counts a key up by one, and gives what it is then. However many do so at once, each gets another number.
     fn increment(&self, key: &str) -> Result<u64, Fault>;
+    /// Sets many keys, one after the other, for the price of one call. If it fails, any of them may have been set.
+    fn set_many(&self, entries: &[Entry]) -> Result<(), Fault>;
 
     /// The time of day in milliseconds since 1970, which may jump.
     fn now_ms(&self) -> u64;
@@ -43,6 +45,9 @@ pub trait Platform {
     fn config(&self, key: &str) -> Result<Option<String>, Fault>;
     fn log(&self, level: Level, context: &str, message: &str);
 }
+
+/// A key and its value.
+pub type Entry = (String, Vec<u8>);
 
 /// How much a line of the log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::Delivery;
 use crate::generation::{self, Generations};
-use crate::platform::{self, Fault, Platform};
+use crate::platform::{self, Entry, Fault, Platform};
 use crate::{Problem, Service, id, jetstream, log, names, time};
 
 /// The header that a write is answered with, and the read that should see it brings back.
@@ -204,22 +204,22 @@ impl Place {
         Ok((Generations::parse(generations)?, place))
     }
 
-    /// Notes that the event is done with. Events come in order, unless a lost consumer was made anew and begins
+    /// That the event is done with. Events come in order, unless a lost consumer was made anew and begins
     /// from the start: the place does not go back then.
-    pub fn passed(&self, event: &Delivery<'_>) -> Result<(), Fault> {
-        self.note(event, self.seq.max(event.seq), event.behind)
+    pub fn passed(&self, event: &Delivery<'_>) -> Result<Entry, Fault> {
+        self.entry(event, self.seq.max(event.seq), event.behind)
     }
 
-    /// Notes that an event and those behind it have to wait.
-    pub fn stuck(&self, event: &Delivery<'_>) -> Result<(), Fault> {
-        self.note(event, self.seq, event.behind.saturating_add(1))
+    /// That an event and those behind it have to wait.
+    pub fn stuck(&self, event: &Delivery<'_>) -> Result<Entry, Fault> {
+        self.entry(event, self.seq, event.behind.saturating_add(1))
     }
 
-    fn note(&self, event: &Delivery<'_>, seq: u64, behind: u64) -> Result<(), Fault> {
-        let platform = platform::current();
-        let place = Self { generation: self.generation, seq, behind, time: time::rfc3339(platform.now_ms()) };
+    fn entry(&self, event: &Delivery<'_>, seq: u64, behind: u64) -> Result<Entry, Fault> {
+        let time = time::rfc3339(platform::current().now_ms());
+        let place = Self { generation: self.generation, seq, behind, time };
         let bytes = serde_json::to_vec(&place).map_err(|error| Fault::new(error.to_string()))?;
-        platform.set(&names::place_key(self.generation, event.source, event.partition), &bytes)
+        Ok((names::place_key(self.generation, event.source, event.partition), bytes))
     }
 }
 

@@ -9,14 +9,14 @@
 //! leftover counts as absent. So storage stays within twice the size of the read models, and no key is ever
 //! searched for.
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use crate::platform::{self, Fault, Platform};
+use crate::platform::{self, Entry, Fault, Platform};
 use crate::{Context, Failure, Problem, id, names, position};
 
 /// Documents of one kind, by id. `T` is what is kept of each.
@@ -27,8 +27,9 @@ pub struct Docs<T> {
     kind: PhantomData<fn() -> T>,
 }
 
-/// What a projection writes with: it knows the event, its generation, and how long there is time.
-#[derive(Debug)]
+/// What a projection writes with: it knows the event, its generation, and how long there is time. What an event
+/// changes is kept until all of it is known, and then written together.
+#[derive(Debug, Default)]
 pub struct Writer<'a> {
     pub(crate) source: &'a str,
     pub(crate) partition: u32,
@@ -37,6 +38,7 @@ pub struct Writer<'a> {
     pub(crate) generation: u64,
     /// When it is too late to write, as [`Platform::elapsed`] counts.
     pub(crate) deadline: Duration,
+    pub(crate) changes: RefCell<Vec<Entry>>,
 }
 
 /// What read models are read with: the generation that answers now.
@@ -77,7 +79,7 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
 
     /// Changes a document, seeing what it is (none if there is none yet). Answering none leaves it as it is.
     ///
-    /// One event may write a document once: to the second change it would look like a redelivery.
+    /// One event may write a document once: a second change looks like a redelivery.
     pub fn update<V: std::borrow::Borrow<T>>(
         &self,
         writer: &Writer<'_>,
@@ -96,12 +98,15 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
             )));
         }
         let key = self.key(writer.generation, id);
+        if writer.has_changed(&key) {
+            return Ok(());
+        }
         let before = load::<T>(&key, writer.generation)?;
         if before.as_ref().is_some_and(|before| before.seq >= writer.seq) {
             return Ok(());
         }
         match change(before.map(|before| before.value)) {
-            Some(value) => writer.save(&key, value.borrow()),
+            Some(value) => writer.save(key, value.borrow()),
             None => Ok(()),
         }
     }
@@ -131,16 +136,39 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
 }
 
 impl Writer<'_> {
-    /// Writes a value, while there is time.
-    pub(crate) fn save<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Failure> {
+    /// Will write a value, with everything else that the event changes.
+    pub(crate) fn save<T: Serialize>(&self, key: String, value: &T) -> Result<(), Failure> {
+        let bytes = self.kept(value)?;
+        self.changes.borrow_mut().push((key, bytes));
+        Ok(())
+    }
+
+    /// Writes a value that must be there before anything else that the event changes.
+    pub(crate) fn save_first<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Failure> {
         self.in_time()?;
+        Ok(platform::current().set(key, &self.kept(value)?)?)
+    }
+
+    fn kept<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, Failure> {
         let kept = Kept { generation: self.generation, seq: self.seq, value };
-        let bytes = serde_json::to_vec(&kept).map_err(|error| Failure::lasting(error.to_string()))?;
-        Ok(platform::current().set(key, &bytes)?)
+        serde_json::to_vec(&kept).map_err(|error| Failure::lasting(error.to_string()))
+    }
+
+    pub(crate) fn has_changed(&self, key: &str) -> bool {
+        self.changes.borrow().iter().any(|(changed, _)| changed == key)
+    }
+
+    /// Writes what the event changes and, behind it, `place`, while there is time. If only some of it is written, the next
+    /// delivery of the event writes the rest: what each key becomes follows from the event and what that key was.
+    pub(crate) fn finish(self, place: Entry) -> Result<(), Failure> {
+        self.in_time()?;
+        let mut changes = self.changes.into_inner();
+        changes.push(place);
+        Ok(platform::current().set_many(&changes)?)
     }
 
     /// Refuses when so much time has passed that somebody else may have been given the same event.
-    pub(crate) fn in_time(&self) -> Result<(), Failure> {
+    fn in_time(&self) -> Result<(), Failure> {
         if platform::current().elapsed() >= self.deadline {
             return Err(Failure::passing("took more than half of the time there is for an event"));
         }
@@ -176,19 +204,21 @@ pub(crate) fn load_many<T: DeserializeOwned>(
     each.map(|(key, bytes)| bytes.map_or(Ok(None), |bytes| parse(key, &bytes, generation))).collect()
 }
 
-/// What an older generation left in the same slot may have any shape: only its generation is looked at.
+/// What an older generation left in the same slot may have any shape, and is as good as absent.
 pub(crate) fn parse<T: DeserializeOwned>(
     key: &str,
     bytes: &[u8],
     generation: u64,
 ) -> Result<Option<Kept<T>>, Fault> {
     let broken = |error: serde_json::Error| Fault::new(format!("the value of {key} cannot be read: {error}"));
-    let kept: Kept<&RawValue> = serde_json::from_slice(bytes).map_err(broken)?;
-    if kept.generation != generation {
-        return Ok(None);
+    let of_this_generation = |found: u64| found == generation;
+    match serde_json::from_slice::<Kept<T>>(bytes) {
+        Ok(kept) => Ok(Some(kept).filter(|kept| of_this_generation(kept.generation))),
+        Err(error) => {
+            let shapeless: Kept<IgnoredAny> = serde_json::from_slice(bytes).map_err(broken)?;
+            if of_this_generation(shapeless.generation) { Err(broken(error)) } else { Ok(None) }
+        }
     }
-    let value = serde_json::from_slice(kept.value.get().as_bytes()).map_err(broken)?;
-    Ok(Some(Kept { generation, seq: kept.seq, value }))
 }
 
 impl<T> std::fmt::Debug for Docs<T> {

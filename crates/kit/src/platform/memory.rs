@@ -13,7 +13,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Fault, Level, Platform};
+use super::{Entry, Fault, Level, Platform};
 use jetstream::Streams;
 pub use jetstream::{Delivery, Stored};
 
@@ -272,6 +272,11 @@ impl Platform for Memory {
             *count = next.to_string().into_bytes();
             Ok(next)
         })
+    }
+
+    /// As many calls as there are keys, so that what goes wrong can go wrong between any two of them.
+    fn set_many(&self, entries: &[Entry]) -> Result<(), Fault> {
+        entries.iter().try_for_each(|(key, value)| self.set(key, value))
     }
 
     fn now_ms(&self) -> u64 {

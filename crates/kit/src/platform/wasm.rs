@@ -10,7 +10,7 @@ use wasmcloud_component::wasi::logging::logging;
 use wasmcloud_component::wasi::{config, random};
 use wasmcloud_component::wasmcloud::messaging::{consumer, types::BrokerMessage};
 
-use super::{Fault, Level, Platform};
+use super::{Entry, Fault, Level, Platform};
 
 /// The link that a service's key-value bucket hangs on.
 const BUCKET: &str = "default";
@@ -88,6 +88,10 @@ impl Platform for Wasm {
 
     fn increment(&self, key: &str) -> Result<u64, Fault> {
         atomics::increment(&*bucket()?, key, 1).map_err(|error| fault("count a key up", error))
+    }
+
+    fn set_many(&self, entries: &[Entry]) -> Result<(), Fault> {
+        batch::set_many(&*bucket()?, entries).map_err(|error| fault("set keys", error))
     }
 
     fn now_ms(&self) -> u64 {

@@ -302,14 +302,22 @@ fn a_document_is_written_by_its_own_family_only() {
         seq: 1,
         generation: 1,
         deadline: Duration::MAX,
+        ..Writer::default()
     };
     let note = Note { id: "x".to_owned(), text: "a".to_owned(), version: 1 };
     NOTES.put(&writer, "root", &note).unwrap();
     NOTES.put(&writer, "root-other", &note).unwrap();
     assert!(NOTES.put(&writer, "stranger", &note).unwrap_err().lasting);
     assert!(NOTES.put(&Writer { source: "posts", ..writer }, "root", &note).unwrap_err().lasting);
-    let stranger =
-        Writer { source: "notes", partition: 2, entity: "x", seq: 1, generation: 1, deadline: Duration::MAX };
+    let stranger = Writer {
+        source: "notes",
+        partition: 2,
+        entity: "x",
+        seq: 1,
+        generation: 1,
+        deadline: Duration::MAX,
+        ..Writer::default()
+    };
     assert!(FEED.add(&stranger, "x").unwrap_err().lasting);
 }
 

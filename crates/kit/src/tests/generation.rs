@@ -87,9 +87,11 @@ fn what_an_older_generation_left_in_the_slot_is_not_there() {
         seq: 2,
         generation: 3,
         deadline: Duration::MAX,
+        ..Writer::default()
     };
     let note = Note { id: "ghost".to_owned(), text: "a".to_owned(), version: 1 };
     NOTES.put(&writer, "ghost", &note).unwrap();
+    writer.finish(no_place()).unwrap();
     assert_eq!(
         NOTES.get(&reader, "ghost").unwrap(),
         Some(note),

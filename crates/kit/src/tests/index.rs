@@ -9,9 +9,17 @@ const LIST: Index = Index::new("notes", "list", 4);
 
 fn add(partition: u32, seq: u64) -> Result<(), Failure> {
     let id = format!("n{seq}");
-    let writer =
-        Writer { source: "notes", partition, entity: &id, seq, generation: 1, deadline: Duration::MAX };
-    LIST.add(&writer, &id)
+    let writer = Writer {
+        source: "notes",
+        partition,
+        entity: &id,
+        seq,
+        generation: 1,
+        deadline: Duration::MAX,
+        ..Writer::default()
+    };
+    LIST.add(&writer, &id)?;
+    writer.finish(no_place())
 }
 
 fn list(limit: u32, after: Option<String>) -> Result<Listed, Problem> {
@@ -175,9 +183,17 @@ fn any_text_as_a_cursor_is_answered() {
 const OWNED: Lists = Lists::new("notes", "owned");
 
 fn give(entity: &str, owner: &str, seq: u64) -> Result<(), Failure> {
-    let writer =
-        Writer { source: "notes", partition: 0, entity, seq, generation: 1, deadline: Duration::MAX };
-    OWNED.add(&writer, owner, &format!("{owner}-{seq}"))
+    let writer = Writer {
+        source: "notes",
+        partition: 0,
+        entity,
+        seq,
+        generation: 1,
+        deadline: Duration::MAX,
+        ..Writer::default()
+    };
+    OWNED.add(&writer, owner, &format!("{owner}-{seq}"))?;
+    writer.finish(no_place())
 }
 
 fn owned(owner: &str, limit: u32, after: Option<String>) -> Result<Listed, Problem> {

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::event::{Envelope, Old};
-use crate::platform::Platform;
+use crate::platform::{Entry, Platform};
 use crate::testing::{anonymous, platform};
 use crate::{
     Aggregate, Context, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem, Projection,
@@ -223,6 +223,11 @@ fn echo(event: &Recorded<NoteEvent>, reaction: &Reaction) -> Result<(), Failure>
 }
 
 /// A call that can be repeated.
+/// What stands for the place of an event where only documents matter.
+pub fn no_place() -> Entry {
+    ("place".to_owned(), Vec::new())
+}
+
 pub fn with_key(key: &str) -> Context {
     Context { idempotency_key: Some(key.to_owned()), ..anonymous() }
 }
