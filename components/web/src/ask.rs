@@ -10,9 +10,10 @@ use crate::trellis::comments::types::{Comment, NewComment};
 use crate::trellis::posts::types::{NewPost, Post};
 use crate::trellis::query::types::{FeedPage, PostPage};
 
-/// A read may wait for a second until it has what was just written, a write for its disk.
-const READ_PATIENCE: Duration = Duration::from_secs(4);
-const WRITE_PATIENCE: Duration = Duration::from_secs(7);
+/// A read may wait for a second until it has what was just written, a write for its disk. One after the other they take
+/// less time than the gateway gives: what was typed is lost if it answers for us.
+const READ_PATIENCE: Duration = Duration::from_millis(2500);
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How services are told who asks, by a gateway and by us.
 const CALLER: &str = "trellis-caller";

@@ -19,6 +19,9 @@ const FORM: Form<'_> = Form {
     lines: 1,
 };
 
+/// How many characters the feed has of a comment.
+const LATEST_MAX: usize = 300;
+
 pub fn page(cx: &Context, place: &Place, draft: &Draft) -> Page {
     let read = ask::feed(cx, place);
     if let Err(Trouble::Refused(problem)) = &read {
@@ -68,18 +71,18 @@ fn entry(post: &ReadPost) -> Markup {
     let path = format!("/p/{}", post.id);
     html! {
         li #{ "post-" (post.id) } data-key=(post.id) data-kind="post" {
-            article.post {
-                h2 dir="auto" { a href=(path) { (post.title) } }
+            // The title comes first, so it decides in which direction all of this is read.
+            article.post dir="auto" {
+                h2 { a href=(path) { (post.title) } }
                 p.about {
-                    (post::author(post.author.as_deref())) " · " (time::shown(&post.created_at))
+                    (post::author(post.author.as_deref()))
+                    " · " (time::shown(&post.created_at))
+                    " · " a href={ (path) "#comments" } { (comments(post.comment_count)) }
                 }
                 @if !post.comments.is_empty() {
                     ul.latest aria-label="Latest comments" {
                         @for comment in &post.comments { (latest(comment)) }
                     }
-                }
-                p.more {
-                    a href={ (path) "#comments" } { (post::comments(post.comment_count)) }
                 }
             }
         }
@@ -88,10 +91,18 @@ fn entry(post: &ReadPost) -> Markup {
 
 fn latest(comment: &ReadComment) -> Markup {
     html! {
-        li data-key=(comment.id) {
-            span.who { (post::author(comment.author.as_deref())) }
-            " "
-            span.said dir="auto" { (comment.content.as_deref().unwrap_or_default()) }
+        li data-key=(comment.id) dir="auto" {
+            (post::author(comment.author.as_deref()))
+            " " (beginning(comment.content.as_deref().unwrap_or_default()))
         }
     }
+}
+
+/// More than the two lines that are shown of a comment, and not much more.
+fn beginning(text: &str) -> &str {
+    text.char_indices().nth(LATEST_MAX).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
+fn comments(count: u64) -> String {
+    if count == 0 { "no comments".to_owned() } else { post::comments(count) }
 }

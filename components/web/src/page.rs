@@ -41,7 +41,7 @@ pub fn document(status: u16, title: &str, main: &Markup) -> Page {
                     }
                 }
                 main #main tabindex="-1" { (main) }
-                footer.site { p { "Comments are read by moderation before they appear." } }
+                footer.site { p { "Anybody may write here. Comments appear once moderation has read them." } }
             }
         }
     };
@@ -117,7 +117,7 @@ pub fn part(call: &Call<'_>, part: Result<Markup, Trouble>) -> Result<Response, 
     } else {
         Response { body: html.into_bytes(), ..Response::empty(200) }.with("content-type", HTML)
     };
-    Ok(response.with("etag", tag).with("cache-control", "no-cache"))
+    Ok(response.with("etag", tag).with("cache-control", "private, no-cache"))
 }
 
 /// What tells this part from what it is at another moment.

@@ -47,17 +47,14 @@ pub fn live(cx: &Context, id: &str) -> Result<Markup, Trouble> {
 /// Whoever wrote something.
 pub fn author(name: Option<&str>) -> Markup {
     html! {
-        @match name {
-            Some(name) => bdi.author { (name) },
-            None => span.author { "Anonymous" },
-        }
+        bdi.author { (name.unwrap_or("Anonymous")) }
     }
 }
 
-/// How many comments there are.
+/// How many comments there are, where it is seen when there are none.
 pub fn comments(count: u64) -> String {
     match count {
-        0 => "No comments yet".to_owned(),
+        0 => "Comments".to_owned(),
         1 => "1 comment".to_owned(),
         count => format!("{count} comments"),
     }
@@ -76,8 +73,8 @@ fn form(path: &str) -> Form<'_> {
 
 fn heading(post: &ReadPost) -> Markup {
     html! {
-        header.post {
-            h1 dir="auto" { (post.title) }
+        header.post dir="auto" {
+            h1 { (post.title) }
             p.about { (author(post.author.as_deref())) " · " (time::shown(&post.created_at)) }
         }
     }
@@ -87,7 +84,7 @@ fn list(PostPage { post, next }: &PostPage) -> Markup {
     html! {
         h2 #comments { (comments(post.comment_count)) }
         @if post.comments.is_empty() {
-            div.empty { p { "Nobody has said anything here. Be the first." } }
+            div.empty { p { "Nobody has said anything yet. Be the first." } }
         } @else {
             ol.comments { @for comment in &post.comments { (entry(comment)) } }
         }

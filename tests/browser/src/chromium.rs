@@ -13,9 +13,10 @@ use fantoccini::error::NewSessionError;
 use fantoccini::wd::{Capabilities, TimeoutConfiguration, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 use system::PATIENCE;
+use tempfile::TempDir;
 
 /// Where the programs are, unless they are where the search path says.
 const DRIVER: &str = "TRELLIS_CHROMEDRIVER";
@@ -37,6 +38,8 @@ const ARGUMENTS: [&str; 10] = [
 
 /// How often to look whether something has come.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a browser that was killed may take to be gone.
+const LEAVING: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scripts {
@@ -49,23 +52,24 @@ pub struct Browser {
     client: Client,
     driver: Child,
     browser: Option<Pid>,
-    /// Kept for as long as the browser runs.
-    _profile: tempfile::TempDir,
+    /// For whatever the browser and its driver write, for as long as they run.
+    _folder: TempDir,
 }
 
 impl Browser {
     /// A new browser, which nobody has used before.
     pub async fn start(scripts: Scripts) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut driver = Command::new(std::env::var_os(DRIVER).unwrap_or_else(|| "chromedriver".into()))
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver is installed: `cargo xtask test` sees to it");
         let port = port_of(&mut driver);
-        let profile = tempfile::tempdir().unwrap();
-        let client = connect(port, scripts, &profile).await;
+        let client = connect(port, scripts, &folder).await;
         let client = match client {
             Ok(client) => client,
             Err(error) => {
@@ -78,7 +82,7 @@ impl Browser {
         let browser = process.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let timeouts = TimeoutConfiguration::new(Some(PATIENCE), Some(PATIENCE), None);
         client.update_timeouts(timeouts).await.unwrap();
-        let browser = Self { client, driver, browser, _profile: profile };
+        let browser = Self { client, driver, browser, _folder: folder };
         browser.size(1100, 900).await;
         browser
     }
@@ -229,6 +233,11 @@ impl Drop for Browser {
         // The browser first: without its driver it would live on.
         if let Some(browser) = self.browser {
             kill_process(browser, Signal::KILL).ok();
+            let deadline = Instant::now() + LEAVING;
+            // While it is there, it writes into its folder.
+            while test_kill_process(browser).is_ok() && Instant::now() < deadline {
+                std::thread::sleep(PAUSE);
+            }
         }
         self.driver.kill().ok();
         self.driver.wait().ok();
@@ -251,13 +260,9 @@ fn port_of(driver: &mut Child) -> u16 {
     panic!("chromedriver ended: {said}");
 }
 
-async fn connect(
-    port: u16,
-    scripts: Scripts,
-    profile: &tempfile::TempDir,
-) -> Result<Client, NewSessionError> {
+async fn connect(port: u16, scripts: Scripts, folder: &TempDir) -> Result<Client, NewSessionError> {
     let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).to_vec();
-    arguments.push(format!("--user-data-dir={}", profile.path().display()));
+    arguments.push(format!("--user-data-dir={}", folder.path().join("profile").display()));
     let mut options = json!({ "args": arguments });
     if let Some(program) = std::env::var_os(BROWSER) {
         options["binary"] = program.to_str().unwrap().into();

@@ -170,7 +170,7 @@ async fn check_structure(browser: &Browser, page: &str) {
             for (const image of all('img')) expect(image.hasAttribute('alt'), `the words for ${image.src}`);
             const levels = all('h1, h2, h3, h4, h5, h6').map((heading) => Number(heading.localName[1]));
             levels.forEach((level, at) => expect(level <= (levels[at - 1] ?? 0) + 1, `heading ${at + 1} in its place`));
-            for (const said of all('h1[dir], h2[dir], .said')) expect(said.dir === 'auto', 'a direction of its own');
+            for (const said of all('article.post, header.post, .latest li, .said')) expect(said.dir === 'auto', 'a direction of its own');
             for (const time of all('time')) expect(!Number.isNaN(Date.parse(time.dateTime)), `an instant: ${time.dateTime}`);
             for (const target of all('button, .pager a, .brand, input:not([type=hidden])')) {
                 const { width, height } = target.getBoundingClientRect();
