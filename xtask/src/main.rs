@@ -75,6 +75,15 @@ enum Task {
         #[command(subcommand)]
         task: lattice::Task,
     },
+    /// Kill everything at random under load, then see that nothing is lost or doubled and every read model is right
+    Chaos {
+        /// For how long
+        #[arg(long, default_value_t = 300)]
+        seconds: u64,
+        /// What is done and killed follows from it; without one, each run is another
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Run every test, or those that the filter names
     Test {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -109,6 +118,7 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
             check(&workspace, steps)?;
             tests::run(&workspace, &[], steps)
         }
+        Task::Chaos { seconds, seed } => tests::chaos(&workspace, seconds, seed, steps),
         Task::Test { filter } => tests::run(&workspace, &filter, steps),
         Task::Up { arguments } => {
             let trellis = build_all(&workspace, steps)?;

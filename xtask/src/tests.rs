@@ -49,6 +49,21 @@ pub fn fuzz(workspace: &Workspace, minutes: u32, steps: &mut Steps) -> Result<()
     })
 }
 
+/// The one test that takes as long as it is given.
+pub fn chaos(workspace: &Workspace, seconds: u64, seed: Option<u64>, steps: &mut Steps) -> Result<()> {
+    components::build_all(workspace, steps)?;
+    steps.run_long("command, as the tests use it", || {
+        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
+    })?;
+    steps.run_long("chaos", || {
+        let mut test = workspace.cargo();
+        test.args(["test", "--package", "system", "--test", "chaos", "--", "--nocapture"]);
+        test.env("TRELLIS_CHAOS_SECONDS", seconds.to_string());
+        test.envs(seed.map(|seed| ("TRELLIS_CHAOS_SEED", seed.to_string())));
+        process::run(&mut test)
+    })
+}
+
 /// cargo-nextest where it is installed, for its speed and its summary; else cargo's own.
 fn runner(workspace: &Workspace, nats_server: &Path, browser: &Browser, documents: &Path) -> Command {
     let mut command = workspace.cargo();

@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use trellis_host::App;
 use trellis_host::env::{Env, Options};
 use trellis_host::manifest::{Application, ComponentPlan};
+use trellis_host::observe::Crashes;
 use trellis_host::server::{ServerLimits, serve, serve_admin};
 use trellis_store::Store;
 
@@ -52,6 +54,12 @@ pub(crate) struct Up {
     /// How many calls an instance of a component serves; 1 makes a fresh one for each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     reuse: Option<u32>,
+    /// End an instance at one host call in N, at random, to see that nothing is lost by it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    crash_one_in: Option<u64>,
+    /// What decides at which calls instances end
+    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "crash_one_in")]
+    crash_seed: u64,
     /// Allow addresses that other machines can reach. NATS and the admin port ask nobody who they are
     #[arg(long)]
     allow_remote: bool,
@@ -96,7 +104,7 @@ impl Up {
         self.listen_here(&mut application)?;
         let listeners = self.listeners(&application).await?;
         let store = Store::open_dir(&self.data).map_err(|error| Failure::data(&self.data, &error))?;
-        let app = App::start(&application, Env::real(store.clone(), self.options(requests))).await?;
+        let app = App::start(&application, self.env(store.clone(), requests)).await?;
         let (stop, stopped) = watch::channel(());
         let (mut servers, addresses) = listeners.serve(&app, &application, requests, stopped)?;
         let published = addresses.nats.map(|address| Published::new(&self.data, address)).transpose()?;
@@ -126,6 +134,15 @@ impl Up {
                 Ok(ExitCode::from(code))
             }
         }
+    }
+
+    fn env(&self, store: Store, requests: &Handle) -> Env {
+        let mut env = Env::real(store, self.options(requests));
+        if let Some(one_in) = self.crash_one_in {
+            tracing::warn!(one_in, seed = self.crash_seed, "instances end at random");
+            env.observer = Some(Arc::new(Crashes::new(one_in, self.crash_seed)));
+        }
+        env
     }
 
     fn options(&self, requests: &Handle) -> Options {

@@ -44,6 +44,25 @@ pub trait Observer: Send + Sync {
     fn observe(&self, call: &HostCall<'_>) -> Verdict;
 }
 
+/// Ends instances at random: one call in so many is the last thing that its instance does.
+#[derive(Debug)]
+pub struct Crashes {
+    one_in: u64,
+    random: SeededRandomness,
+}
+
+impl Crashes {
+    pub fn new(one_in: u64, seed: u64) -> Crashes {
+        Crashes { one_in, random: SeededRandomness::new(seed) }
+    }
+}
+
+impl Observer for Crashes {
+    fn observe(&self, _: &HostCall<'_>) -> Verdict {
+        if self.one_in > 0 && self.random.below(self.one_in) == 0 { Verdict::Crash } else { Verdict::Proceed }
+    }
+}
+
 /// Bytes of arguments or results on their way into a hash. Each part is preceded by its length.
 #[derive(Debug, Default)]
 pub struct Fingerprint(Sha256);
