@@ -85,6 +85,7 @@ impl Guest for Gateway {
     }
 
     fn ready(_cx: Context) -> Result<Health, Problem> {
+        trellis_kit::ready::<Self>()?;
         if table::knows_services()? {
             return Ok(ok());
         }

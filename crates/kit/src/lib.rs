@@ -92,6 +92,7 @@ pub use http::{Call, Request, Response, Route};
 pub use index::{Index, Listed, Lists};
 pub use problem::{FieldError, Problem};
 pub use reaction::Reaction;
+pub use readiness::ready;
 pub use schema::Wire;
 pub use service::Service;
 pub use trace::Trace;

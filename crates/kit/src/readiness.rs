@@ -17,13 +17,16 @@ pub(crate) const PATH: &str = "/readyz";
 /// How long events may wait for a consumer that does not move.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
 
-/// 200 if the service keeps up; else 503, and what does not.
+/// 200 if the service keeps up.
 pub(crate) fn answer<S: Service>() -> Result<Response, Problem> {
+    ready::<S>()?;
+    Response::json(200, &json!({ "ready": true }))
+}
+
+/// Refuses with 503, and what does not keep up, for services that have more to say about their being ready.
+pub fn ready<S: Service>() -> Result<(), Problem> {
     let unready = unready::<S>()?;
-    if unready.is_empty() {
-        return Response::json(200, &json!({ "ready": true }));
-    }
-    Err(Problem::not_ready(unready.join(" ")))
+    if unready.is_empty() { Ok(()) } else { Err(Problem::not_ready(unready.join(" "))) }
 }
 
 /// A sentence for each thing that is not as it should be.
