@@ -32,6 +32,11 @@
 //! `?position=`, waits up to a second for the read models to have that write. What is answered out of read
 //! models says in `X-Trellis-Lag` how many events they are behind.
 //!
+//! # What an operator can ask
+//!
+//! `GET /readyz` of any service says whether it keeps up with the events that it follows, and `trellis status` asks them
+//! all. What a service could not handle is among its dead letters, each of which it can be asked to try again.
+//!
 //! # What an operator can set
 //!
 //! The component is subscribed, in a queue group of its name, to the subjects in the table of `messages.rs`. Its config:
