@@ -68,7 +68,7 @@ fn bad_requests_are_refused() {
         ("POST", "/moderation/p1-a", &long, 422),
         ("POST", "/moderation/p1-a", r#"{"status":"approved"}"#, 409),
         ("POST", "/moderation/nothing", r#"{"status":"approved"}"#, 404),
-        ("POST", "/moderation/queue", r#"{"status":"approved"}"#, 404),
+        ("POST", "/moderation/queue", r#"{"status":"approved"}"#, 405),
         ("GET", "/moderation/queue?status=pending", "", 400),
         ("GET", "/moderation/queue?status=", "", 400),
         ("GET", "/moderation/queue?limit=0", "", 400),
