@@ -185,7 +185,8 @@ async fn of_many_calls_at_once_every_one_is_answered() {
         callers.spawn(async move {
             for _ in 0..CALLS {
                 // A client for each call, as a host makes it.
-                let wrpc = wrpc_transport_nats::Client::new(nats.clone(), format!("{LATTICE}.{PROVIDER}"), None);
+                let wrpc =
+                    wrpc_transport_nats::Client::new(nats.clone(), format!("{LATTICE}.{PROVIDER}"), None);
                 let wrpc = wrpc.await.unwrap();
                 let call = store::get(&wrpc, from("posts"), "default", "a");
                 let answer = tokio::time::timeout(LIMIT, call).await.expect("a call was not answered");
