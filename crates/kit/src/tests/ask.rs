@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::http::{self, AskError, MAX_HEAD, MAX_HEADERS, Request, ask};
-use crate::platform::Platform;
 use crate::platform::memory::Harm;
 use crate::testing::message;
 
@@ -169,15 +168,7 @@ fn what_is_no_answer_is_none() {
 fn any_bytes_are_an_answer_or_garbled() {
     let good = b"HTTP/1.1 200 OK\r\nx: y\r\ncontent-length: 4\r\n\r\nbody".to_vec();
     for _ in 0..20_000 {
-        let mut bytes = good.clone();
-        for _ in 0..=platform().random() % 4 {
-            let place = (platform().random() % bytes.len() as u64) as usize;
-            match platform().random() % 3 {
-                0 => bytes[place] = platform().random() as u8,
-                1 => drop(bytes.remove(place)),
-                _ => bytes.insert(place, platform().random() as u8),
-            }
-        }
+        let bytes = mangled(&good);
         match answered(bytes) {
             Ok(response) => assert!((200..600).contains(&response.status)),
             Err(error) => assert!(matches!(error, AskError::Garbled(_)), "{error}"),

@@ -223,6 +223,20 @@ fn echo(event: &Recorded<NoteEvent>, reaction: &Reaction) -> Result<(), Failure>
 }
 
 /// A call that can be repeated.
+/// The same bytes, but for up to four that are changed, gone or new.
+pub fn mangled(good: &[u8]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    for _ in 0..=platform().random() % 4 {
+        let place = (platform().random() % bytes.len() as u64) as usize;
+        match platform().random() % 3 {
+            0 => bytes[place] = platform().random() as u8,
+            1 => drop(bytes.remove(place)),
+            _ => bytes.insert(place, platform().random() as u8),
+        }
+    }
+    bytes
+}
+
 /// What stands for the place of an event where only documents matter.
 pub fn no_place() -> Entry {
     ("place".to_owned(), Vec::new())
