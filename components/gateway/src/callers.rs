@@ -1,9 +1,12 @@
-//! Who calls: known by an API key, or by the address that the request came from.
+//! Who calls: known by an API key, in a header or in the cookie of a browser, or by the address that the request came
+//! from.
 
 use std::net::IpAddr;
 
 use trellis_kit::{Problem, Request, id};
 
+use crate::cors::Site;
+use crate::session;
 use crate::settings::{Key, Settings};
 
 /// The most that is read of a key.
@@ -20,18 +23,29 @@ pub enum Caller {
 }
 
 impl Caller {
-    pub fn identify(request: &Request, settings: &Settings) -> Result<Self, Problem> {
+    pub fn identify(request: &Request, site: &Site<'_>, settings: &Settings) -> Result<Self, Problem> {
         let mut sent = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let (first, second) = (sent.next(), sent.next());
-        let Some((_, value)) = first else { return Ok(Self::Anonymous) };
-        let key = std::str::from_utf8(value).ok().filter(|_| second.is_none()).and_then(bearer);
-        let known = key.and_then(|key| holder(&id::sha256(key), &settings.keys));
-        let Some(Key { name, roles, .. }) = known else {
-            return Err(Problem::unauthorized(
-                "Send one Authorization header, `Bearer` and a key that is known here, or none.",
-            ));
-        };
-        Ok(Self::Key { name: name.clone(), roles: roles.clone() })
+        if let Some((_, value)) = first {
+            let key = std::str::from_utf8(value).ok().filter(|_| second.is_none()).and_then(bearer);
+            let known = key.and_then(|key| holder_of(key, &settings.keys));
+            return known.map(Self::of).ok_or_else(|| {
+                Problem::unauthorized(
+                    "Send one Authorization header, `Bearer` and a key that is known here, or none.",
+                )
+            });
+        }
+        let Some(key) = session::key(request, site) else { return Ok(Self::Anonymous) };
+        let known = holder_of(&key, &settings.keys);
+        known.map(Self::of).ok_or_else(|| {
+            Problem::unauthorized(
+                "The key that this browser signed in with is not known any more. It is signed out now.",
+            )
+        })
+    }
+
+    fn of(Key { name, roles, .. }: &Key) -> Self {
+        Self::Key { name: name.clone(), roles: roles.clone() }
     }
 
     pub fn name(&self) -> Option<&str> {
@@ -59,12 +73,15 @@ impl Caller {
 
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, key) = value.split_once(' ')?;
-    let is_key = (1..=KEY_LEN_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    (scheme.eq_ignore_ascii_case("bearer") && is_key).then_some(key)
+    scheme.eq_ignore_ascii_case("bearer").then_some(key)
 }
 
-/// Whose hash this is. Every hash is compared to its end, so that the time it takes tells nothing.
-fn holder<'k>(hash: &str, keys: &'k [Key]) -> Option<&'k Key> {
+/// Whose key this is. Every hash is compared to its end, so that the time it takes tells nothing.
+pub fn holder_of<'k>(key: &str, keys: &'k [Key]) -> Option<&'k Key> {
+    if !(1..=KEY_LEN_MAX).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let hash = id::sha256(key);
     let differs = |known: &str| known.bytes().zip(hash.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
     keys.iter().fold(None, |found, key| if differs(&key.hash) == 0 { Some(key) } else { found })
 }

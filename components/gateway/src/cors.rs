@@ -38,6 +38,16 @@ impl<'r> Site<'r> {
         }
     }
 
+    /// Whether a page of ours sent this, or somebody who went to its address. Pages may be asked for without a word of where
+    /// from; who writes has to say it.
+    pub fn is_ours(&self, request: &Request) -> bool {
+        match (sends(request, "sec-fetch-site"), sends(request, "origin")) {
+            (true, _) => matches!(request.header("sec-fetch-site"), Some("same-origin" | "none")),
+            (false, true) => self.is_same(request),
+            (false, false) => is_safe(&request.method),
+        }
+    }
+
     /// Whether the page is one of ours.
     fn is_same(&self, request: &Request) -> bool {
         let host = self.origin.and_then(|origin| Some(origin.split_once("://")?.1));

@@ -9,7 +9,7 @@ use crate::cors::Site;
 use crate::policy::{Rules, Verdict};
 use crate::settings::Settings;
 use crate::table::{Found, Routes};
-use crate::{Gateway, forward, policy, table};
+use crate::{Gateway, forward, policy, session, table};
 
 /// How much of a path the log shows, in characters.
 const LOGGED_PATH_MAX: usize = 200;
@@ -77,7 +77,8 @@ fn path_of(request: &Request) -> &str {
 
 fn answer(request: &Request, settings: &Settings, trace: &Trace, note: &mut Note) -> Response {
     let site = Site::of(request, &settings.origins);
-    let caller = Caller::identify(request, settings);
+    let caller = Caller::identify(request, &site, settings);
+    let is_known = caller.is_ok();
     note.caller = Some(caller.as_ref().map_or("unknown key", Caller::class));
     let allowance = settings.limits.map(|limits| limits.count(request, &caller, settings)).transpose();
     let response = match &allowance {
@@ -91,7 +92,7 @@ fn answer(request: &Request, settings: &Settings, trace: &Trace, note: &mut Note
         Ok(_) => serve(request, &site, caller, settings, trace, note)
             .unwrap_or_else(|refusal| refusal.respond(trace)),
     };
-    let response = site.tell(response);
+    let response = session::tell(request, is_known, site.tell(response));
     match allowance {
         Ok(Some(allowance)) => allowance.tell(response),
         _ => response,

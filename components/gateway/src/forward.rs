@@ -8,6 +8,7 @@ use trellis_kit::{Problem, Request, Response, Trace};
 
 use crate::callers::Caller;
 use crate::door::Refusal;
+use crate::session;
 
 /// How long a service may take. A host ends a call soon after.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -62,7 +63,12 @@ fn onward(request: &Request, target: &str, caller: &Caller, trace: &Trace) -> Re
         !is_between_neighbours(name, &between_us)
             && !NOT_PASSED_ON.iter().any(|ours| name.eq_ignore_ascii_case(ours))
     };
-    let headers = request.headers.iter().filter(|(name, _)| kept(name)).cloned().collect();
+    let headers = request.headers.iter().filter(|(name, _)| kept(name)).filter_map(|(name, value)| {
+        let value =
+            if name.eq_ignore_ascii_case("cookie") { session::without_key(value)? } else { value.clone() };
+        Some((name.clone(), value))
+    });
+    let headers = headers.collect();
     let onward = Request { headers, body: request.body.clone(), ..Request::new(&request.method, target) };
     let onward = onward.with("traceparent", trace.to_string());
     match caller.name() {

@@ -14,6 +14,7 @@ mod forward;
 mod limits;
 mod memo;
 mod policy;
+mod session;
 mod settings;
 mod table;
 #[cfg(test)]
@@ -44,6 +45,8 @@ impl Service for Gateway {
     const ROUTES: &[Route] = routes! {
         GET "/gateway/policy" => ok(Self::get_policy),
         PUT "/gateway/policy" => ok(Self::set_policy),
+        POST "/signin" => session::sign_in,
+        POST "/signout" => session::sign_out,
         GET "/healthz" => ok(Self::healthy),
         GET "/readyz" => ok(Self::ready),
         GET "/openapi.json" => |_| documents::openapi(),

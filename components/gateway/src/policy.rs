@@ -43,6 +43,8 @@ pub fn built_in() -> Policy {
     let rules = vec![
         rule("role:operator", &["*"], "/moderation/rules/apply/**", allow),
         rule("anyone", &["*"], "/moderation/rules/apply/**", deny),
+        // The page shows a form to sign in to whoever is no moderator.
+        rule("anyone", &["GET", "POST"], "/moderation", allow),
         rule("role:moderator", &["*"], "/moderation/**", allow),
         rule("anyone", &["*"], "/moderation/**", deny),
         rule("role:operator", &["*"], "/gateway/**", allow),
@@ -50,6 +52,8 @@ pub fn built_in() -> Policy {
         rule("anyone", &["GET"], "/**", allow),
         rule("anyone", &["POST"], "/", allow),
         rule("anyone", &["POST"], "/p/{id}", allow),
+        rule("anyone", &["POST"], "/signin", allow),
+        rule("anyone", &["POST"], "/signout", allow),
         rule("anyone", &["POST", "PUT"], "/posts/**", allow),
     ];
     Policy { id: ID.to_owned(), rules, set_by: None, set_at: None, configured: None, version: 0 }

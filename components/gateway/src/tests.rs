@@ -7,6 +7,7 @@ mod limits;
 mod pages;
 mod policies;
 mod routing;
+mod sessions;
 
 use trellis_kit::testing::{Json, given, json, message, parse, platform, settle, start};
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 use trellis_kit::http::{AskError, Request, ask, encoded};
 use trellis_kit::{Problem, Response, id, log};
 
-use crate::api::{Context, Place};
+use crate::api::{Context, Decision, Place};
 use crate::trellis::comments::types::{Comment, NewComment};
+use crate::trellis::moderation::types::{NewOutcome, Verdict, VerdictPage};
 use crate::trellis::posts::types::{NewPost, Post};
 use crate::trellis::query::types::{FeedPage, PostPage};
+use crate::trellis::web::types::Shown;
 
 /// A read may wait for a second until it has what was just written, a write for its disk. One after the other they take
 /// less time than the gateway gives: what was typed is lost if it answers for us.
@@ -42,7 +44,7 @@ pub struct Read<T> {
 #[derive(Debug)]
 pub struct Written {
     pub id: String,
-    position: Option<String>,
+    pub position: Option<String>,
 }
 
 impl Written {
@@ -54,13 +56,13 @@ impl Written {
 }
 
 pub fn feed(cx: &Context, place: &Place) -> Result<Read<FeedPage>, Trouble> {
-    let answer = read(cx, "/posts", place)?;
+    let answer = read(cx, "query", "/posts", place)?;
     let shown = FeedPage { items: understood(answer.read())?, next: next(&answer) };
     Ok(Read { shown, is_behind: is_behind(&answer) })
 }
 
 pub fn post(cx: &Context, id: &str, place: &Place) -> Result<Read<PostPage>, Trouble> {
-    let answer = read(cx, &format!("/posts/{}", known(id)?), place)?;
+    let answer = read(cx, "query", &format!("/posts/{}", known(id)?), place)?;
     let shown = PostPage { post: understood(answer.read())?, next: next(&answer) };
     Ok(Read { shown, is_behind: is_behind(&answer) })
 }
@@ -80,21 +82,46 @@ pub fn write_comment(cx: &Context, post: &str, content: &str) -> Result<Written,
     Ok(Written { id, position: position(&answer) })
 }
 
+pub fn verdicts(cx: &Context, shown: Shown, place: &Place) -> Result<Read<VerdictPage>, Trouble> {
+    let path = match shown {
+        Shown::Rejected => "/moderation/queue?status=rejected",
+        Shown::Approved => "/moderation/queue?status=approved",
+        Shown::All => "/moderation/queue",
+    };
+    let answer = read(cx, "moderation", path, place)?;
+    let shown = VerdictPage { items: understood(answer.read())?, next: next(&answer) };
+    Ok(Read { shown, is_behind: is_behind(&answer) })
+}
+
+pub fn verdict(cx: &Context, comment: &str) -> Result<Verdict, Trouble> {
+    let request = on_behalf(cx, "GET", &format!("/moderation/{}", known(comment)?));
+    understood(asked("moderation", &request, READ_PATIENCE)?.read())
+}
+
+pub fn decide(cx: &Context, Decision { comment, status, .. }: &Decision) -> Result<Written, Trouble> {
+    let request = on_behalf(cx, "POST", &format!("/moderation/{}", known(comment)?))
+        .with_json(&NewOutcome { status: *status });
+    let answer = asked("moderation", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
+    let Verdict { id, .. } = understood(answer.read())?;
+    Ok(Written { id, position: position(&answer) })
+}
+
 /// An id, if it could be one: it becomes part of a path.
 fn known(id: &str) -> Result<&str, Trouble> {
     if id::is_valid(id) {
         Ok(id)
     } else {
-        Err(Trouble::Refused(Problem::not_found("There is no such post.")))
+        Err(Trouble::Refused(Problem::not_found("There is no such post or comment.")))
     }
 }
 
-fn read(cx: &Context, path: &str, place: &Place) -> Result<Response, Trouble> {
+fn read(cx: &Context, service: &str, path: &str, place: &Place) -> Result<Response, Trouble> {
     let word =
         |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={}", encoded(value)));
     let words = [word("after", &place.after), word("position", &place.position)];
     let query = words.into_iter().flatten().collect::<Vec<_>>().join("&");
-    asked("query", &on_behalf(cx, "GET", &format!("{path}?{query}")), READ_PATIENCE)
+    let mark = if path.contains('?') { '&' } else { '?' };
+    asked(service, &on_behalf(cx, "GET", &format!("{path}{mark}{query}")), READ_PATIENCE)
 }
 
 /// A request of the one who looks at the page.

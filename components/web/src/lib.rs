@@ -8,19 +8,21 @@ mod ask;
 mod assets;
 mod feed;
 mod form;
+mod moderation;
 mod origin;
 mod page;
 mod post;
+mod signin;
 #[cfg(test)]
 mod tests;
 mod time;
 
-use api::{Context, Guest, Page, Place};
+use api::{Context, Decision, Guest, Page, Place, Queue};
 use form::Draft;
 use trellis_kit::http::{Request, by_routes};
 use trellis_kit::{Call, Problem, Response, Route, Service, routes};
 
-trellis_kit::bindings!(web; posts, comments, query);
+trellis_kit::bindings!(web; posts, comments, moderation, query);
 trellis_kit::export!(Web);
 
 #[derive(Debug)]
@@ -44,6 +46,8 @@ impl Service for Web {
             page::answer(Self::write_comment(cx, r.param("id"), content))
         },
         GET "/p/{id}/live" => |r| page::part(r, post::live(&r.context(), &r.param("id"))),
+        GET "/moderation" => |r| page::answer(Self::moderation(r.context(), moderation::asked_for(r)?)),
+        POST "/moderation" => |r| page::answer(Self::decide(r.context(), moderation::said(r)?)),
         GET "/assets/{file}" => |r| assets::answer(&r.param("file")),
     };
 
@@ -77,6 +81,14 @@ impl Guest for Web {
             Ok(written) => page::look_at(&written.shown_at(&format!("/p/{post}"), "comment")),
             Err(trouble) => post::page(&cx, &post, &page::NEWEST, &Draft::refused(&cx, content, trouble)),
         }
+    }
+
+    fn moderation(cx: Context, queue: Queue) -> Page {
+        moderation::page(&cx, &queue, None)
+    }
+
+    fn decide(cx: Context, decision: Decision) -> Page {
+        moderation::decide(&cx, &decision)
     }
 }
 

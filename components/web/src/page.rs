@@ -41,7 +41,10 @@ pub fn document(status: u16, title: &str, main: &Markup) -> Page {
                     }
                 }
                 main #main tabindex="-1" { (main) }
-                footer.site { p { "Anybody may write here. Comments appear once moderation has read them." } }
+                footer.site {
+                    p { "Anybody may write here. Comments appear once moderation has read them." }
+                    p { a href="/moderation" { "Moderation" } }
+                }
             }
         }
     };
@@ -141,6 +144,9 @@ pub fn dressed(response: Response) -> Response {
         Some(problem) => as_page(&problem, response),
         None => response,
     };
+    if response.status == 401 {
+        response = response.with("www-authenticate", "Bearer");
+    }
     if matches!(response.status, 502..=504) {
         response = response.with("retry-after", COME_AGAIN);
     }

@@ -1,5 +1,7 @@
 //! Pages, with services that answer as they are told to.
 
+mod moderation;
+
 use trellis_kit::testing::{Json, platform, request};
 use trellis_kit::{Response, http};
 

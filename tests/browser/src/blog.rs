@@ -1,6 +1,6 @@
 //! The application of the repository, running, with what the test wants to be away.
 
-use system::{Client, Request, Trellis, eventually, repository};
+use system::{Client, Request, Trellis, configured, eventually};
 use tempfile::TempDir;
 
 #[derive(Debug)]
@@ -26,13 +26,7 @@ impl Blog {
 
     #[track_caller]
     fn start_on(data: TempDir, address: &str, deaf_to: &[&str]) -> Self {
-        let folder = repository();
-        let manifest = std::fs::read_to_string(folder.join("wadm.yaml")).unwrap();
-        let mut manifest = manifest.replace("file://build", &format!("file://{}/build", folder.display()));
-        // A test asks more often than people do.
-        let gateway = "          - name: gateway-service\n            properties:\n";
-        assert!(manifest.contains(gateway), "wadm.yaml has {gateway}");
-        manifest = manifest.replace(gateway, &format!("{gateway}              limits: 'off'\n"));
+        let mut manifest = configured(&[]);
         for subject in deaf_to {
             let service = subject.rsplit('.').next().unwrap();
             let subscription = format!("{subject}|{service},");
@@ -56,6 +50,12 @@ impl Blog {
         let Self { trellis, web, data } = self;
         trellis.kill();
         Self::start_on(data, &web.address().to_string(), to)
+    }
+
+    /// Runs a command of `trellis` on it.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) {
+        self.trellis.run(arguments);
     }
 
     /// The address of a path.

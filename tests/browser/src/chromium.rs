@@ -161,11 +161,16 @@ impl Browser {
 
     /// Types into the field of the form that is there and sends it, and waits for the page that follows.
     pub async fn send(&self, text: &str) {
-        let form = self.find("form").await;
         self.fill("#text", text).await;
-        self.click("button").await;
+        self.press("form:has(#text) button").await;
+    }
+
+    /// Clicks on what leads to another page, and waits for that.
+    pub async fn press(&self, css: &str) {
+        let pressed = self.find(css).await;
+        pressed.click().await.unwrap();
         // An element of a page that is no more cannot be asked for anything.
-        self.eventually("the next page", async || form.tag_name().await.is_err().then_some(())).await;
+        self.eventually("the next page", async || pressed.tag_name().await.is_err().then_some(())).await;
     }
 
     /// Twice, as fast as a finger can.

@@ -7,6 +7,10 @@
 
 mod blog;
 mod chromium;
+mod elsewhere;
+mod look;
 
 pub use blog::Blog;
 pub use chromium::{Browser, Scripts};
+pub use elsewhere::serve;
+pub use look::{check_contrast, check_structure, look_at};

@@ -2,10 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-
-use browser::{Blog, Browser, Scripts};
+use browser::{Blog, Browser, Scripts, serve};
 
 #[tokio::test]
 async fn markup_is_text() {
@@ -92,22 +89,4 @@ async fn a_page_of_another_site_writes_nothing() {
     browser.shows("body", "another site").await;
     browser.open(&blog.url("/")).await;
     browser.shows(".empty", "Nothing here yet.").await;
-}
-
-/// One page for whoever asks, until the test ends.
-fn serve(page: String) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let request = BufReader::new(&stream).lines();
-            request.map_while(Result::ok).find(String::is_empty);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                page.len()
-            );
-            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(page.as_bytes())).ok();
-        }
-    });
-    port
 }

@@ -52,7 +52,7 @@ fn decode(text: &str) -> Result<String, Problem> {
 }
 
 /// The text that is meant; none if it is not properly encoded, or not UTF-8.
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
+pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

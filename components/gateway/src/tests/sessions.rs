@@ -1,0 +1,215 @@
+//! Browsers that are signed in.
+
+use super::*;
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const HERE: (&str, &str) = ("host", "127.0.0.1:8080");
+const THERE: (&str, &str) = ("host", "blog.example");
+const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
+
+fn blog() {
+    configure_keys();
+    serves("blog", &["GET /blog", "POST /posts", "GET /moderation/queue"]);
+}
+
+fn sign_in_at(host: (&str, &str), key: &str) -> Response {
+    send("POST", "/signin", &[FORM, host, OURS], &format!("key={key}&to=%2Fmoderation"))
+}
+
+/// What a browser sends back of the cookie that it was told to keep.
+fn kept(response: &Response) -> &str {
+    response.header("set-cookie").unwrap().split_once(';').unwrap().0
+}
+
+fn status(method: &str, target: &str, headers: &[(&str, &str)]) -> u16 {
+    send(method, target, headers, "").status
+}
+
+#[test]
+fn a_browser_is_known_by_the_cookie_that_it_gets_for_a_key() {
+    blog();
+    let signed_in = sign_in_at(HERE, "s3cret");
+    assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/moderation")));
+    assert_eq!(signed_in.header("cache-control"), Some("no-store"));
+    let cookie = signed_in.header("set-cookie").unwrap();
+    assert_eq!(cookie, "trellis-key=s3cret; Path=/; HttpOnly; SameSite=Strict");
+    let with = |cookie| send("GET", "/moderation/queue", &[HERE, OURS, ("cookie", cookie)], "");
+    let other = format!("a=1; {}; b=2", kept(&signed_in));
+    for sent in [kept(&signed_in), &other] {
+        let answer = with(sent);
+        assert_eq!((answer.status, answer.header("set-cookie")), (200, None), "{sent}");
+        assert_eq!(
+            answer.header("cache-control"),
+            Some("no-store"),
+            "what is for its user alone is not kept"
+        );
+    }
+    let [first, second] = asked().try_into().unwrap();
+    for request in [&first, &second] {
+        assert!(request.contains("trellis-caller: mia\r\ntrellis-roles: moderator\r\n"), "{request}");
+        assert!(!request.contains("s3cret"), "the key stays here: {request}");
+    }
+    assert!(!first.contains("cookie") && second.contains("cookie: a=1; b=2\r\n"), "{second}");
+    assert_problem(&send("GET", "/moderation/queue", &[HERE, OURS], ""), 401);
+}
+
+#[test]
+fn only_on_the_machine_itself_does_a_key_go_without_tls() {
+    blog();
+    let hosts = ["127.0.0.1", "127.8.9.1:80", "localhost:8080", "LOCALHOST", "[::1]:8080", "[::1]"];
+    for host in hosts {
+        let cookie = sign_in_at(("host", host), "s3cret").header("set-cookie").unwrap().to_owned();
+        assert_eq!(cookie, "trellis-key=s3cret; Path=/; HttpOnly; SameSite=Strict", "{host}");
+    }
+    for host in
+        ["blog.example", "10.0.0.1", "localhost.example", "127.0.0.1.example:80", "[2001:db8::1]:80", ""]
+    {
+        let cookie = sign_in_at(("host", host), "s3cret").header("set-cookie").unwrap().to_owned();
+        assert_eq!(cookie, "__Host-trellis-key=s3cret; Path=/; HttpOnly; SameSite=Strict; Secure", "{host}");
+    }
+    let queue = |cookie| status("GET", "/moderation/queue", &[THERE, OURS, ("cookie", cookie)]);
+    assert_eq!(queue("__Host-trellis-key=s3cret"), 200);
+    assert_eq!(queue("trellis-key=s3cret"), 401, "which any page of a neighbour could have set");
+}
+
+#[test]
+fn any_key_fits_into_a_cookie() {
+    let key = "a;b,c=\"d\\%20+e";
+    let hash = trellis_kit::id::sha256(key);
+    let keys = serde_json::json!({ hash: { "name": "mia", "roles": ["moderator"] } });
+    serves("blog", &["GET /moderation/queue"]);
+    platform().configure("api-keys", &keys.to_string());
+    let signed_in = sign_in_at(HERE, &trellis_kit::http::encoded(key));
+    let cookie = kept(&signed_in);
+    assert!(!cookie.contains([',', '"', '\\', ' ']), "{cookie}");
+    assert_eq!(status("GET", "/moderation/queue", &[HERE, OURS, ("cookie", cookie)]), 200);
+}
+
+#[test]
+fn a_key_that_is_not_known_signs_nobody_in() {
+    blog();
+    let hash = trellis_kit::id::sha256("s3cret");
+    for key in ["", "s3cre", "s3crett", "S3CRET", &hash, "%00", "%ff"] {
+        let refused = sign_in_at(HERE, key);
+        assert_eq!(refused.header("set-cookie"), None, "{key}");
+        let expected = if key == "%ff" { (400, None) } else { (303, Some("/moderation?signin=refused")) };
+        assert_eq!((refused.status, refused.header("location")), expected, "{key}");
+    }
+    assert_eq!(sign_in_at(HERE, "+s3cret%0D%0A").header("location"), Some("/moderation"), "as it was pasted");
+}
+
+#[test]
+fn a_cookie_with_a_key_that_is_not_known_any_more_is_forgotten() {
+    blog();
+    let twice = "trellis-key=s3cret; trellis-key=s3cret";
+    for cookie in ["trellis-key=old", "trellis-key=", "trellis-key=%ff", "trellis-key=%4", twice] {
+        let refused = send("GET", "/blog", &[HERE, OURS, ("cookie", cookie)], "");
+        assert_problem(&refused, 401);
+        let forgotten = "trellis-key=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0";
+        assert_eq!(refused.header("set-cookie"), Some(forgotten), "{cookie}");
+    }
+    assert_eq!(asked(), [""; 0]);
+}
+
+#[test]
+fn a_cookie_counts_for_requests_of_our_own_pages_alone() {
+    blog();
+    platform().configure("cors-origins", r#"["https://friend.example"]"#);
+    let cookie = ("cookie", "trellis-key=s3cret");
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let rows: [(Headers<'_>, u16, bool); 9] = [
+        (&[OURS], 200, true),
+        (&[("sec-fetch-site", "none")], 200, true),
+        (&[("origin", "http://127.0.0.1:8080")], 200, true),
+        (&[("sec-fetch-site", "cross-site")], 403, false),
+        (&[("sec-fetch-site", "same-site"), ("origin", "http://127.0.0.1:9090")], 403, false),
+        (&[("origin", "http://127.0.0.1:9090")], 403, false),
+        (&[("sec-fetch-site", "cross-site"), ("origin", "https://friend.example")], 200, false),
+        (&[("origin", "https://friend.example")], 200, false),
+        (&[], 200, false),
+    ];
+    for (headers, expected, is_known) in rows {
+        let headers: Vec<_> = headers.iter().copied().chain([HERE, cookie]).collect();
+        assert_eq!(status("POST", "/posts", &headers), expected, "{headers:?}");
+        let known = asked().iter().any(|request| request.contains("trellis-caller: mia"));
+        assert_eq!(known, is_known, "{headers:?}");
+    }
+    for (site, expected) in [("same-origin", 200), ("none", 200), ("same-site", 401), ("cross-site", 401)] {
+        let read = status("GET", "/moderation/queue", &[HERE, cookie, ("sec-fetch-site", site)]);
+        assert_eq!(read, expected, "{site}");
+    }
+    assert_eq!(status("GET", "/moderation/queue", &[HERE, cookie]), 200, "a browser that does not tell");
+}
+
+#[test]
+fn nobody_is_signed_in_or_out_by_another_site() {
+    blog();
+    for (target, form) in [("/signin", "key=s3cret&to=%2F"), ("/signout", "to=%2F")] {
+        let evil = [FORM, HERE, ("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")];
+        let refused = send("POST", target, &evil, form);
+        assert_problem(&refused, 403);
+        assert_eq!(refused.header("set-cookie"), None);
+    }
+}
+
+#[test]
+fn signing_out_forgets_the_key() {
+    blog();
+    let signed_out =
+        send("POST", "/signout", &[FORM, HERE, OURS, ("cookie", "trellis-key=s3cret")], "to=%2F");
+    assert_eq!((signed_out.status, signed_out.header("location")), (303, Some("/")));
+    let cookies: Vec<_> = signed_out.headers.iter().filter(|(name, _)| name == "set-cookie").collect();
+    assert_eq!(cookies.len(), 1);
+    assert!(signed_out.header("set-cookie").unwrap().starts_with("trellis-key=; "), "{signed_out:?}");
+}
+
+#[test]
+fn a_form_leads_to_a_page_of_ours() {
+    blog();
+    for to in ["/", "/moderation", "/p/01J"] {
+        let signed_in = send("POST", "/signin", &[FORM, OURS], &format!("key=s3cret&to={to}"));
+        assert_eq!((signed_in.status, signed_in.header("location")), (303, Some(to)));
+    }
+    let elsewhere = [
+        "",
+        "//evil.example",
+        "/%2Fevil.example",
+        "https://evil.example",
+        "/%5Cevil.example",
+        "/%5C%5Cevil.example",
+    ];
+    for to in
+        elsewhere.into_iter().chain(["/a%0D%0Aset-cookie:x", "/a+b", "/../x", "/?a", "/x%23y", "%2F%C3%A4"])
+    {
+        let refused = send("POST", "/signin", &[FORM, OURS], &format!("key=s3cret&to={to}"));
+        assert_problem(&refused, 400);
+        assert_eq!(refused.header("set-cookie"), None, "{to}");
+    }
+}
+
+#[test]
+fn who_tries_keys_is_counted() {
+    blog();
+    platform().configure("forwarded-hops", "1");
+    platform().configure("limits", r#"{"window_seconds": 60, "reads": 2, "writes": 2}"#);
+    let address = ("x-forwarded-for", "10.0.0.1");
+    let statuses: Vec<u16> = ["a", "b", "c", "s3cret"]
+        .map(|key| send("POST", "/signin", &[FORM, HERE, OURS, address], &format!("key={key}&to=%2F")).status)
+        .to_vec();
+    assert_eq!(statuses, [303, 303, 429, 429]);
+    let guess =
+        |key: &str| status("GET", "/blog", &[HERE, OURS, address, ("cookie", &format!("trellis-key={key}"))]);
+    assert_eq!([guess("a"), guess("b"), guess("c")], [401, 401, 429]);
+    assert_eq!(guess("s3cret"), 200, "who has a key is not kept out by those beside them");
+}
+
+#[test]
+fn the_log_has_no_keys() {
+    blog();
+    sign_in_at(HERE, "s3cret");
+    sign_in_at(HERE, "guessed");
+    send("GET", "/blog", &[HERE, OURS, ("cookie", "trellis-key=s3cret")], "");
+    send("GET", "/blog", &[HERE, OURS, ("cookie", "trellis-key=guessed")], "");
+    let log = format!("{:?}", platform().take_lines());
+    assert!(log.contains("/signin") && !log.contains("s3cret") && !log.contains("guessed"), "{log}");
+}
