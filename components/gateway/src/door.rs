@@ -7,6 +7,7 @@ use trellis_kit::{Problem, Request, Response, Service, Trace, glance, log, time}
 use crate::callers::Caller;
 use crate::cors::Site;
 use crate::policy::{Rules, Verdict};
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::table::{Found, Routes};
 use crate::{Gateway, forward, policy, session, table};
@@ -14,31 +15,6 @@ use crate::{Gateway, forward, policy, session, table};
 /// How much of a path the log shows, in characters.
 const LOGGED_PATH_MAX: usize = 200;
 const LOGGED_METHOD_MAX: usize = 16;
-
-/// A refusal, and what its status wants to be said in headers.
-#[derive(Debug)]
-pub struct Refusal {
-    problem: Problem,
-    headers: Vec<(&'static str, String)>,
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self { problem, headers: Vec::new() }
-    }
-}
-
-impl Refusal {
-    pub fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((header, value.into()));
-        self
-    }
-
-    fn respond(self, trace: &Trace) -> Response {
-        let response = Response::refusal(&self.problem, trace.id());
-        self.headers.into_iter().fold(response, |response, (name, value)| response.with(name, value))
-    }
-}
 
 /// What the log says of a request, besides what is in it.
 #[derive(Debug, Default)]
@@ -48,13 +24,22 @@ struct Note {
 }
 
 pub fn respond(request: &Request) -> Response {
+    logged(request, |settings, trace, note| answer(request, settings, trace, note))
+}
+
+/// The answer to a request that cannot be read.
+pub fn refuse(request: &Request, problem: &Problem) -> Response {
+    logged(request, |_, trace, _| Refusal::from(problem.clone()).respond(request, trace))
+}
+
+fn logged(request: &Request, answer: impl FnOnce(&Settings, &Trace, &mut Note) -> Response) -> Response {
     let begun = time::elapsed();
     let trace = Trace::accept(request.header("traceparent"));
     let mut note = Note::default();
     let settings = Settings::load();
     let response = match &settings {
-        Ok(settings) => answer(request, settings, &trace, &mut note),
-        Err(problem) => Response::refusal(problem, trace.id()),
+        Ok(settings) => answer(settings, &trace, &mut note),
+        Err(problem) => Refusal::from(problem.clone()).respond(request, &trace),
     };
     let response = dress(response, request);
     if settings.is_ok_and(|settings| settings.access_log) {
@@ -82,15 +67,15 @@ fn answer(request: &Request, settings: &Settings, trace: &Trace, note: &mut Note
     note.caller = Some(caller.as_ref().map_or("unknown key", Caller::class));
     let allowance = settings.limits.map(|limits| limits.count(request, &caller, settings)).transpose();
     let response = match &allowance {
-        Err(problem) => Response::refusal(problem, trace.id()),
+        Err(problem) => Refusal::from(problem.clone()).respond(request, trace),
         Ok(Some(allowance)) if allowance.is_used_up() => {
             let problem = Problem::too_many(
                 "This is more than you may ask in a while. Retry-After says when to come again.",
             );
-            Refusal::from(problem).with("retry-after", allowance.reset().to_string()).respond(trace)
+            Refusal::from(problem).with("retry-after", allowance.reset().to_string()).respond(request, trace)
         }
         Ok(_) => serve(request, &site, caller, settings, trace, note)
-            .unwrap_or_else(|refusal| refusal.respond(trace)),
+            .unwrap_or_else(|refusal| refusal.respond(request, trace)),
     };
     let response = session::tell(request, is_known, site.tell(response));
     match allowance {

@@ -7,7 +7,7 @@ use trellis_kit::http::{AskError, ask};
 use trellis_kit::{Problem, Request, Response, Trace};
 
 use crate::callers::Caller;
-use crate::door::Refusal;
+use crate::refusal::Refusal;
 use crate::session;
 
 /// How long a service may take. A host ends a call soon after.

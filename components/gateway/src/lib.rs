@@ -6,6 +6,7 @@
 //! Rate limits add three: the time, a look at the note, and counting. Everything else is remembered by the instance
 //! for as long as it is the same; a fresh instance remembers nothing, asks once for the config, and does the same.
 
+mod accept;
 mod callers;
 mod cors;
 mod documents;
@@ -14,6 +15,7 @@ mod forward;
 mod limits;
 mod memo;
 mod policy;
+mod refusal;
 mod session;
 mod settings;
 mod table;
@@ -61,6 +63,10 @@ impl Service for Gateway {
 
     fn respond(request: &Request) -> Response {
         door::respond(request)
+    }
+
+    fn refuse(request: &Request, problem: &Problem) -> Response {
+        door::refuse(request, problem)
     }
 
     fn look_around() -> Result<(), Failure> {

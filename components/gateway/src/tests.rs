@@ -6,6 +6,7 @@ mod forwarding;
 mod limits;
 mod pages;
 mod policies;
+mod refusals;
 mod routing;
 mod sessions;
 

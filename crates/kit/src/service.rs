@@ -1,9 +1,9 @@
 //! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a
 //! component of it.
 
-use crate::Entity;
 use crate::delivery::{Failure, Projection, Reacts};
 use crate::http::{self, Request, Response, Route};
+use crate::{Entity, Problem, Trace};
 
 /// One component of the application: it owns one log, one bucket, and the requests on its name.
 pub trait Service: 'static {
@@ -35,6 +35,11 @@ pub trait Service: 'static {
         Self: Sized,
     {
         http::by_routes::<Self>(request)
+    }
+
+    /// Answers a request that cannot be read, of which as much is there as could be.
+    fn refuse(request: &Request, problem: &Problem) -> Response {
+        Response::refusal(problem, Trace::accept(request.header("traceparent")).id())
     }
 
     /// Looks after what changes without an event of this service. Called when somebody is new and every half a minute,

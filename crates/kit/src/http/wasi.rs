@@ -5,19 +5,19 @@ use wasmcloud_component::wasi::http::types::{
 };
 use wasmcloud_component::wasi::io::streams::{OutputStream, StreamError};
 
-use super::{MAX_BODY, MAX_HEAD, MAX_HEADERS, Request, Response, router};
-use crate::trace::Trace;
+use super::{MAX_BODY, MAX_HEAD, MAX_HEADERS, Request, Response};
 use crate::{Problem, Service};
 
 pub fn serve<S: Service>(incoming: IncomingRequest, out: ResponseOutparam) {
-    let response = match read(&incoming) {
-        Ok(request) => S::respond(&request),
-        Err(problem) => router::refuse(&problem, Trace::accept(None).id()),
+    let mut request = head(&incoming);
+    let response = match read(&incoming, &mut request) {
+        Ok(()) => S::respond(&request),
+        Err(problem) => S::refuse(&request, &problem),
     };
     send(&response, out);
 }
 
-fn read(incoming: &IncomingRequest) -> Result<Request, Problem> {
+fn head(incoming: &IncomingRequest) -> Request {
     let mut headers = incoming.headers().entries();
     // Hosts tell the name that the client has for the server apart from the other headers.
     if let Some(authority) = incoming.authority()
@@ -25,13 +25,18 @@ fn read(incoming: &IncomingRequest) -> Result<Request, Problem> {
     {
         headers.push(("host".to_owned(), authority.into_bytes()));
     }
+    let target = incoming.path_with_query().unwrap_or_else(|| "/".to_owned());
+    Request { method: method(incoming.method()), target, headers, body: Vec::new() }
+}
+
+/// Checks the head of a request, and reads its body.
+fn read(incoming: &IncomingRequest, request: &mut Request) -> Result<(), Problem> {
+    let headers = &request.headers;
     let head: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     if headers.len() > MAX_HEADERS || head > MAX_HEAD {
         let detail = format!("More than {MAX_HEADERS} headers, or more than {MAX_HEAD} bytes of them.");
         return Err(Problem::header_too_large(detail));
     }
-    let target = incoming.path_with_query().unwrap_or_else(|| "/".to_owned());
-    let mut request = Request { method: method(incoming.method()), target, headers, body: Vec::new() };
     let declared = request.header("content-length").and_then(|text| text.parse::<usize>().ok());
     if declared.is_some_and(|len| len > MAX_BODY) {
         return Err(too_large());
@@ -40,7 +45,7 @@ fn read(incoming: &IncomingRequest) -> Result<Request, Problem> {
     if !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
         request.body = body(incoming)?;
     }
-    Ok(request)
+    Ok(())
 }
 
 fn body(incoming: &IncomingRequest) -> Result<Vec<u8>, Problem> {
