@@ -22,6 +22,7 @@ pub fn of(service: Registered) -> Result<Flow, Problem> {
         presence,
         stream: description.stream,
         events: log.events,
+        lately: log.lately,
         bytes: log.bytes,
         dead_letters,
         consumers: consumers.collect(),

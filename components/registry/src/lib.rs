@@ -42,7 +42,7 @@ impl Service for Registry {
     const ROUTES: &[Route] = routes! {
         GET "/registry" => page(Self::list),
         GET "/registry/{name}" => ok(Self::get),
-        GET "/flow" => page(Self::flow),
+        GET "/registry/flow" => page(Self::flow),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Registered>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;

@@ -341,6 +341,12 @@ fn the_flow_shows_what_is_on_its_way() {
     assert_eq!((consumer.name.as_str(), consumer.service.as_str()), ("registry-g1-0", "registry"));
     assert_eq!((consumer.waiting, consumer.under_way, consumer.redelivered), (1, 0, 0));
     assert!(registry.bytes > 0);
+    assert_eq!((registry.lately, flow("silent").lately), (3, 0));
+    platform().advance(Duration::from_secs(11));
+    hello(&description("late", &[]));
+    let flows = Registry::flow(anonymous(), page(10)).unwrap().items;
+    let registry = flows.iter().find(|flow| flow.service == "registry").unwrap();
+    assert_eq!((registry.events, registry.lately), (4, 1), "the others are longer ago");
     assert_eq!((flow("silent").events, flow("silent").stream.as_deref()), (0, None));
 }
 
@@ -356,8 +362,8 @@ fn over_http() {
     let one: Json = json(&get("/registry/blog"));
     assert_eq!(one["description"]["reacts_to"], Json::from(Vec::<String>::new()));
     assert_eq!((get("/registry/nobody").status, get("/registry/a.b").status), (404, 404));
-    assert_eq!(get("/flow?limit=1").status, 200);
-    assert_eq!(get("/flow?limit=0").status, 400);
+    assert_eq!(get("/registry/flow?limit=1").status, 200);
+    assert_eq!(get("/registry/flow?limit=0").status, 400);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::trellis::comments::types::{Comment, NewComment};
 use crate::trellis::moderation::types::{NewOutcome, Verdict, VerdictPage};
 use crate::trellis::posts::types::{NewPost, Post};
 use crate::trellis::query::types::{FeedPage, PostPage};
+use crate::trellis::registry::types::Flow;
 use crate::trellis::web::types::Shown;
 
 /// A read may wait for a second until it has what was just written, a write for its disk. One after the other they take
@@ -104,6 +105,11 @@ pub fn decide(cx: &Context, Decision { comment, status, .. }: &Decision) -> Resu
     let answer = asked("moderation", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
     let Verdict { id, .. } = understood(answer.read())?;
     Ok(Written { id, position: position(&answer) })
+}
+
+pub fn flows(cx: &Context) -> Result<Vec<Flow>, Trouble> {
+    let request = on_behalf(cx, "GET", "/registry/flow?limit=100");
+    understood(asked("registry", &request, READ_PATIENCE)?.read())
 }
 
 /// An id, if it could be one: it becomes part of a path.

@@ -7,6 +7,7 @@
 mod ask;
 mod assets;
 mod feed;
+mod flow;
 mod form;
 mod moderation;
 mod origin;
@@ -22,7 +23,7 @@ use form::Draft;
 use trellis_kit::http::{Request, by_routes};
 use trellis_kit::{Call, Problem, Response, Route, Service, routes};
 
-trellis_kit::bindings!(web; posts, comments, moderation, query);
+trellis_kit::bindings!(web; posts, comments, moderation, query, registry);
 trellis_kit::export!(Web);
 
 #[derive(Debug)]
@@ -48,6 +49,8 @@ impl Service for Web {
         GET "/p/{id}/live" => |r| page::part(r, post::live(&r.context(), &r.param("id"))),
         GET "/moderation" => |r| page::answer(Self::moderation(r.context(), moderation::asked_for(r)?)),
         POST "/moderation" => |r| page::answer(Self::decide(r.context(), moderation::said(r)?)),
+        GET "/flow" => |r| page::answer(Self::flow(r.context())),
+        GET "/flow/live" => |r| page::part(r, flow::live(&r.context())),
         GET "/assets/{file}" => |r| assets::answer(&r.param("file")),
     };
 
@@ -85,6 +88,10 @@ impl Guest for Web {
 
     fn moderation(cx: Context, queue: Queue) -> Page {
         moderation::page(&cx, &queue, None)
+    }
+
+    fn flow(cx: Context) -> Page {
+        flow::page(&cx)
     }
 
     fn decide(cx: Context, decision: Decision) -> Page {

@@ -43,7 +43,7 @@ pub fn document(status: u16, title: &str, main: &Markup) -> Page {
                 main #main tabindex="-1" { (main) }
                 footer.site {
                     p { "Anybody may write here. Comments appear once moderation has read them." }
-                    p { a href="/moderation" { "Moderation" } }
+                    p { a href="/flow" { "What flows" } " · " a href="/moderation" { "Moderation" } }
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Pages, with services that answer as they are told to.
 
+mod flow;
 mod moderation;
 
 use trellis_kit::testing::{Json, platform, request};

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::platform::{self, Fault, Platform};
+use crate::time;
 
 /// Reading is quick or it fails; a write may have to wait for a disk.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
@@ -240,6 +241,8 @@ pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusa
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamState {
     pub events: u64,
+    /// How many of them were stored within [`LATELY`].
+    pub lately: u64,
     pub bytes: u64,
     pub consumers: Vec<ConsumerState>,
 }
@@ -256,6 +259,9 @@ pub struct ConsumerState {
     pub redelivered: u64,
 }
 
+/// What is counted as having come lately.
+const LATELY: Duration = Duration::from_secs(10);
+
 /// The most consumers of a stream that are looked at.
 const CONSUMERS_MAX: usize = 1024;
 
@@ -265,6 +271,7 @@ pub fn state(stream: &str) -> Result<StreamState, Refusal> {
     let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     let mut state = StreamState {
         events: number("/state/messages"),
+        lately: lately(stream, number("/state/first_seq"), number("/state/last_seq"))?,
         bytes: number("/state/bytes"),
         consumers: Vec::new(),
     };
@@ -280,6 +287,35 @@ pub fn state(stream: &str) -> Result<StreamState, Refusal> {
         }
     }
     Ok(state)
+}
+
+/// How many messages were stored lately. They stand in the order of their times, so the first of them is looked for from the
+/// end in longer and longer steps, and then between two steps: few are read, however many there are.
+fn lately(stream: &str, first: u64, last: u64) -> Result<u64, Refusal> {
+    let since =
+        platform::current().now_ms().saturating_sub(u64::try_from(LATELY.as_millis()).unwrap_or(u64::MAX));
+    let is_late = |seq: u64| -> Result<bool, Refusal> {
+        Ok(next(stream, ">", seq)?.is_some_and(|message| !time::is_before(&message.time, since)))
+    };
+    if last == 0 || !is_late(last)? {
+        return Ok(0);
+    }
+    // All from `known` on came lately, and nothing before `old`.
+    let (mut known, mut old, mut step) = (last, first, 1);
+    while known > old {
+        let probe = last.saturating_sub(step).max(first);
+        if !is_late(probe)? {
+            old = probe + 1;
+            break;
+        }
+        known = probe;
+        step *= 2;
+    }
+    while known > old {
+        let middle = old + (known - old) / 2;
+        if is_late(middle)? { known = middle } else { old = middle + 1 }
+    }
+    Ok(last - known + 1)
 }
 
 fn consumer_state(info: &Value) -> ConsumerState {

@@ -103,7 +103,17 @@ impl Blog {
     /// Sends a form and looks at where that leads, as a browser does. Returns the id of what was written.
     #[track_caller]
     fn submit(&self, path: &str, field: &str, text: &str) -> String {
-        let page = self.page(path);
+        let location = self.send_form(path, field, text);
+        let (location, entry) = location.split_once('#').unwrap();
+        assert!(self.page(location).contains(&format!("id=\"{entry}\"")), "what is written shows");
+        entry.split_once('-').unwrap().1.to_owned()
+    }
+
+    /// Sends a form, and returns where that leads.
+    #[track_caller]
+    pub fn send_form(&self, path: &str, field: &str, text: &str) -> String {
+        let page = self.web.send(&Request::get(path)).unwrap();
+        let page = String::from_utf8(page.body).unwrap();
         let (_, key) = page.split_once("name=\"key\" value=\"").unwrap();
         let (key, _) = key.split_once('"').unwrap();
         let form = [("key", key), (field, text)];
@@ -111,8 +121,6 @@ impl Blog {
         let request = Request::new("POST", path).header("content-type", "application/x-www-form-urlencoded");
         let answer = self.web.send(&Request { body: form.into_bytes(), ..request }).unwrap();
         assert_eq!(answer.status, 303, "{answer:?}");
-        let (location, entry) = answer.header("location").unwrap().split_once('#').unwrap();
-        assert!(self.page(location).contains(&format!("id=\"{entry}\"")), "what is written shows");
-        entry.split_once('-').unwrap().1.to_owned()
+        answer.header("location").unwrap().to_owned()
     }
 }

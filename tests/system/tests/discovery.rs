@@ -245,7 +245,7 @@ fn the_flow_is_seen() {
         assert_eq!(trellis.send(&Request::post("/posts", body)).status, 201);
     }
     let posts = eventually("everybody has heard of all", || {
-        let flow = trellis.get("/flow?limit=100").json();
+        let flow = trellis.get("/registry/flow?limit=100").json();
         let posts = flow.as_array().unwrap().iter().find(|flow| flow["service"] == "posts").unwrap().clone();
         let left = |consumer: &Value| {
             consumer["waiting"].as_u64().unwrap() + consumer["under_way"].as_u64().unwrap()

@@ -202,7 +202,11 @@ impl Stream {
 
     fn info(&self) -> Value {
         let bytes: usize = self.messages.iter().map(|message| message.body.len()).sum();
-        json!({ "config": self.config, "state": { "messages": self.messages.len(), "bytes": bytes } })
+        let first_seq = self.messages.first().map_or(self.last_seq + 1, |message| message.seq);
+        let (messages, last_seq) = (self.messages.len(), self.last_seq);
+        let state =
+            json!({ "messages": messages, "bytes": bytes, "first_seq": first_seq, "last_seq": last_seq });
+        json!({ "config": self.config, "state": state })
     }
 
     /// Two at a time, so that whoever asks for all has to ask again.
