@@ -12,9 +12,13 @@
 mod http;
 mod manifest;
 mod processes;
-mod run;
+mod running;
+mod servers;
 mod tools;
 mod wash;
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
 
@@ -23,7 +27,14 @@ use crate::failure::Result;
 use crate::step::Steps;
 use crate::workspace::Workspace;
 
-#[derive(Subcommand)]
+pub use processes::Processes;
+pub use running::{Lattice, Plan};
+pub use tools::Tools;
+
+/// Tests of the whole find a lattice here.
+pub const VARIABLE: &str = "TRELLIS_LATTICE";
+
+#[derive(Debug, Subcommand)]
 pub enum Task {
     /// Build the host, wadm and the providers, unless this version of them is in the cache
     Build,
@@ -32,6 +43,9 @@ pub enum Task {
         /// How many wasmCloud hosts; they are labelled host=1, host=2, … and zone=a, zone=b, …
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
         hosts: u8,
+        /// How many NATS servers; more than one are a cluster
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+        servers: u8,
     },
     /// End what `up` started
     Down,
@@ -46,11 +60,31 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
             let tools = tools::ready(workspace, steps)?;
             wash::ready(workspace, &tools, steps)
         }
-        Task::Up { hosts } => {
+        Task::Up { hosts, servers } => {
             let tools = tools::ready(workspace, steps)?;
             components::build_all(workspace, steps)?;
-            run::up(workspace, &tools, *hosts, steps)
+            let plan = Plan::of(workspace, "lattice")?;
+            let lattice = Lattice::up(Plan { hosts: *hosts, servers: *servers, ..plan }, tools, steps)?;
+            println!("http://{}", lattice.http());
+            Ok(())
         }
-        Task::Down => run::down(workspace, steps),
+        Task::Down => {
+            let folder = Plan::of(workspace, "lattice")?.folder;
+            if !steps.run("lattice down", || Lattice::down(&folder))? {
+                eprintln!("xtask: no lattice of this checkout is running");
+            }
+            Ok(())
+        }
     }
+}
+
+/// A lattice for tests to share, whose hosts are missed soon. Returns its folder, which the tests are told by [`VARIABLE`].
+pub fn for_tests(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
+    let tools = tools::ready(workspace, steps)?;
+    let plan = Plan { heartbeat: Duration::from_secs(3), ..Plan::of(workspace, "lattice-tests")? };
+    let folder = plan.folder.clone();
+    // One that was interrupted has left it.
+    Lattice::down(&folder)?;
+    Lattice::up(plan, tools, steps)?;
+    Ok(folder)
 }

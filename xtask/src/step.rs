@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 
+#[derive(Debug)]
 pub struct Steps {
     started: Instant,
     current: Option<(String, Instant)>,

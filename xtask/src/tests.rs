@@ -1,16 +1,20 @@
 //! Runs every test of the workspace, after building what the tests need besides the code.
 
-use std::path::Path;
 use std::process::Command;
 
-use crate::browser::{self, Browser};
+use crate::browser;
 use crate::components;
 use crate::documents;
 use crate::failure::Result;
+use crate::files;
+use crate::lattice::{self, Lattice};
 use crate::nats;
 use crate::process;
 use crate::step::Steps;
 use crate::workspace::Workspace;
+
+/// The package of tests that need what `cargo xtask lattice build` builds.
+const LATTICE_TESTS: &str = "lattice-tests";
 
 /// `filter` goes to the test runner as it is: names of tests, or its own options.
 pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Result<()> {
@@ -23,13 +27,45 @@ pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Resul
         process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
     })?;
     steps.run_long("tests", || {
-        process::run(runner(workspace, &nats_server, &browser, &documents).args(filter))
+        let all = ["--workspace", "--exclude", LATTICE_TESTS, "--lib", "--bins", "--tests"];
+        let mut tests = runner(workspace, &all);
+        tests.env(nats::VARIABLE, nats_server).env(documents::VARIABLE, documents);
+        browser.tell(&mut tests);
+        process::run(tests.args(filter))
     })?;
     if filter.is_empty() {
         steps.run_long("examples in documentation", || {
             process::run(workspace.cargo().args(["test", "--quiet", "--workspace", "--doc"]))
         })?;
     }
+    steps.summary();
+    Ok(())
+}
+
+/// The tests of the whole against a lattice that is started for them, one after the other: they share it.
+pub fn on_lattice(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Result<()> {
+    components::build_all(workspace, steps)?;
+    let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
+    steps.run_long("command, as the tests use it", || {
+        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
+    })?;
+    let folder = lattice::for_tests(workspace, steps)?;
+    let result = steps.run_long("tests on the lattice", || {
+        let mut tests = runner(workspace, &["--package", "system", "--package", LATTICE_TESTS]);
+        // Every file of tests; the folder `embedded` is none.
+        for folder in ["tests/system/tests", "tests/lattice/tests"] {
+            for file in files::below(&workspace.root.join(folder))? {
+                if let (Some(name), 1) = (file.file_stem(), file.components().count()) {
+                    tests.arg("--test").arg(name);
+                }
+            }
+        }
+        tests.env("NEXTEST_TEST_THREADS", "1").env("RUST_TEST_THREADS", "1");
+        tests.env(documents::VARIABLE, documents).env(lattice::VARIABLE, &folder);
+        process::run(tests.args(filter))
+    });
+    steps.run("lattice down", || Lattice::down(&folder))?;
+    result?;
     steps.summary();
     Ok(())
 }
@@ -43,7 +79,8 @@ pub fn fuzz(workspace: &Workspace, minutes: u32, steps: &mut Steps) -> Result<()
     })?;
     steps.run_long("fuzz", || {
         let mut fuzz = workspace.cargo();
-        fuzz.args(["test", "--package", "system", "--test", "fuzz", "--", "--nocapture", "--test-threads=1"]);
+        fuzz.args(["test", "--package", "system", "--test", "embedded", "fuzz::"]);
+        fuzz.args(["--", "--nocapture", "--test-threads=1"]);
         let seconds = (minutes * 30).to_string();
         process::run(fuzz.env(documents::VARIABLE, documents).env("TRELLIS_FUZZ_SECONDS", seconds))
     })
@@ -57,7 +94,7 @@ pub fn chaos(workspace: &Workspace, seconds: u64, seed: Option<u64>, steps: &mut
     })?;
     steps.run_long("chaos", || {
         let mut test = workspace.cargo();
-        test.args(["test", "--package", "system", "--test", "chaos", "--", "--nocapture"]);
+        test.args(["test", "--package", "system", "--test", "embedded", "chaos::", "--", "--nocapture"]);
         test.env("TRELLIS_CHAOS_SECONDS", seconds.to_string());
         test.envs(seed.map(|seed| ("TRELLIS_CHAOS_SEED", seed.to_string())));
         process::run(&mut test)
@@ -65,14 +102,12 @@ pub fn chaos(workspace: &Workspace, seconds: u64, seed: Option<u64>, steps: &mut
 }
 
 /// cargo-nextest where it is installed, for its speed and its summary; else cargo's own.
-fn runner(workspace: &Workspace, nats_server: &Path, browser: &Browser, documents: &Path) -> Command {
+fn runner(workspace: &Workspace, what: &[&str]) -> Command {
     let mut command = workspace.cargo();
     if process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        command.args(["nextest", "run", "--no-fail-fast"]).args(what);
     } else {
-        command.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        command.args(["test", "--no-fail-fast"]).args(what);
     }
-    command.env(nats::VARIABLE, nats_server).env(documents::VARIABLE, documents);
-    browser.tell(&mut command);
     command
 }

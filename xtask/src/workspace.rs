@@ -8,12 +8,14 @@ use serde_json::Value;
 use crate::failure::{Failure, Result};
 use crate::process;
 
+#[derive(Debug)]
 pub struct Workspace {
     pub root: PathBuf,
     pub target: PathBuf,
     pub packages: Vec<Package>,
 }
 
+#[derive(Debug)]
 pub struct Package {
     pub name: String,
     pub version: String,

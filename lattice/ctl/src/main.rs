@@ -66,9 +66,9 @@ enum Command {
 
 #[derive(Args)]
 struct Lattice {
-    /// The address of NATS
-    #[arg(long)]
-    nats: String,
+    /// The address of NATS, or those of its servers
+    #[arg(long, value_delimiter = ',')]
+    nats: Vec<String>,
     #[arg(long, default_value = "default")]
     lattice: String,
     /// How long to wait for it all
@@ -80,7 +80,7 @@ impl Lattice {
     async fn connect(&self) -> Result<async_nats::Client> {
         async_nats::connect(&self.nats)
             .await
-            .with_context(|| format!("cannot connect to NATS at {}", self.nats))
+            .with_context(|| format!("cannot connect to NATS at {}", self.nats.join(", ")))
     }
 
     /// Does the work within the time there is; `what` is what did not happen otherwise.

@@ -1,11 +1,11 @@
 //! The application of the repository, running, with what the test wants to be away.
 
-use system::{Client, Request, Trellis, configured, eventually};
+use system::{Client, Embedded, Request, configured, eventually};
 use tempfile::TempDir;
 
 #[derive(Debug)]
 pub struct Blog {
-    trellis: Trellis,
+    trellis: Embedded,
     web: Client,
     data: TempDir,
 }
@@ -35,7 +35,7 @@ impl Blog {
         }
         let file = data.path().join("wadm.yaml");
         std::fs::write(&file, manifest).unwrap();
-        let trellis = Trellis::start_at(&data.path().join("data"), address, &[file.to_str().unwrap()]);
+        let trellis = Embedded::start_at(&data.path().join("data"), address, &[file.to_str().unwrap()]);
         let web = trellis.client();
         eventually("the gateway knows the pages", || {
             let answer = web.send(&Request::new("OPTIONS", "/")).ok()?;

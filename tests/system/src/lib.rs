@@ -1,24 +1,39 @@
-//! What the tests of the whole share: a running `trellis up` and a client that talks to it.
+//! What the tests of the whole share: a running application, clients that talk to it, and load.
+//!
+//! [`Trellis`] is the application on what is under test: the embedded host or, with `cargo xtask test --lattice`, a real
+//! wasmCloud lattice. What only the embedded host can do is done to [`Embedded`], in `tests/embedded`.
 //!
 //! The client writes its own HTTP, for the tests must also send what no client library would.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod application;
 mod bus;
 mod client;
+mod deployed;
 mod documents;
+mod embedded;
+mod load;
 mod manifest;
 mod nats;
+mod random;
+mod settled;
 mod trellis;
 
 use std::time::{Duration, Instant};
 
+pub use application::{Application, command, repository};
 pub use bus::{Bus, Message};
 pub use client::{Client, Request, Response};
+pub use deployed::Deployed;
 pub use documents::{python, wrong_in_asyncapi, wrong_in_openapi};
+pub use embedded::Embedded;
+pub use load::{Load, Written};
 pub use manifest::{ANN, MIA, OLAF, Setting, configured};
 pub use nats::{Nats, NoAnswer};
-pub use trellis::{Trellis, command, repository};
+pub use random::Random;
+pub use settled::{ReadModels, assert_each_is_there_once, assert_equal, settled};
+pub use trellis::{Reuse, Trellis};
 
 /// How long anything may take before the test gives up. Far above what is normal, on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,246 +1,107 @@
-//! A running `trellis up`: a child process that is killed when it goes out of scope, and whose output is shown if the test
-//! fails.
+//! The application under test, on the host that the environment says.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::tempdir;
+use crate::application::Application;
+use crate::deployed::Deployed;
+use crate::embedded::Embedded;
+use crate::manifest::{Setting, configured};
 
-use crate::bus::Bus;
-use crate::client::{Client, Request, Response};
-use crate::manifest::{self, Setting};
-use crate::nats::Nats;
-use crate::{PATIENCE, eventually};
+/// The folder of a lattice that runs: `cargo xtask test --lattice` starts it. Without it, each test starts the embedded host.
+const LATTICE: &str = "TRELLIS_LATTICE";
 
 #[derive(Debug)]
-pub struct Trellis {
-    child: Child,
-    address: SocketAddr,
-    data: PathBuf,
-    output: Arc<Mutex<String>>,
+pub struct Trellis(Host);
+
+#[derive(Debug)]
+enum Host {
+    Embedded(Embedded),
+    Lattice(Box<Deployed>),
+}
+
+/// Whether an instance of a component serves one call or many, which must make no difference.
+#[derive(Clone, Copy, Debug)]
+pub enum Reuse {
+    Default,
+    Never,
+    Often,
+}
+
+impl Reuse {
+    /// All that the host under test knows.
+    pub fn all() -> &'static [Self] {
+        if lattice().is_some() { &[Self::Default] } else { &[Self::Never, Self::Often] }
+    }
+
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Default => &[],
+            Self::Never => &["--reuse", "1"],
+            Self::Often => &["--reuse", "1000"],
+        }
+    }
+}
+
+fn lattice() -> Option<PathBuf> {
+    std::env::var_os(LATTICE).map(PathBuf::from)
 }
 
 impl Trellis {
-    /// Starts the repository's application on `data`, and returns once it answers.
+    /// Starts the repository's application and returns once it answers. `data` is a folder of its own: what was written when
+    /// it was started with the same one before is there again.
     #[track_caller]
     pub fn start(data: &Path) -> Self {
-        Self::start_with(data, &[])
-    }
-
-    /// The same, with further arguments.
-    #[track_caller]
-    pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        Self::start_configured(data, &[], arguments)
+        Self::start_configured(data, &[])
     }
 
     /// The same, with services configured.
     #[track_caller]
-    pub fn start_configured(data: &Path, settings: &[Setting<'_>], arguments: &[&str]) -> Self {
-        Self::start_on(data, &manifest::configured(settings), arguments)
-    }
-
-    /// The same, with a manifest that has been made of a configured one.
-    #[track_caller]
-    pub fn start_on(data: &Path, manifest: &str, arguments: &[&str]) -> Self {
-        Self::start_command(command(), data, manifest, arguments)
-    }
-
-    /// Starts it with what `filter` lets through in its log, as `RUST_LOG` has it.
-    #[track_caller]
-    pub fn start_logging(data: &Path, filter: &str) -> Self {
-        let mut trellis = command();
-        trellis.env("RUST_LOG", filter);
-        Self::start_command(trellis, data, &manifest::configured(&[]), &[])
+    pub fn start_configured(data: &Path, settings: &[Setting<'_>]) -> Self {
+        Self::start_reusing(data, settings, Reuse::Default)
     }
 
     #[track_caller]
-    fn start_command(trellis: Command, data: &Path, manifest: &str, arguments: &[&str]) -> Self {
-        let folder = tempdir().unwrap();
-        let file = folder.path().join("wadm.yaml");
-        std::fs::write(&file, manifest).unwrap();
-        let arguments: Vec<&str> = file.to_str().into_iter().chain(arguments.iter().copied()).collect();
-        // The manifest is read before anything is said.
-        let trellis = Self::start_up(trellis, data, "127.0.0.1:0", &arguments);
-        trellis.wait_for_routes();
-        trellis
-    }
-
-    /// Waits until the gateway has heard of every service: at a first start, they tell each other.
-    #[track_caller]
-    fn wait_for_routes(&self) {
-        let knows = |(path, method): (&str, &str)| {
-            let answer = self.client().send(&Request::new("OPTIONS", path));
-            answer.is_ok_and(|answer| answer.header("allow").is_some_and(|allow| allow.contains(method)))
-        };
-        let routes = [
-            ("/posts", "POST"),
-            ("/posts", "GET"),
-            ("/posts/x/comments", "POST"),
-            ("/moderation/queue", "GET"),
-            ("/registry", "GET"),
-            ("/", "GET"),
-        ];
-        eventually("the gateway knows the services", || routes.into_iter().all(knows).then_some(()));
-    }
-
-    /// Starts what the arguments say, or the repository's application as it is, at an address.
-    #[track_caller]
-    pub fn start_at(data: &Path, address: &str, arguments: &[&str]) -> Self {
-        Self::start_up(command(), data, address, arguments)
-    }
-
-    #[track_caller]
-    fn start_up(mut up: Command, data: &Path, address: &str, arguments: &[&str]) -> Self {
-        up.args(["up", "--listen", address, "--data"]).arg(data).args(arguments);
-        let mut child =
-            up.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let output = Arc::new(Mutex::new(String::new()));
-        let (said, hear) = channel();
-        follow(child.stdout.take().unwrap(), Arc::clone(&output), said.clone());
-        follow(child.stderr.take().unwrap(), Arc::clone(&output), said);
-
-        let deadline = Instant::now() + PATIENCE;
-        while let Ok(line) = hear.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            // The last line that it says of itself: everything answers.
-            if let Some(address) = line.strip_prefix("open  ").and_then(address_in) {
-                return Self { child, address, data: data.to_owned(), output };
-            }
-        }
-        child.kill().ok();
-        let status = child.wait();
-        panic!("trellis said no address ({status:?}); it said:\n{}", output.lock().unwrap());
-    }
-
-    pub fn client(&self) -> Client {
-        Client::new(self.address)
-    }
-
-    /// A client of its NATS listener.
-    #[track_caller]
-    pub fn nats(&self) -> Nats {
-        Nats::new(self.nats_address())
-    }
-
-    /// A connection to its NATS listener that can listen.
-    #[track_caller]
-    pub fn bus(&self) -> Bus {
-        Bus::connect(self.nats_address())
-    }
-
-    #[track_caller]
-    fn nats_address(&self) -> SocketAddr {
-        let output = self.output();
-        let mut lines = output.lines();
-        let address = lines.find_map(|line| line.strip_prefix("nats  nats://"));
-        address.expect("it says where NATS is").parse().unwrap()
-    }
-
-    /// Runs another command of `trellis` on this application, to its end.
-    #[track_caller]
-    pub fn command(&self, arguments: &[&str]) -> Output {
-        command().args(arguments).arg("--data").arg(&self.data).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// What such a command prints that must succeed.
-    #[track_caller]
-    pub fn run(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments);
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
-        said
-    }
-
-    /// Sends a request that must be answered.
-    #[track_caller]
-    pub fn send(&self, request: &Request) -> Response {
-        self.client().send(request).unwrap_or_else(|error| panic!("no answer to {request:?}: {error}"))
-    }
-
-    #[track_caller]
-    pub fn get(&self, path: &str) -> Response {
-        self.send(&Request::get(path))
+    pub fn start_reusing(data: &Path, settings: &[Setting<'_>], reuse: Reuse) -> Self {
+        Self(match lattice() {
+            Some(lattice) => Host::Lattice(Box::new(Deployed::start(&lattice, data, &configured(settings)))),
+            None => Host::Embedded(Embedded::start_configured(data, settings, reuse.arguments())),
+        })
     }
 
     /// Ends it as a power cut would.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Asks it to stop. What it does then is the caller's to see.
-    pub fn ask_to_stop(&self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap();
-    }
-
-    #[track_caller]
-    pub fn wait(&mut self) -> ExitStatus {
-        eventually("the process ends", || self.child.try_wait().unwrap())
+    pub fn kill(self) {
+        match self.0 {
+            Host::Embedded(embedded) => embedded.kill(),
+            Host::Lattice(deployed) => deployed.kill(),
+        }
     }
 
     /// Asks it to stop and sees that it does, without complaint.
     #[track_caller]
-    pub fn stop(mut self) {
-        self.ask_to_stop();
-        let status = self.wait();
-        assert!(status.success(), "it ended with {status}");
+    pub fn stop(self) {
+        match self.0 {
+            Host::Embedded(embedded) => embedded.stop(),
+            Host::Lattice(deployed) => deployed.stop(),
+        }
     }
 
     /// Everything that it has printed.
     pub fn output(&self) -> String {
-        self.output.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Trellis {
-    fn drop(&mut self) {
-        // Both fail if it has ended already, as it should have in some tests.
-        self.child.kill().ok();
-        let status = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- trellis ({status:?}) said:\n{}---", self.output());
+        match &self.0 {
+            Host::Embedded(embedded) => embedded.output(),
+            Host::Lattice(deployed) => deployed.output(),
         }
     }
 }
 
-/// The `trellis` command that was built beside the tests, ready to be given arguments.
-pub fn command() -> Command {
-    let test = std::env::current_exe().unwrap();
-    // The tests are in `<profile>/deps`.
-    let program = test.parent().unwrap().parent().unwrap().join("trellis");
-    assert!(program.is_file(), "{} is not there: `cargo xtask test` builds it", program.display());
-    let mut command = Command::new(program);
-    command.current_dir(repository());
-    command
-}
+impl Deref for Trellis {
+    type Target = Application;
 
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-/// Collects what the child prints, and passes each line on while somebody listens. It never stops reading, so that the
-/// child is never held up by a full pipe.
-fn follow(stream: impl Read + Send + 'static, output: Arc<Mutex<String>>, said: Sender<String>) {
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            let mut output = output.lock().unwrap();
-            output.push_str(&line);
-            output.push('\n');
-            drop(output);
-            said.send(line).ok();
+    fn deref(&self) -> &Application {
+        match &self.0 {
+            Host::Embedded(embedded) => embedded,
+            Host::Lattice(deployed) => deployed,
         }
-    });
-}
-
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let after = line.split_once("http://")?.1;
-    let end = after.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':').unwrap_or(after.len());
-    after[..end].parse().ok()
+    }
 }

@@ -18,7 +18,7 @@ impl Blog {
     #[track_caller]
     fn start(data: &Path, rules: Option<&str>) -> Self {
         let settings: Vec<_> = rules.map(|rules| ("moderation", "rules", rules)).into_iter().collect();
-        Self { trellis: Trellis::start_configured(data, &settings, &[]) }
+        Self { trellis: Trellis::start_configured(data, &settings) }
     }
 
     /// Writes a post and returns the path of its comments.

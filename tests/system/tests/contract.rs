@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::io::Write;
-
 use serde_json::{Value, json};
-use system::{ANN, OLAF, Request, Response, Trellis, command, eventually};
+use system::{ANN, OLAF, Request, Response, Trellis, eventually};
 use tempfile::tempdir;
 
 fn create(trellis: &Trellis, title: &str) -> Value {
@@ -185,44 +183,5 @@ fn a_restart_keeps_everything() {
     }
     let newest_first: Vec<Value> = written.iter().rev().map(Response::json).collect();
     assert_eq!(list(&trellis, "/posts?limit=3", newest_first.len()), newest_first);
-    trellis.stop();
-
-    let verified = command().arg("verify").arg(data.path()).output().unwrap();
-    assert!(verified.status.success(), "{verified:?}");
-}
-
-#[test]
-fn a_graceful_stop_finishes_what_runs() {
-    let data = tempdir().unwrap();
-    let mut trellis = Trellis::start(data.path());
-    create(&trellis, "Warm");
-    let request = Request::post("/posts", r#"{"title": "Last"}"#).bytes();
-    let (start, end) = request.split_at(request.len() - 5);
-    let mut connection = trellis.client().connect().unwrap();
-    connection.write_all(start).unwrap();
-    // An answer on another connection, sent later, shows that the server is at work on the first.
-    create(&trellis, "Between");
-    trellis.ask_to_stop();
-    eventually("it accepts no more", || trellis.client().send(&Request::get("/posts")).err());
-    connection.write_all(end).unwrap();
-    let last = Response::read(&mut connection).unwrap();
-    assert_eq!(last.status, 201, "{last:?}");
-    let status = trellis.wait();
-    assert!(status.success(), "{status}");
-
-    let trellis = Trellis::start(data.path());
-    assert_eq!(read(&trellis, &last), last.json());
-}
-
-#[test]
-fn one_process_per_data_directory() {
-    let data = tempdir().unwrap();
-    let trellis = Trellis::start(data.path());
-    let second = command().args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(data.path()).output();
-    let second = second.unwrap();
-    assert!(!second.status.success(), "{second:?}");
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert!(said.contains(data.path().to_str().unwrap()), "it names the directory: {said}");
-    create(&trellis, "The first goes on");
     trellis.stop();
 }

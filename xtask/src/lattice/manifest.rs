@@ -1,14 +1,13 @@
-//! wadm.yaml, made to run here: its image references become files of this machine, and nothing else is changed, except
-//! addresses that are taken.
+//! wadm.yaml, made to run here: its image references become files of this machine, and its addresses those that this lattice
+//! has. Nothing else is changed.
 
-use std::net::TcpListener;
 use std::path::Path;
 
 use super::tools::Tools;
 use crate::failure::{Failure, Result};
 
 /// The manifest as it is deployed, and what can be seen from outside once it runs.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     pub text: String,
     pub application: String,
@@ -29,34 +28,22 @@ pub struct Provider {
     pub image: String,
 }
 
-/// What it should say, in place of what it says.
-pub struct Replacements<'a> {
-    /// The image references: a provider's archive, or a component's file.
-    pub image: &'a dyn Fn(&str) -> Option<String>,
-    /// Whether nobody listens at this address.
-    pub is_free: &'a dyn Fn(&str) -> bool,
-    /// An address at which nobody listens.
-    pub free: &'a dyn Fn() -> Result<String>,
-}
-
 const NATS_SCHEME: &str = "nats://";
 
 impl Manifest {
-    pub fn read(path: &Path, root: &Path, tools: &Tools) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
-        let image = |image: &str| match image.strip_prefix("file://") {
+    /// With image references that this machine has: files below `root`, and archives of providers.
+    pub fn read(text: &str, root: &Path, tools: &Tools) -> Result<Self> {
+        Self::with_images(text, &|image| match image.strip_prefix("file://") {
             Some(file) => Some(format!("file://{}", root.join(file).display())),
             None => tools.archive(image_name(image)).map(|archive| format!("file://{}", archive.display())),
-        };
-        let is_free = |address: &str| TcpListener::bind(address).is_ok();
-        Self::replace(&text, &Replacements { image: &image, is_free: &is_free, free: &free_address })
+        })
     }
 
-    pub fn replace(text: &str, with: &Replacements<'_>) -> Result<Self> {
+    fn with_images(text: &str, image: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let application = value_after(text, "metadata:", "name:")
             .ok_or_else(|| incomplete("no `name` in its `metadata`"))?
             .to_owned();
-        let (text, providers) = images(text, &application, with.image)?;
+        let (text, providers) = images(text, &application, image)?;
         let http = value(&text, "address:").ok_or_else(|| incomplete("no `address` for HTTP"))?.to_owned();
         let nats = text
             .split_once(NATS_SCHEME)
@@ -64,10 +51,48 @@ impl Manifest {
                 rest.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or_default().to_owned()
             })
             .ok_or_else(|| incomplete("no `nats://` address"))?;
-        let (text, http) = move_if_taken(text, http, with)?;
-        let (text, nats) = move_if_taken(text, nats, with)?;
         let subjects = subjects(&text);
         Ok(Self { text, application, http, nats, providers, subjects })
+    }
+
+    /// With other addresses, wherever they are named: one for HTTP, and those of all NATS servers for NATS.
+    #[must_use]
+    pub fn at(self, http: &str, nats: &[String]) -> Self {
+        let urls: Vec<String> = nats.iter().map(|address| format!("{NATS_SCHEME}{address}")).collect();
+        let text = self.text.replace(&format!("{NATS_SCHEME}{}", self.nats), &urls.join(","));
+        let text = text.replace(&format!("address: {}", self.http), &format!("address: {http}"));
+        let nats = nats.first().cloned().unwrap_or(self.nats);
+        Self { text, http: http.to_owned(), nats, ..self }
+    }
+
+    /// As it was deployed: with image references of this machine.
+    pub fn deployed(text: &str) -> Result<Self> {
+        Self::with_images(text, &|image| Some(image.to_owned()))
+    }
+
+    /// With so many copies of every log and bucket.
+    #[must_use]
+    pub fn replicated(self, copies: u8) -> Self {
+        let mut lines = Vec::new();
+        let mut is_service = false;
+        for line in self.text.lines().filter(|line| !line.trim_start().starts_with("replicas:")) {
+            lines.push(line.to_owned());
+            let text = line.trim_start();
+            let indent = &line[..line.len() - text.len()];
+            if is_service && text == "properties:" {
+                lines.push(format!("{indent}  replicas: \"{copies}\""));
+            } else if text.starts_with("bucket:") {
+                lines.push(format!("{indent}num_replicas: \"{copies}\""));
+            }
+            is_service = text.starts_with("- name: ") && text.ends_with("-service");
+        }
+        lines.push(String::new());
+        Self { text: lines.join("\n"), ..self }
+    }
+
+    /// The services that answer requests.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.subjects.iter().filter_map(|subject| subject.strip_prefix("svc."))
     }
 }
 
@@ -81,16 +106,19 @@ fn image_name(image: &str) -> &str {
     last.split([':', '@']).next().unwrap_or_default()
 }
 
-/// With every image reference replaced; and the providers, which are what is not a file already.
+/// With every image reference replaced; and the providers.
 fn images(
     text: &str,
     application: &str,
     replace: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(String, Vec<Provider>)> {
-    let (mut lines, mut providers, mut name) = (Vec::new(), Vec::new(), "");
+    let (mut lines, mut providers, mut name, mut is_provider) = (Vec::new(), Vec::new(), "", false);
     for line in text.lines() {
         if let Some(value) = line.trim_start().strip_prefix("- name: ") {
             name = value.trim();
+        }
+        if let Some(kind) = line.trim_start().strip_prefix("type: ") {
+            is_provider = kind.trim() == "capability";
         }
         let Some(image) = line.trim_start().strip_prefix("image:").map(str::trim) else {
             lines.push(line.to_owned());
@@ -103,22 +131,13 @@ fn images(
             .remedy("add a provider to lattice/ and to xtask/src/lattice/tools.rs")
         })?;
         lines.push(line.replace(image, &here));
-        if !image.starts_with("file://") {
+        if is_provider {
             let image = image_name(image).to_owned();
             providers.push(Provider { id: format!("{application}-{name}"), image });
         }
     }
     lines.push(String::new());
     Ok((lines.join("\n"), providers))
-}
-
-fn move_if_taken(text: String, address: String, with: &Replacements<'_>) -> Result<(String, String)> {
-    if (with.is_free)(&address) {
-        return Ok((text, address));
-    }
-    let other = (with.free)()?;
-    eprintln!("xtask: {address} is taken; this lattice uses {other}");
-    Ok((text.replace(&address, &other), other))
 }
 
 /// The value of the first line that starts with `key`.
@@ -143,13 +162,6 @@ fn subjects(text: &str) -> Vec<String> {
     found
 }
 
-fn free_address() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener
-        .map(|address| address.to_string())
-        .map_err(|error| Failure::new(format!("no port is free on 127.0.0.1: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +173,7 @@ metadata:
 spec:
   components:
     - name: posts
+      type: component
       properties:
         image: file://build/posts.wasm
       traits:
@@ -168,6 +181,7 @@ spec:
             - name: nats
               properties: { cluster_uris: nats://127.0.0.1:4222 }
     - name: web
+      type: capability
       properties:
         image: registry.example:5000/wasmcloud/http-server:0.27.0
       traits:
@@ -176,6 +190,7 @@ spec:
               properties:
                 address: 127.0.0.1:8000
     - name: bus
+      type: capability
       properties:
         image: registry.example/messaging-nats@sha256:00
       config:
@@ -190,14 +205,8 @@ spec:
         }
     }
 
-    fn replace(text: &str, taken: &str) -> Result<Manifest> {
-        let is_free = |address: &str| address != taken;
-        let free = || Ok("127.0.0.1:5555".to_owned());
-        Manifest::replace(text, &Replacements { image: &image, is_free: &is_free, free: &free })
-    }
-
-    fn read(taken: &str) -> Manifest {
-        replace(MANIFEST, taken).unwrap_or_else(|failure| panic!("{failure}"))
+    fn read() -> Manifest {
+        Manifest::with_images(MANIFEST, &image).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     fn changed(manifest: &Manifest) -> Vec<&str> {
@@ -207,7 +216,7 @@ spec:
 
     #[test]
     fn only_image_references_change() {
-        let manifest = read("");
+        let manifest = read();
         assert_eq!(
             changed(&manifest),
             [
@@ -221,25 +230,54 @@ spec:
 
     #[test]
     fn what_to_expect_is_read_from_it() {
-        let manifest = read("");
+        let manifest = read();
         assert_eq!(manifest.application, "shop");
         assert_eq!((manifest.http.as_str(), manifest.nats.as_str()), ("127.0.0.1:8000", "127.0.0.1:4222"));
         assert_eq!(manifest.subjects, ["deliver.posts", "svc.posts"]);
+        assert_eq!(manifest.services().collect::<Vec<_>>(), ["posts"]);
         let ids: Vec<_> = manifest.providers.iter().map(|p| (p.id.as_str(), p.image.as_str())).collect();
         assert_eq!(ids, [("shop-web", "http-server"), ("shop-bus", "messaging-nats")]);
     }
 
     #[test]
-    fn an_address_that_is_taken_is_moved_wherever_it_is_named() {
-        let manifest = read("127.0.0.1:4222");
-        assert_eq!(manifest.nats, "127.0.0.1:5555");
-        assert!(manifest.text.contains("cluster_uris: nats://127.0.0.1:5555 }"));
-        assert_eq!(read("127.0.0.1:8000").http, "127.0.0.1:5555");
+    fn addresses_change_wherever_they_are_named() {
+        let manifest = read().at("127.0.0.1:8001", &["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()]);
+        assert_eq!((manifest.http.as_str(), manifest.nats.as_str()), ("127.0.0.1:8001", "127.0.0.1:1"));
+        let text = &manifest.text;
+        assert!(text.contains("cluster_uris: nats://127.0.0.1:1,nats://127.0.0.1:2 }"), "{text}");
+        assert!(text.contains("address: 127.0.0.1:8001") && !text.contains(":8000"), "{text}");
+    }
+
+    #[test]
+    fn copies_are_asked_for_of_every_log_and_bucket() {
+        let text = "\
+- name: posts-service
+  properties:
+    replicas: \"1\"
+    other: x
+- name: posts-bucket
+  properties:
+    bucket: posts
+";
+        let manifest = Manifest { text: text.to_owned(), ..read() }.replicated(3);
+        let expected = text.replace("\"1\"", "\"3\"") + "    num_replicas: \"3\"\n";
+        assert_eq!(manifest.text, expected);
+    }
+
+    #[test]
+    fn what_was_deployed_is_read_again() {
+        let manifest = read();
+        let again = Manifest::deployed(&manifest.text).unwrap();
+        let ids = |manifest: &Manifest| -> Vec<String> {
+            manifest.providers.iter().map(|provider| provider.id.clone()).collect()
+        };
+        assert_eq!((&again.text, ids(&again)), (&manifest.text, ids(&manifest)));
     }
 
     #[test]
     fn an_image_that_is_not_here_is_an_error_that_names_it() {
-        let Err(failure) = replace(&MANIFEST.replace("http-server:", "unknown:"), "") else {
+        let Err(failure) = Manifest::with_images(&MANIFEST.replace("http-server:", "unknown:"), &image)
+        else {
             panic!("accepted")
         };
         let text = failure.to_string();

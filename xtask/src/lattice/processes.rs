@@ -21,23 +21,28 @@ const POLL: Duration = Duration::from_millis(20);
 const TERMINATE: Duration = Duration::from_secs(12);
 const KILL: Duration = Duration::from_secs(5);
 
+/// One that was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     pub name: String,
+    /// The program with its arguments.
+    command: Vec<String>,
+    log: PathBuf,
     pid: i32,
     /// In ticks since the machine started, as in /proc.
     started: u64,
 }
 
-/// The processes that are running, in a file: whoever comes next can end them.
-pub struct State {
+/// The processes that were started, in a file: whoever comes next can end them.
+#[derive(Debug)]
+pub struct Processes {
     file: PathBuf,
-    pub processes: Vec<Process>,
+    all: Vec<Process>,
 }
 
-impl State {
+impl Processes {
     pub fn new(file: PathBuf) -> Self {
-        Self { file, processes: Vec::new() }
+        Self { file, all: Vec::new() }
     }
 
     /// None if nothing was started, or all of it was ended.
@@ -47,30 +52,56 @@ impl State {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Failure::io("read", file, &error)),
         };
-        let processes = parse(&text).ok_or_else(|| {
+        let all = parse(&text).ok_or_else(|| {
             Failure::new(format!("{} is not what this command wrote", file.display()))
                 .remedy("end the processes of the lattice yourself, then remove that file")
         })?;
-        Ok(Some(Self { file: file.to_owned(), processes }))
+        Ok(Some(Self { file: file.to_owned(), all }))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.all.iter()
     }
 
     /// Starts it in a group of its own, with its output in `log`, and writes it down.
-    pub fn start(&mut self, name: &str, command: &mut Command, log: &Path) -> Result<()> {
-        let output = fs::File::create(log).map_err(|error| Failure::io("create", log, &error))?;
-        let errors = output.try_clone().map_err(|error| Failure::io("open", log, &error))?;
-        let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0).spawn();
-        let child = child.map_err(|error| Failure::new(format!("cannot start {name}: {error}")))?;
-        let pid = i32::try_from(child.id()).map_err(|_| Failure::new(format!("{name} has no number")))?;
-        let started = started(pid).ok_or_else(|| {
-            Failure::new(format!("{name} ended at once")).remedy(format!("see {}", log.display()))
-        })?;
-        self.processes.push(Process { name: name.to_owned(), pid, started });
+    pub fn start(&mut self, name: &str, command: Vec<String>, log: PathBuf) -> Result<()> {
+        let process = Process { name: name.to_owned(), command, log, pid: 0, started: 0 };
+        self.all.push(process.start()?);
         self.write()
+    }
+
+    /// Starts one again that has ended. It goes on in the same log.
+    pub fn start_again(&mut self, name: &str) -> Result<()> {
+        let process = self.get_mut(name)?;
+        if process.group_is_running() {
+            return Err(Failure::new(format!("{name} is running already")));
+        }
+        *process = process.start()?;
+        self.write()
+    }
+
+    /// Ends it as a power cut would, with all that it has started.
+    pub fn kill(&mut self, name: &str) -> Result<()> {
+        self.get_mut(name)?.end_by(&[(Signal::KILL, KILL)])
+    }
+
+    /// Asks it to end, and sees that it does.
+    pub fn stop(&mut self, name: &str) -> Result<()> {
+        self.get_mut(name)?.end_by(&[(Signal::TERM, TERMINATE)])
+    }
+
+    /// Holds it up, with all that it has started, as a machine that swaps does.
+    pub fn pause(&mut self, name: &str) -> Result<()> {
+        self.get_mut(name)?.signalled(Signal::STOP)
+    }
+
+    pub fn resume(&mut self, name: &str) -> Result<()> {
+        self.get_mut(name)?.signalled(Signal::CONT)
     }
 
     /// Ends what is still running, the last first: hosts before what they are connected to.
     pub fn end(&mut self) -> Result<()> {
-        while let Some(process) = self.processes.pop() {
+        while let Some(process) = self.all.pop() {
             process.end()?;
             self.write()?;
         }
@@ -82,11 +113,18 @@ impl State {
         }
     }
 
+    fn get_mut(&mut self, name: &str) -> Result<&mut Process> {
+        let process = self.all.iter_mut().find(|process| process.name == name);
+        process.ok_or_else(|| Failure::new(format!("there is no process {name} in this lattice")))
+    }
+
     fn write(&self) -> Result<()> {
-        let processes = self
-            .processes
-            .iter()
-            .map(|process| json!({ "name": process.name, "pid": process.pid, "started": process.started }));
+        let processes = self.all.iter().map(|process| {
+            json!({
+                "name": process.name, "pid": process.pid, "started": process.started,
+                "command": process.command, "log": process.log,
+            })
+        });
         let text = json!({ "processes": processes.collect::<Vec<_>>() }).to_string();
         files::write_if_changed(&self.file, text.as_bytes()).map(drop)
     }
@@ -97,16 +135,35 @@ impl Process {
         started(self.pid) == Some(self.started)
     }
 
-    fn end(&self) -> Result<()> {
-        self.end_within(TERMINATE, KILL)
+    /// The same, with the number of the process that was started for it.
+    fn start(&self) -> Result<Self> {
+        let Self { name, command, log, .. } = self;
+        let (program, arguments) =
+            command.split_first().ok_or_else(|| Failure::new(format!("{name} has no program")))?;
+        let output = fs::File::options().create(true).append(true).open(log);
+        let output = output.map_err(|error| Failure::io("open", log, &error))?;
+        let errors = output.try_clone().map_err(|error| Failure::io("open", log, &error))?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+        let child = command.spawn().map_err(|error| Failure::new(format!("cannot start {name}: {error}")))?;
+        let pid = i32::try_from(child.id()).map_err(|_| Failure::new(format!("{name} has no number")))?;
+        let started = started(pid).ok_or_else(|| {
+            Failure::new(format!("{name} ended at once")).remedy(format!("see {}", log.display()))
+        })?;
+        Ok(Self { pid, started, ..self.clone() })
     }
 
-    fn end_within(&self, terminate: Duration, kill: Duration) -> Result<()> {
-        for (signal, patience) in [(Signal::TERM, terminate), (Signal::KILL, kill)] {
-            if !self.signal(signal) {
+    fn end(&self) -> Result<()> {
+        self.end_by(&[(Signal::TERM, TERMINATE), (Signal::KILL, KILL)])
+    }
+
+    fn end_by(&self, means: &[(Signal, Duration)]) -> Result<()> {
+        for (signal, patience) in means {
+            // What is paused hears of a request to end only when it goes on.
+            if !self.signal(*signal) || !self.signal(Signal::CONT) {
                 return Ok(());
             }
-            let deadline = Instant::now() + patience;
+            let deadline = Instant::now() + *patience;
             while self.group_is_running() {
                 if Instant::now() >= deadline {
                     break;
@@ -118,6 +175,10 @@ impl Process {
             return Err(Failure::new(format!("{} ({}) does not end, even when killed", self.name, self.pid)));
         }
         Ok(())
+    }
+
+    fn signalled(&self, signal: Signal) -> Result<()> {
+        if self.signal(signal) { Ok(()) } else { Err(Failure::new(format!("{} is not running", self.name))) }
     }
 
     /// Whether there was anybody to send it to.
@@ -142,9 +203,15 @@ fn parse(text: &str) -> Option<Vec<Process>> {
             name: process.get("name")?.as_str()?.to_owned(),
             pid: process.get("pid")?.as_i64()?.try_into().ok().filter(|pid| *pid > 1)?,
             started: process.get("started")?.as_u64()?,
+            command: words(process.get("command")?)?,
+            log: process.get("log")?.as_str()?.into(),
         })
     });
     each.collect()
+}
+
+fn words(list: &Value) -> Option<Vec<String>> {
+    list.as_array()?.iter().map(|word| word.as_str().map(str::to_owned)).collect()
 }
 
 /// When the process started; None if there is none, or only what its parent has not yet noticed the end of.
@@ -197,24 +264,54 @@ mod tests {
         assert!(parse_stat(&line.replace(" S ", " Z ")).is_none());
     }
 
+    fn shell(script: &str) -> Vec<String> {
+        ["sh", "-c", script].map(str::to_owned).into()
+    }
+
     #[test]
     fn what_was_started_is_ended_with_its_children_and_forgotten() {
         let folder = folder("end");
         let file = folder.join("state.json");
-        let mut state = State::new(file.clone());
-        let mut shell = Command::new("sh");
+        let mut processes = Processes::new(file.clone());
         // The child ignores the signal that the shell dies of.
-        shell.args(["-c", "(trap '' TERM; exec sleep 600) & wait"]);
-        state.start("shell", &mut shell, &folder.join("log")).unwrap();
-        let process = state.processes[0].clone();
+        let script = shell("(trap '' TERM; exec sleep 600) & wait");
+        processes.start("shell", script, folder.join("log")).unwrap();
+        let process = processes.all[0].clone();
         assert!(process.is_running());
 
-        let mut read = State::read(&file).unwrap().unwrap();
-        assert_eq!(read.processes, state.processes);
-        read.processes[0].end_within(Duration::from_millis(200), KILL).unwrap();
+        let mut read = Processes::read(&file).unwrap().unwrap();
+        assert_eq!(read.all, processes.all);
+        let means = [(Signal::TERM, Duration::from_millis(200)), (Signal::KILL, KILL)];
+        read.all[0].end_by(&means).unwrap();
         assert!(!process.group_is_running());
         read.end().unwrap();
-        assert!(State::read(&file).unwrap().is_none());
+        assert!(Processes::read(&file).unwrap().is_none());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_was_killed_starts_again_and_what_is_paused_ends() {
+        let folder = folder("again");
+        let mut processes = Processes::new(folder.join("state.json"));
+        processes.start("shell", shell("echo here; sleep 600"), folder.join("log")).unwrap();
+        let said = || fs::read_to_string(folder.join("log")).unwrap();
+        let until = |times: usize| {
+            let deadline = Instant::now() + KILL;
+            while said() != "here\n".repeat(times) {
+                assert!(Instant::now() < deadline, "{}", said());
+                std::thread::sleep(POLL);
+            }
+        };
+        until(1);
+        assert!(processes.start_again("shell").is_err(), "it is running");
+        processes.kill("shell").unwrap();
+        assert!(processes.pause("shell").is_err(), "it is not running");
+        processes.start_again("shell").unwrap();
+        until(2);
+        processes.pause("shell").unwrap();
+        processes.stop("shell").unwrap();
+        assert!(processes.kill("nobody").is_err());
+        processes.end().unwrap();
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -222,8 +319,9 @@ mod tests {
     fn a_number_that_belongs_to_somebody_else_now_is_left_alone() {
         let mut other = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
         let pid = i32::try_from(other.id()).unwrap();
-        let started = started(pid).unwrap();
-        let process = Process { name: "long gone".to_owned(), pid, started: started - 1 };
+        let started = started(pid).unwrap() - 1;
+        let (name, log) = ("long gone".to_owned(), PathBuf::new());
+        let process = Process { name, command: Vec::new(), log, pid, started };
         assert!(!process.is_running());
         process.end().unwrap();
         assert!(other.try_wait().unwrap().is_none(), "it was ended");

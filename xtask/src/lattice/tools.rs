@@ -19,12 +19,23 @@ const PROVIDERS: [(&str, &str); 3] =
     [("http-server", "0.27.1"), ("messaging-nats", "0.27.0"), ("keyvalue-nats", "0.1.0")];
 
 /// Where everything is.
+#[derive(Clone, Debug)]
 pub struct Tools {
     folder: PathBuf,
     pub nats_server: PathBuf,
 }
 
 impl Tools {
+    /// Those that were built for the checkout at `root`.
+    pub fn built(root: &Path) -> Result<Self> {
+        let folder = folder(&root.join("lattice"))?;
+        if !folder.is_dir() {
+            return Err(Failure::new(format!("there is no {}", folder.display()))
+                .remedy("`cargo xtask lattice build` builds what a lattice is made of"));
+        }
+        Ok(Self { folder, nats_server: nats::ready()? })
+    }
+
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -40,8 +51,7 @@ impl Tools {
 pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
     let nats_server = steps.run("nats-server", nats::ready)?;
     let sources = workspace.root.join("lattice");
-    let folder = files::cache()?.join(format!("lattice-{:016x}", fingerprint(&sources)?));
-    let tools = Tools { folder, nats_server };
+    let tools = Tools { folder: folder(&sources)?, nats_server };
     let _lock = files::lock(&tools.folder)?;
     if !tools.folder.is_dir() {
         // Filled beside and renamed: what is in the cache is complete.
@@ -56,6 +66,10 @@ pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
         fs::rename(&beside, &tools.folder).map_err(|error| Failure::io("rename", &beside, &error))?;
     }
     Ok(tools)
+}
+
+fn folder(sources: &Path) -> Result<PathBuf> {
+    Ok(files::cache()?.join(format!("lattice-{:016x}", fingerprint(sources)?)))
 }
 
 /// Stands for everything that the programs are built from.

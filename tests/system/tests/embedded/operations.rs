@@ -1,16 +1,14 @@
 //! An application as its operator sees it: services that stop, events that nobody can handle, read models built anew.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use system::{Nats, NoAnswer, Request, Response, Trellis, eventually};
+use system::{Embedded, Nats, NoAnswer, Request, Response, eventually};
 use tempfile::tempdir;
 
 /// What `trellis status` says, and its exit code.
 #[track_caller]
-fn status(trellis: &Trellis) -> (Value, Option<i32>) {
+fn status(trellis: &Embedded) -> (Value, Option<i32>) {
     let output = trellis.command(&["status", "--json"]);
     let report = serde_json::from_slice(&output.stdout);
     (report.unwrap_or_else(|error| panic!("{error}: {output:?}")), output.status.code())
@@ -25,7 +23,7 @@ fn state<'a>(report: &'a Value, service: &str) -> &'a Value {
 }
 
 #[track_caller]
-fn all_is_well(trellis: &Trellis) -> Value {
+fn all_is_well(trellis: &Embedded) -> Value {
     eventually("all is well", || {
         let (report, code) = status(trellis);
         let idle = report["consumers"].as_array().unwrap().iter().all(|consumer| consumer["backlog"] == 0);
@@ -100,7 +98,7 @@ fn dead_letters(nats: &Nats, services: &BTreeSet<String>) -> BTreeSet<String> {
 #[test]
 fn what_cannot_be_read_in_any_log_is_put_aside_by_whoever_follows_it_and_the_next_event_is_handled() {
     let data = tempdir().unwrap();
-    let trellis = Trellis::start(data.path());
+    let trellis = Embedded::start(data.path());
     let nats = trellis.nats();
     comment(&nats, &create(&nats, "Before"), "I like apples");
     all_is_well(&trellis);
@@ -144,7 +142,7 @@ fn what_cannot_be_read_in_any_log_is_put_aside_by_whoever_follows_it_and_the_nex
 }
 
 /// What becomes of dead letters by the hands of the operator.
-fn handled_again_or_removed(trellis: &Trellis, nats: &Nats) {
+fn handled_again_or_removed(trellis: &Embedded, nats: &Nats) {
     let listed = trellis.run(&["dlq", "list", "moderation"]);
     assert!(listed.starts_with("service") && listed.contains("not an event"), "{listed}");
     let tried = trellis.command(&["dlq", "replay", "moderation"]);
@@ -190,7 +188,7 @@ fn handled_again_or_removed(trellis: &Trellis, nats: &Nats) {
 #[test]
 fn the_feed_is_read_while_the_writing_side_is_stopped_and_status_tells() {
     let data = tempdir().unwrap();
-    let trellis = Trellis::start(data.path());
+    let trellis = Embedded::start(data.path());
     let nats = trellis.nats();
     let post = create(&nats, "Kept");
     comment(&nats, &post, "I like apples");
@@ -237,7 +235,7 @@ fn the_feed_is_read_while_the_writing_side_is_stopped_and_status_tells() {
 #[test]
 fn names_that_nobody_has_are_answered_with_those_that_there_are() {
     let data = tempdir().unwrap();
-    let trellis = Trellis::start(data.path());
+    let trellis = Embedded::start(data.path());
     for arguments in [
         &["replay", "nobody"][..],
         &["dlq", "list", "nobody"],

@@ -1,9 +1,7 @@
 //! Requests that nobody thought of: schemathesis makes them from `/openapi.json`, and holds every answer to what the
 //! document says of it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-use system::{OLAF, Request, Trellis, python};
+use system::{Embedded, OLAF, Request, python};
 use tempfile::tempdir;
 
 /// How many seconds each of the tests may take for its requests; `cargo xtask fuzz` sets it.
@@ -27,7 +25,7 @@ const CHECKS: [&str; 9] = [
 #[track_caller]
 fn fuzz(headers: &[String]) {
     let data = tempdir().unwrap();
-    let trellis = Trellis::start_configured(data.path(), &[("gateway", "access-log", "off")], &[]);
+    let trellis = Embedded::start_configured(data.path(), &[("gateway", "access-log", "off")], &[]);
     let url = format!("http://{}/openapi.json", trellis.client().address());
     let seconds = std::env::var(VARIABLE).unwrap_or_else(|_| SECONDS.to_owned());
     let mut schemathesis = python("schemathesis.cli");

@@ -1,9 +1,7 @@
 //! One trace leads from a comment, by way of its verdict, to the feed that shows it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
 use serde_json::{Value, json};
-use system::{Request, Trellis, eventually};
+use system::{Embedded, Request, eventually};
 use tempfile::tempdir;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -11,7 +9,7 @@ const SPAN: &str = "00f067aa0ba902b7";
 
 /// The events of a service, oldest first.
 #[track_caller]
-fn events(trellis: &Trellis, service: &str) -> Vec<Value> {
+fn events(trellis: &Embedded, service: &str) -> Vec<Value> {
     let printed = trellis.run(&["events", "--service", service]);
     printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].take()).collect()
 }
@@ -24,7 +22,7 @@ fn trace_of(event: &Value) -> &str {
 #[test]
 fn a_comment_its_verdict_and_the_feed_are_one_trace() {
     let data = tempdir().unwrap();
-    let trellis = Trellis::start_logging(data.path(), "info,guest=debug");
+    let trellis = Embedded::start_logging(data.path(), "info,guest=debug");
     let post = trellis.send(&Request::post("/posts", r#"{"title": "Hello"}"#)).json();
     let path = format!("/posts/{}", post["id"].as_str().unwrap());
     let comment = Request::post(&format!("{path}/comments"), json!({ "content": "A lemon" }).to_string())

@@ -1,12 +1,10 @@
 //! Killed fifty times under load on one data directory: what was answered is there, and nothing is there twice.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
-use system::{Client, Request, Trellis, command, eventually};
+use system::{Client, Embedded, Request, command, eventually};
 use tempfile::tempdir;
 
 const ROUNDS: usize = 50;
@@ -23,7 +21,7 @@ fn killed_fifty_times_under_load() {
     for round in 0..ROUNDS {
         // Whether instances serve one call or many must make no difference.
         let reuse = if round % 2 == 0 { "1" } else { "1000" };
-        let trellis = Trellis::start_with(data.path(), &["--reuse", reuse]);
+        let trellis = Embedded::start_with(data.path(), &["--reuse", reuse]);
         send_again(&trellis, &mut sent);
         // Killed at another moment each time: while it starts to work, and well into it.
         let answers_wanted = 1 + round * 7 % 60;
@@ -36,7 +34,7 @@ fn killed_fifty_times_under_load() {
         "the kills must hit requests in flight: {unanswered_in_all} in {ROUNDS} rounds"
     );
 
-    let trellis = Trellis::start(data.path());
+    let trellis = Embedded::start(data.path());
     send_again(&trellis, &mut sent);
     let sent: BTreeMap<String, String> = sent.into_iter().map(|(title, id)| (title, id.unwrap())).collect();
     assert_eq!(listed(&trellis, sent.len()), sent);
@@ -55,7 +53,7 @@ fn killed_fifty_times_under_load() {
 }
 
 /// Lets writers post until `answers_wanted` have been answered, then kills the server under them.
-fn load_and_kill(trellis: Trellis, round: usize, answers_wanted: usize) -> Sent {
+fn load_and_kill(trellis: Embedded, round: usize, answers_wanted: usize) -> Sent {
     let client = trellis.client();
     let answers = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -90,7 +88,7 @@ fn write_until_the_end(client: &Client, name: &str, answers: &AtomicUsize) -> Se
 }
 
 /// What a client does that got no answer: the same again, with the same key.
-fn send_again(trellis: &Trellis, sent: &mut Sent) {
+fn send_again(trellis: &Embedded, sent: &mut Sent) {
     for (title, id) in sent.iter_mut().filter(|(_, id)| id.is_none()) {
         let answer = trellis.send(&post(title));
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -103,7 +101,7 @@ fn post(title: &str) -> Request {
 }
 
 /// Title and id of every post in the list. A title that comes twice fails.
-fn listed(trellis: &Trellis, expected: usize) -> BTreeMap<String, String> {
+fn listed(trellis: &Embedded, expected: usize) -> BTreeMap<String, String> {
     eventually("every post is listed", || {
         let mut found = BTreeMap::new();
         let mut next = Some("/posts?limit=100".to_owned());

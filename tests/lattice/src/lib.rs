@@ -1,0 +1,103 @@
+//! What the tests of a lattice share: one that is started for a test and ended with it, with the application on every host.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod manifest;
+mod read_models;
+
+use std::fmt::Debug;
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use system::{Application, Load, assert_each_is_there_once, assert_equal, repository, settled};
+use xtask::Steps;
+use xtask::lattice::{Lattice, Plan, Tools};
+
+pub use manifest::{on_every_host, with_instances};
+pub use read_models::read_models;
+
+/// So that a host that is gone is missed soon.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// A lattice that ends with this.
+#[derive(Debug)]
+pub struct Running {
+    lattice: Lattice,
+    folder: PathBuf,
+}
+
+impl Running {
+    /// Starts it with the application on every host; `name` is that of the test.
+    #[track_caller]
+    pub fn start(name: &str, hosts: u8, servers: u8) -> Self {
+        let root = repository();
+        let folder = root.join("build").join(format!("lattice-test-{name}"));
+        // One that was interrupted has left it.
+        done(Lattice::down(&folder));
+        let manifest = on_every_host(&system::configured(&[]));
+        let plan = Plan { folder: folder.clone(), manifest, hosts, servers, heartbeat: HEARTBEAT, root };
+        let tools = done(Tools::built(&plan.root));
+        Self { lattice: done(Lattice::up(plan, tools, &mut Steps::start())), folder }
+    }
+
+    /// The application by way of the first NATS server that is there.
+    #[track_caller]
+    pub fn application(&self) -> Application {
+        let nats = self.lattice.nats().map(|address| address.parse().unwrap());
+        let there = nats.into_iter().find(|address| std::net::TcpStream::connect(address).is_ok());
+        let nats = there.expect("a NATS server is there");
+        Application::new(self.lattice.http().parse().unwrap(), Some(nats), ["--nats", &nats.to_string()])
+    }
+
+    /// Lets something happen under load. Afterwards, what was answered is there once, and read models are those that are
+    /// built anew.
+    #[track_caller]
+    pub fn under_load(&mut self, happening: impl FnOnce(&mut Lattice, &Load)) {
+        let load = Load::start(self.application().nats(), 1);
+        happening(&mut self.lattice, &load);
+        let written = load.finish();
+        eprintln!("{written}");
+        assert!(written.titles.len() > 10, "there was load");
+        let application = self.application();
+        let services = settled(&application);
+        assert_each_is_there_once(&application, &written);
+        let live = read_models(&application, &services);
+        for service in &services {
+            application.run(&["replay", service]);
+        }
+        settled(&application);
+        assert_equal(&live, &read_models(&application, &services));
+    }
+}
+
+impl Deref for Running {
+    type Target = Lattice;
+
+    fn deref(&self) -> &Lattice {
+        &self.lattice
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Lattice {
+        &mut self.lattice
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let ended = Lattice::down(&self.folder);
+        if std::thread::panicking() {
+            eprintln!("the logs are in {} ({ended:?})", self.folder.display());
+        } else {
+            done(ended);
+        }
+    }
+}
+
+/// What has to succeed.
+#[track_caller]
+pub fn done<T>(result: Result<T, xtask::Failure>) -> T {
+    result.unwrap_or_else(|failure| panic!("{failure}"))
+}

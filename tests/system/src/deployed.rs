@@ -1,0 +1,123 @@
+//! The application on a wasmCloud lattice that runs, which one test after the other has to itself.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use xtask::lattice::{Lattice, Tools};
+
+use crate::application::{Application, repository};
+use crate::eventually;
+use crate::nats::Nats;
+
+/// The lattice that the tests share has one.
+const HOST: &str = "host-1";
+/// How long what an earlier test has left behind may take to be handled.
+const IDLE_PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub struct Deployed {
+    lattice: Lattice,
+    application: Application,
+    /// How long the log was before.
+    log_begin: usize,
+}
+
+impl Deployed {
+    /// With nothing in it, unless it was started with the same `data` before.
+    #[track_caller]
+    pub fn start(folder: &Path, data: &Path, manifest: &str) -> Self {
+        let tools = Tools::built(&repository()).unwrap_or_else(|failure| panic!("{failure}"));
+        let mut lattice = Lattice::attach(folder, tools).unwrap_or_else(|failure| panic!("{failure}"));
+        let log_begin = lattice.log(HOST).len();
+        let http = lattice.http().parse().unwrap();
+        let nats = lattice.nats().next().unwrap().to_owned();
+        let application = Application::new(http, nats.parse().ok(), ["--nats", &nats]);
+        // Says, for the next start with this folder, that what is there now is to be kept.
+        let mark = data.join("is-on-the-lattice");
+        if mark.is_file() {
+            if lattice.is_running(HOST) {
+                lattice.processes().stop(HOST).unwrap();
+            }
+            lattice.processes().start_again(HOST).unwrap();
+        } else {
+            std::fs::create_dir_all(data).unwrap();
+            empty(&application.nats());
+            std::fs::write(&mark, "").unwrap();
+        }
+        if lattice.is_other(manifest).unwrap() {
+            lattice.deploy(manifest).unwrap_or_else(|failure| panic!("{failure}"));
+        }
+        application.bus().publish("trellis.announce", b"");
+        lattice.wait_for_answer().unwrap_or_else(|failure| panic!("{failure}"));
+        application.wait_for_routes();
+        Self { lattice, application, log_begin }
+    }
+
+    /// The machine on which the host runs loses its power. NATS has others.
+    pub fn kill(mut self) {
+        self.lattice.processes().kill(HOST).unwrap();
+    }
+
+    /// The host goes on, for the next test; it is stopped when this application is started again. What its components and
+    /// providers have complained about shows now.
+    #[track_caller]
+    pub fn stop(self) {
+        let output = self.output();
+        let complaints: Vec<&str> = output.lines().filter(|line| line.contains("trap")).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
+    }
+
+    pub fn output(&self) -> String {
+        self.lattice.log(HOST).split_off(self.log_begin)
+    }
+}
+
+impl Deref for Deployed {
+    type Target = Application;
+
+    fn deref(&self) -> &Application {
+        &self.application
+    }
+}
+
+/// Takes away every log, dead letter and read model. Services make anew what they miss as soon as they look around.
+#[track_caller]
+fn empty(nats: &Nats) {
+    let names = |subject: &str| -> Vec<String> {
+        let answer = nats.jetstream("STREAM.NAMES", json!({ "subject": subject }));
+        let names = answer["streams"].as_array().into_iter().flatten();
+        names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    };
+    let logs = names("log.>");
+    let deadline = Instant::now() + IDLE_PATIENCE;
+    while !logs.iter().all(|log| is_idle(nats, log)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for stream in logs.iter().chain(&names("dead.>")) {
+        let answer = nats.jetstream(&format!("STREAM.DELETE.{stream}"), Value::Null);
+        assert_eq!(answer["success"], true, "{answer}");
+    }
+    for stream in names("$KV.>").iter().filter(|stream| is_of_a_service(stream)) {
+        eventually("the bucket is empty", || {
+            let answer = nats.jetstream(&format!("STREAM.PURGE.{stream}"), json!({}));
+            (answer["success"] == true).then_some(())
+        });
+    }
+}
+
+/// wasmCloud has buckets of its own, for hosts and for wadm.
+fn is_of_a_service(stream: &str) -> bool {
+    let bucket = stream.trim_start_matches("KV_");
+    repository().join("components").join(bucket).is_dir()
+}
+
+/// Whether everybody who follows this log has handled all of it.
+fn is_idle(nats: &Nats, log: &str) -> bool {
+    let consumers = nats.jetstream(&format!("CONSUMER.LIST.{log}"), json!({}));
+    let left = |consumer: &Value| {
+        consumer["num_pending"].as_u64().unwrap_or(1) + consumer["num_ack_pending"].as_u64().unwrap_or(1)
+    };
+    consumers["consumers"].as_array().into_iter().flatten().all(|consumer| left(consumer) == 0)
+}

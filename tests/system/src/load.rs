@@ -1,0 +1,204 @@
+//! Writers and readers at work while something happens to what they write to.
+//!
+//! They ask services over NATS, as the gateway does, and repeat what was not answered until it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Request, Response};
+use crate::nats::Nats;
+use crate::random::Random;
+
+const WRITERS: u64 = 8;
+/// Whoever gets no answer asks again after this.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+/// Nobody may have to ask for longer than this.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
+
+/// Writers at work, each in a thread of its own.
+#[derive(Debug)]
+pub struct Load {
+    address: Arc<Mutex<Nats>>,
+    stop: Arc<AtomicBool>,
+    writers: Vec<JoinHandle<Written>>,
+}
+
+impl Load {
+    /// What they do follows from the seed.
+    pub fn start(nats: Nats, seed: u64) -> Self {
+        let (address, stop) = (Arc::new(Mutex::new(nats)), Arc::new(AtomicBool::new(false)));
+        let writers = (0..WRITERS).map(|writer| {
+            let client = Client { address: Arc::clone(&address), name: format!("w{writer}"), repeated: 0 };
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || write(client, Random::new(seed.wrapping_add(writer + 1)), &stop))
+        });
+        let writers = writers.collect();
+        Self { address, stop, writers }
+    }
+
+    /// They go on asking there.
+    pub fn move_to(&self, nats: Nats) {
+        *self.address.lock().unwrap() = nats;
+    }
+
+    /// Each stops when it has the answer that it waits for.
+    pub fn finish(self) -> Written {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut written = Written::default();
+        for writer in self.writers {
+            written.merge(writer.join().unwrap());
+        }
+        written
+    }
+}
+
+/// What was answered, by id.
+#[derive(Debug, Default)]
+pub struct Written {
+    pub titles: BTreeMap<String, String>,
+    pub retitled: u64,
+    /// The post, and the status that readers must come to see.
+    pub comments: BTreeMap<String, (String, &'static str)>,
+    pub overturned: u64,
+    /// Requests that had to be made again.
+    pub repeated: u64,
+}
+
+impl Written {
+    fn merge(&mut self, other: Written) {
+        self.titles.extend(other.titles);
+        self.comments.extend(other.comments);
+        self.retitled += other.retitled;
+        self.overturned += other.overturned;
+        self.repeated += other.repeated;
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { titles, retitled, comments, overturned, repeated } = self;
+        let (posts, comments) = (titles.len(), comments.len());
+        write!(f, "{posts} posts, {retitled} retitled, {comments} comments, {overturned} overturned; ")?;
+        write!(f, "{repeated} requests had to be made again")
+    }
+}
+
+/// A writer's way to the services, wherever they are by now.
+struct Client {
+    address: Arc<Mutex<Nats>>,
+    name: String,
+    repeated: u64,
+}
+
+impl Client {
+    /// Sends a request that may be repeated, until the answer is one that `is_final`.
+    fn send(&mut self, service: &str, request: &Request, is_final: impl Fn(&Response) -> bool) -> Response {
+        let begun = Instant::now();
+        loop {
+            let nats = self.address.lock().unwrap().patient_for(ANSWER_TIME_MAX);
+            let answer = nats.send(service, request);
+            if let Ok(answer) = &answer
+                && is_final(answer)
+            {
+                return answer.clone();
+            }
+            assert!(begun.elapsed() < GIVE_UP_AFTER, "{}: {request:?} gets no answer: {answer:?}", self.name);
+            self.repeated += 1;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes as itself. What does not exist may not be known yet to whoever is asked: that is asked again.
+    fn write(&mut self, service: &str, request: Request) -> Value {
+        let request = request.header("trellis-caller", &self.name);
+        let answer = self.send(service, &request, |answer| answer.status < 500 && answer.status != 404);
+        assert!(matches!(answer.status, 200 | 201), "{}: {request:?}: {answer:?}", self.name);
+        answer.json()
+    }
+}
+
+fn body(value: &Value) -> String {
+    value.to_string()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} should be text")).to_owned()
+}
+
+/// Writes and reads until it is to stop. Each title is changed and each verdict overturned once at most, so that a request
+/// that is carried out later than its repetition changes nothing.
+fn write(mut client: Client, mut random: Random, stop: &AtomicBool) -> Written {
+    let mut written = Written::default();
+    let (mut posts, mut to_retitle, mut to_overturn) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("{}-{n}", client.name);
+        match random.below(20) {
+            0..=6 => {
+                let new = Request::post("/posts", body(&json!({ "title": key })));
+                let id = text(&client.write("posts", new.header("idempotency-key", &key))["id"]);
+                assert_eq!(written.titles.insert(id.clone(), key), None, "{id} is new");
+                posts.push(id.clone());
+                to_retitle.push(id);
+            }
+            7..=8 => {
+                let Some(id) = to_retitle.pop() else { continue };
+                let title = format!("{key} again");
+                let mut put = Request::post(&format!("/posts/{id}"), body(&json!({ "title": title })));
+                "PUT".clone_into(&mut put.method);
+                client.write("posts", put);
+                written.titles.insert(id, title);
+                written.retitled += 1;
+            }
+            9..=13 => {
+                let Some(post) = random.pick(&posts).cloned() else { continue };
+                let (fruit, status) =
+                    if random.below(2) == 0 { ("apple", "approved") } else { ("orange", "rejected") };
+                let content = format!("An {fruit} for {key}");
+                let path = format!("/posts/{post}/comments");
+                let new = Request::post(&path, body(&json!({ "content": content })));
+                let id = text(&client.write("comments", new.header("idempotency-key", &key))["id"]);
+                let before = written.comments.insert(id.clone(), (post, status));
+                assert_eq!(before, None, "{id} is new");
+                to_overturn.push(id);
+            }
+            14..=15 => {
+                let Some(id) = to_overturn.pop() else { continue };
+                let comment = written.comments.get_mut(&id).unwrap();
+                let to = if comment.1 == "approved" { "rejected" } else { "approved" };
+                let request = Request::post(&format!("/moderation/{id}"), body(&json!({ "status": to })));
+                client.write("moderation", request.header("trellis-roles", "moderator"));
+                comment.1 = to;
+                written.overturned += 1;
+            }
+            16..=17 => {
+                let feed =
+                    client.send("query", &Request::get("/posts?limit=50"), |answer| answer.status == 200);
+                let ids: Vec<Value> =
+                    feed.json().as_array().unwrap().iter().map(|post| post["id"].clone()).collect();
+                let once: BTreeMap<String, ()> = ids.iter().map(|id| (text(id), ())).collect();
+                assert_eq!(once.len(), ids.len(), "a post is there twice: {ids:?}");
+            }
+            _ => {
+                let Some(id) = random.pick(&posts) else { continue };
+                let path = format!("/posts/{id}");
+                let read = client.send("posts", &Request::get(&path), |answer| answer.status < 500);
+                assert_eq!(
+                    (read.status, &read.json()["id"]),
+                    (200, &json!(id)),
+                    "what was answered is there"
+                );
+            }
+        }
+    }
+    written.repeated = client.repeated;
+    written
+}

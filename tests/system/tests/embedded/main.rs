@@ -1,0 +1,11 @@
+//! What only the embedded host can do, and what only can happen to it: these tests do not run on a lattice.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod chaos;
+mod components;
+mod crash;
+mod fuzz;
+mod lifecycle;
+mod operations;
+mod trace;

@@ -1,0 +1,379 @@
+//! A lattice that runs: starting it, deploying on it, what may happen to its processes, and ending it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::http;
+use super::manifest::{Manifest, Provider};
+use super::processes::Processes;
+use super::servers::{self, Free, Server};
+use super::tools::Tools;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::process;
+use crate::step::Steps;
+use crate::workspace::Workspace;
+
+const POLL: Duration = Duration::from_millis(100);
+const NATS_PATIENCE: Duration = Duration::from_secs(30);
+const HOSTS_PATIENCE_SECONDS: u64 = 60;
+const DEPLOY_PATIENCE_SECONDS: u64 = 180;
+/// How long the application may take to answer once everything runs; then its providers are started again, and it gets as
+/// long once more.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Copies of a log and of a bucket, where there are several servers: one can be lost of three.
+const COPIES_MAX: u8 = 3;
+
+/// Zones for labels: by them a manifest spreads things.
+const ZONES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+
+/// What is started, and where.
+#[derive(Debug)]
+pub struct Plan {
+    /// For its files: what NATS keeps, the manifest as it is deployed, logs. What was there is removed.
+    pub folder: PathBuf,
+    /// The image references that begin with `file://` are below this.
+    pub root: PathBuf,
+    /// As it is in `wadm.yaml`.
+    pub manifest: String,
+    pub hosts: u8,
+    /// NATS servers: 1, or more that are a cluster.
+    pub servers: u8,
+    /// How often hosts say that they live. wadm gives up a host that was silent for two and a third of that.
+    pub heartbeat: Duration,
+}
+
+/// As hosts have it by default.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+impl Plan {
+    /// The repository's application on one host with one server, with its files in `build/<name>`.
+    pub fn of(workspace: &Workspace, name: &str) -> Result<Self> {
+        Ok(Self {
+            folder: workspace.root.join("build").join(name),
+            root: workspace.root.clone(),
+            manifest: text(&workspace.root.join("wadm.yaml"))?,
+            hosts: 1,
+            servers: 1,
+            heartbeat: HEARTBEAT,
+        })
+    }
+}
+
+/// A lattice on this machine. It goes on when this is dropped: [`Lattice::down`] ends it.
+#[derive(Debug)]
+pub struct Lattice {
+    plan: Plan,
+    tools: Tools,
+    servers: Vec<Server>,
+    manifest: Manifest,
+    processes: Processes,
+}
+
+impl Lattice {
+    /// Returns once the application answers. What was started before something failed is ended.
+    pub fn up(plan: Plan, tools: Tools, steps: &mut Steps) -> Result<Self> {
+        if Self::is_running_in(&plan.folder)? {
+            return Err(Failure::new(format!("a lattice is already running in {}", plan.folder.display()))
+                .remedy("`cargo xtask lattice down` ends it"));
+        }
+        files::remove_folder(&plan.folder)?;
+        files::create_folder(&plan.folder)?;
+        let manifest = Manifest::read(&plan.manifest, &plan.root, &tools)?;
+        let servers = servers::plan(plan.servers, &manifest.nats)?;
+        let http = Free::new().or(&manifest.http)?;
+        let processes = Processes::new(state(&plan.folder));
+        let mut lattice = Self { plan, tools, servers, manifest, processes };
+        lattice.manifest.http = http;
+        lattice.manifest = lattice.here(&lattice.plan.manifest)?;
+        lattice.write_down()?;
+        match lattice.start(steps) {
+            Ok(()) => Ok(lattice),
+            Err(failure) => {
+                lattice.processes.end()?;
+                Err(failure.remedy(format!("see the logs in {}", lattice.plan.folder.display())))
+            }
+        }
+    }
+
+    /// The lattice that was started in a folder, by whomever.
+    pub fn attach(folder: &Path, tools: Tools) -> Result<Self> {
+        let nothing = || {
+            Failure::new(format!("no lattice runs in {}", folder.display()))
+                .remedy("`cargo xtask lattice up` starts one")
+        };
+        let processes = Processes::read(&state(folder))?.ok_or_else(nothing)?;
+        let noted = serde_json::from_slice(&files::read(&note(folder))?).unwrap_or_default();
+        let (root, servers, heartbeat) = noted_values(&noted).ok_or_else(nothing)?;
+        let manifest = Manifest::deployed(&text(&folder.join("wadm.yaml"))?)?;
+        let hosts = processes.iter().filter(|process| process.name.starts_with("host-")).count();
+        let plan = Plan {
+            folder: folder.to_owned(),
+            root,
+            manifest: manifest.text.clone(),
+            hosts: u8::try_from(hosts).unwrap_or(u8::MAX),
+            servers: u8::try_from(servers.len()).unwrap_or(u8::MAX),
+            heartbeat,
+        };
+        Ok(Self { plan, tools, servers, manifest, processes })
+    }
+
+    /// What [`Lattice::attach`] cannot find elsewhere.
+    fn write_down(&self) -> Result<()> {
+        let servers: Vec<Value> = self.servers.iter().map(Server::to_json).collect();
+        let (root, heartbeat) = (&self.plan.root, self.plan.heartbeat.as_secs());
+        let noted = json!({ "root": root, "servers": servers, "heartbeat_seconds": heartbeat });
+        files::write_if_changed(&note(&self.plan.folder), noted.to_string().as_bytes()).map(drop)
+    }
+
+    /// Ends what runs in a folder. False if nothing did.
+    pub fn down(folder: &Path) -> Result<bool> {
+        let processes = Processes::read(&state(folder))?;
+        processes.map(|mut processes| processes.end()).transpose().map(|ended| ended.is_some())
+    }
+
+    fn is_running_in(folder: &Path) -> Result<bool> {
+        let processes = Processes::read(&state(folder))?;
+        Ok(processes.is_some_and(|processes| processes.iter().any(|process| process.is_running())))
+    }
+
+    /// Where the application answers.
+    pub fn http(&self) -> &str {
+        &self.manifest.http
+    }
+
+    /// Where each NATS server takes clients.
+    pub fn nats(&self) -> impl Iterator<Item = &str> {
+        self.servers.iter().map(|server| server.client.as_str())
+    }
+
+    /// What is started, stopped, killed, paused and resumed by name: `nats-1`, `wadm`, `host-1` …
+    pub fn processes(&mut self) -> &mut Processes {
+        &mut self.processes
+    }
+
+    /// What a process has said so far.
+    pub fn log(&self, name: &str) -> String {
+        fs::read(self.log_file(name))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Whether this manifest asks for something else than what is deployed.
+    pub fn is_other(&self, manifest: &str) -> Result<bool> {
+        Ok(self.here(manifest)?.text != self.manifest.text)
+    }
+
+    /// Deploys another manifest of the same application in place of what is deployed, and returns when that answers.
+    pub fn deploy(&mut self, manifest: &str) -> Result<()> {
+        self.manifest = self.here(manifest)?;
+        self.deploy_manifest()?;
+        self.wait_for_answer()
+    }
+
+    pub fn undeploy(&self) -> Result<()> {
+        self.ask(&["undeploy"], DEPLOY_PATIENCE_SECONDS, &[&self.manifest.application])
+    }
+
+    /// A manifest as this lattice can run it.
+    fn here(&self, manifest: &str) -> Result<Manifest> {
+        let clients: Vec<String> = self.nats().map(str::to_owned).collect();
+        let manifest = Manifest::read(manifest, &self.plan.root, &self.tools)?;
+        let manifest = manifest.at(&self.manifest.http, &clients);
+        Ok(match self.plan.servers {
+            1 => manifest,
+            several => manifest.replicated(several.min(COPIES_MAX)),
+        })
+    }
+
+    fn start(&mut self, steps: &mut Steps) -> Result<()> {
+        steps.run("NATS", || self.start_servers())?;
+        steps.run("wadm", || {
+            self.start_wadm()?;
+            self.ask(&["manager"], HOSTS_PATIENCE_SECONDS, &[])
+        })?;
+        // Only then: wadm hears of a host when it starts, and otherwise not before its first heartbeat, half a minute later.
+        steps.run("hosts", || {
+            (1..=self.plan.hosts).try_for_each(|number| self.start_host(number))?;
+            self.wait_for_hosts(self.plan.hosts)
+        })?;
+        steps.run_long("deployment", || self.deploy_manifest())?;
+        steps.run("answer", || self.wait_for_answer())
+    }
+
+    fn start_servers(&mut self) -> Result<()> {
+        for server in &self.servers {
+            let mut command = vec![self.tools.nats_server.display().to_string()];
+            command.extend(server.configure(&self.servers, &self.plan.folder)?);
+            let log = self.log_file(&server.name);
+            self.processes.start(&server.name, command, log)?;
+        }
+        self.wait_for_servers()
+    }
+
+    /// Until every NATS server serves.
+    pub fn wait_for_servers(&self) -> Result<()> {
+        let deadline = Instant::now() + NATS_PATIENCE;
+        for server in &self.servers {
+            while !server.is_ready() {
+                if Instant::now() >= deadline || !self.is_running(&server.name) {
+                    let Server { name, client, .. } = server;
+                    return Err(Failure::new(format!("{name} does not serve at {client}")));
+                }
+                std::thread::sleep(POLL);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn is_running(&self, name: &str) -> bool {
+        self.processes.iter().any(|process| process.name == name && process.is_running())
+    }
+
+    /// Until so many hosts have said that they are there.
+    pub fn wait_for_hosts(&self, count: u8) -> Result<()> {
+        self.ask(&["hosts", "--count", &count.to_string()], HOSTS_PATIENCE_SECONDS, &[])
+    }
+
+    fn start_wadm(&mut self) -> Result<()> {
+        // As its default is to the default of hosts: two heartbeats and a third of one.
+        let silence = (self.plan.heartbeat.as_secs() * 7).div_ceil(3).to_string();
+        let nats = self.manifest.nats.clone();
+        self.start_process("wadm", "wadm", &["--nats-server", &nats, "--cleanup-interval", &silence])
+    }
+
+    fn start_host(&mut self, number: u8) -> Result<()> {
+        let zone = ZONES.get(usize::from(number) - 1).copied().unwrap_or("a");
+        // Each by way of another server, as far as there are others.
+        let servers: Vec<String> = self.nats().map(str::to_owned).collect();
+        let nats = servers.get(usize::from(number - 1) % servers.len()).cloned().unwrap_or_default();
+        let (address, port) = nats.rsplit_once(':').unwrap_or((&nats, "4222"));
+        let heartbeat = self.plan.heartbeat.as_secs().to_string();
+        let (host, zone) = (format!("host={number}"), format!("zone={zone}"));
+        self.start_process(
+            &format!("host-{number}"),
+            "wasmcloud_host",
+            &[
+                "--nats-host",
+                address,
+                "--nats-port",
+                port,
+                "--allow-file-load",
+                "--label",
+                &host,
+                "--label",
+                &zone,
+                "--heartbeat-interval-seconds",
+                &heartbeat,
+            ],
+        )
+    }
+
+    fn start_process(&mut self, name: &str, program: &str, arguments: &[&str]) -> Result<()> {
+        let program = self.tools.program(program).display().to_string();
+        let command = std::iter::once(program).chain(arguments.iter().map(|&word| word.to_owned())).collect();
+        let log = self.log_file(name);
+        self.processes.start(name, command, log)
+    }
+
+    fn log_file(&self, name: &str) -> PathBuf {
+        self.plan.folder.join(format!("{name}.log"))
+    }
+
+    fn deploy_manifest(&self) -> Result<()> {
+        let file = self.plan.folder.join("wadm.yaml");
+        files::write_if_changed(&file, self.manifest.text.as_bytes())?;
+        self.ask(&["deploy"], DEPLOY_PATIENCE_SECONDS, &[&file.display().to_string()])
+    }
+
+    fn ask(&self, what: &[&str], seconds: u64, then: &[&str]) -> Result<()> {
+        // Of several servers, whichever is there.
+        let nats = self.nats().collect::<Vec<_>>().join(",");
+        let mut ctl = Command::new(self.tools.program("lattice-ctl"));
+        ctl.args(what).args(["--nats", &nats, "--timeout-seconds", &seconds.to_string()]);
+        process::run(ctl.args(then))
+    }
+
+    /// Until the application answers and hears.
+    ///
+    /// A link that is put while a provider is starting can be lost: after the host has told the provider which links
+    /// there are, and before the provider listens for more. Nobody notices, wadm neither. A provider that is started when
+    /// the links are there gets them all, so one that seems to miss some is started again.
+    pub fn wait_for_answer(&self) -> Result<()> {
+        if self.answers_within(ANSWER_PATIENCE).is_ok() {
+            return Ok(());
+        }
+        for Provider { id, image } in &self.manifest.providers {
+            eprintln!(
+                "xtask: no answer yet; starting the provider {id} ({image}) again, in case it has missed a link"
+            );
+            self.ask(&["restart-provider"], HOSTS_PATIENCE_SECONDS, &[id])?;
+        }
+        self.answers_within(ANSWER_PATIENCE * 2)
+    }
+
+    fn answers_within(&self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let Err(missing) = self.answers() else { return Ok(()) };
+            if Instant::now() >= deadline {
+                return Err(Failure::new(format!("the application runs and does not work: {missing}")));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Or what is missing.
+    fn answers(&self) -> std::result::Result<(), String> {
+        let subscribed: Vec<String> = self.servers.iter().flat_map(Server::subscriptions).collect();
+        if let Some(subject) = self.manifest.subjects.iter().find(|subject| !subscribed.contains(subject)) {
+            return Err(format!("nobody is subscribed to {subject}"));
+        }
+        let http = &self.manifest.http;
+        match http::get(http, "/readyz") {
+            Some((200, _)) => {}
+            Some((status, body)) => return Err(format!("GET /readyz answers {status} {body}")),
+            None => return Err(format!("nobody answers at http://{http}")),
+        }
+        // At a first start, services tell each other that they are there.
+        let registry = http::get_json(http, "/registry?limit=100").unwrap_or_default();
+        let is_present = |name: &&str| {
+            let mut services = registry.as_array().into_iter().flatten();
+            services.any(|service: &Value| {
+                text_of(service, "name") == Some(*name) && text_of(service, "presence") == Some("present")
+            })
+        };
+        match self.manifest.services().find(|name| !is_present(name)) {
+            Some(service) => Err(format!("the registry has not heard of {service}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn state(folder: &Path) -> PathBuf {
+    folder.join("state.json")
+}
+
+fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    value.get(name)?.as_str()
+}
+
+fn note(folder: &Path) -> PathBuf {
+    folder.join("lattice.json")
+}
+
+fn text(file: &Path) -> Result<String> {
+    fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))
+}
+
+fn noted_values(noted: &Value) -> Option<(PathBuf, Vec<Server>, Duration)> {
+    let root = noted.get("root")?.as_str()?.into();
+    let servers = noted.get("servers")?.as_array()?.iter().map(Server::from_json);
+    let heartbeat = Duration::from_secs(noted.get("heartbeat_seconds")?.as_u64()?);
+    Some((root, servers.collect::<Option<_>>()?, heartbeat))
+}

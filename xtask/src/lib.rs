@@ -1,0 +1,178 @@
+//! Every chore of the repository: `cargo xtask <command>`.
+//!
+//! Each command brings the machine to where it can run (interface files, a compiler for components, a NATS server and
+//! a browser for the tests) before it does its own work, and does nothing twice: what is already there is left alone.
+
+mod bench;
+mod browser;
+mod checks;
+mod components;
+mod documents;
+mod failure;
+mod files;
+pub mod lattice;
+mod nats;
+mod process;
+mod step;
+mod tests;
+mod toolchain;
+mod wit;
+mod workspace;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::failure::Result;
+
+pub use crate::failure::Failure;
+pub use crate::step::Steps;
+pub use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Every chore of the repository")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fill wit/deps with the interface files that the published crates carry
+    Wit,
+    /// Build everything: components to `build/<name>.wasm`, the command to `target/release/trellis`
+    Build {
+        /// Build the components (and the guests of the tests) only
+        #[arg(long)]
+        components: bool,
+    },
+    /// Build everything, then run `trellis up` (with these arguments)
+    Up {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Check all that can be checked without running it: format, lints, documentation, invariants
+    Check {
+        /// Check the invariants only, of the components as they were last built: seconds
+        #[arg(long)]
+        invariants: bool,
+    },
+    /// Check, then test
+    Ci,
+    /// Measure, side by side with what it should beat (with these arguments)
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Send the running application requests that nobody thought of, made from its own openapi.json
+    Fuzz {
+        /// For how long
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
+    /// Run the application on a real wasmCloud lattice
+    Lattice {
+        #[command(subcommand)]
+        task: lattice::Task,
+    },
+    /// Kill everything at random under load, then see that nothing is lost or doubled and every read model is right
+    Chaos {
+        /// For how long
+        #[arg(long, default_value_t = 300)]
+        seconds: u64,
+        /// What is done and killed follows from it; without one, each run is another
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Run every test, or those that the filter names
+    Test {
+        /// Run those of the whole application on a real wasmCloud lattice
+        #[arg(long)]
+        lattice: bool,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
+}
+
+/// What `cargo xtask` runs.
+pub fn main() -> ExitCode {
+    let mut steps = Steps::start();
+    match run(Arguments::parse().command, &mut steps) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            steps.report_failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task, steps: &mut Steps) -> Result<()> {
+    let workspace = steps.run("workspace", Workspace::read)?;
+    steps.run("interface files", || wit::fill(&workspace))?;
+    match task {
+        Task::Wit => Ok(()),
+        Task::Build { components: true } => components::build_all(&workspace, steps),
+        Task::Build { components: false } => build_all(&workspace, steps).map(drop),
+        Task::Bench { arguments } => bench::run(&workspace, &arguments, steps),
+        Task::Fuzz { minutes } => tests::fuzz(&workspace, minutes, steps),
+        Task::Lattice { task } => lattice::run(&task, &workspace, steps),
+        Task::Check { invariants: true } => checks::run(&workspace, steps),
+        Task::Check { invariants: false } => check(&workspace, steps),
+        Task::Ci => {
+            check(&workspace, steps)?;
+            tests::run(&workspace, &[], steps)
+        }
+        Task::Chaos { seconds, seed } => tests::chaos(&workspace, seconds, seed, steps),
+        Task::Test { lattice: true, filter } => tests::on_lattice(&workspace, &filter, steps),
+        Task::Test { lattice: false, filter } => tests::run(&workspace, &filter, steps),
+        Task::Up { arguments } => {
+            let trellis = build_all(&workspace, steps)?;
+            steps.run("trellis up", || {
+                Err(process::become_another(Command::new(trellis).arg("up").args(arguments)))
+            })
+        }
+    }
+}
+
+/// The names of the commands, for whoever wants to know whether one exists.
+fn command_names() -> Vec<String> {
+    Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+/// All that can be said without running anything.
+fn check(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    steps.run("format", || process::run(workspace.cargo().args(["fmt", "--all", "--check"])))?;
+    components::build_all(workspace, steps)?;
+    checks::run(workspace, steps)?;
+    steps.run_long("lints", || {
+        process::run(workspace.cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
+    })?;
+    steps.run_long("documentation", || {
+        let mut doc = workspace.cargo();
+        doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        process::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+    })
+}
+
+/// Builds everything and returns the path of the command.
+fn build_all(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
+    components::build_all(workspace, steps)?;
+    steps.run_long("command (a first build compiles the engine: minutes)", || {
+        process::run(workspace.cargo().args(["build", "--release", "--package", "trellis-cli"]))
+    })?;
+    let trellis = workspace.target.join("release/trellis");
+    if trellis.is_file() {
+        Ok(trellis)
+    } else {
+        Err(Failure::new(format!("{} was not built", trellis.display())))
+    }
+}
