@@ -31,13 +31,13 @@ pub fn posts(trellis: &Path, disk: &Path) -> Result<()> {
 
     let mut rows = Vec::new();
     for connections in CONNECTIONS {
-        let sides: [(&Server, Request); 2] = [(&hyper, get_posts), (&durable, get_posts)];
+        let sides: [(&str, Request); 2] = [(&hyper.address, get_posts), (&durable.address, get_posts)];
         let [plain, ours] = in_turn(sides, connections, 200)?;
         rows.push(row("GET /posts (10)", connections, &plain, &[&ours]));
     }
     for connections in CONNECTIONS {
-        let sides: [(&Server, Request); 3] =
-            [(&hyper, create_post), (&durable, create_post), (&unsynced, create_post)];
+        let sides =
+            [&hyper, &durable, &unsynced].map(|server| (server.address.as_str(), create_post as Request));
         let [plain, ours, free] = in_turn(sides, connections, 201)?;
         rows.push(row("POST /posts", connections, &plain, &[&ours, &free]));
     }
@@ -72,7 +72,7 @@ pub fn hello(trellis: &Path, wasmtime: &Path) -> Result<()> {
     let reused = up(trellis, manifest, reused_data.path(), &[])?;
     let mut rows = Vec::new();
     for connections in CONNECTIONS {
-        let sides: [(&Server, Request); 3] = [(&stock, get_root), (&fresh, get_root), (&reused, get_root)];
+        let sides = [&stock, &fresh, &reused].map(|server| (server.address.as_str(), get_root as Request));
         let [stock, fresh, reused] = in_turn(sides, connections, 200)?;
         rows.push(vec![
             connections.to_string(),
@@ -100,9 +100,12 @@ pub fn up(trellis: &Path, manifest: &Path, data: &Path, options: &[&str]) -> Res
 }
 
 pub fn create_post(n: u64) -> Vec<u8> {
-    let body = format!(r#"{{"title":"Post number {n}, with a title of a usual length"}}"#);
+    post("/posts", &format!(r#"{{"title":"Post number {n}, with a title of a usual length"}}"#))
+}
+
+pub fn post(path: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST /posts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
@@ -126,27 +129,28 @@ fn baseline() -> Result<Server> {
     Server::start(command)
 }
 
-type Request = fn(u64) -> Vec<u8>;
+pub type Request = fn(u64) -> Vec<u8>;
 
 /// The medians of one side's rounds.
-struct Figures {
-    per_second: f64,
+pub struct Figures {
+    pub per_second: f64,
     p50_us: f64,
     p99_us: f64,
 }
 
-fn in_turn<const SIDES: usize>(
-    sides: [(&Server, Request); SIDES],
+/// Each side, an address and what it is asked, as often as the others.
+pub fn in_turn<const SIDES: usize>(
+    sides: [(&str, Request); SIDES],
     connections: usize,
     expected: u16,
 ) -> Result<[Figures; SIDES]> {
     let mut outcomes: [Vec<Outcome>; SIDES] = std::array::from_fn(|_| Vec::new());
-    for (server, request) in sides {
-        load::run(&server.address, connections, WARM_UP, expected, request)?;
+    for (address, request) in sides {
+        load::run(address, connections, WARM_UP, expected, request)?;
     }
     for _ in 0..ROUNDS {
-        for ((server, request), outcomes) in sides.into_iter().zip(&mut outcomes) {
-            outcomes.push(load::run(&server.address, connections, Until::Elapsed(ROUND), expected, request)?);
+        for ((address, request), outcomes) in sides.into_iter().zip(&mut outcomes) {
+            outcomes.push(load::run(address, connections, Until::Elapsed(ROUND), expected, request)?);
         }
     }
     Ok(outcomes.map(|rounds| {

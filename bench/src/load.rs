@@ -51,43 +51,71 @@ pub fn run(
     expected: u16,
     request: impl Fn(u64) -> Vec<u8> + 'static,
 ) -> Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let plan = Rc::new(Plan {
-        started: Instant::now(),
-        until,
-        next: Cell::new(0),
-        request,
-        latencies_us: RefCell::default(),
-    });
-    let finished = plan.clone();
-    LocalSet::new().block_on(&runtime, async move {
-        let mut clients = JoinSet::new();
-        for _ in 0..connections {
-            clients.spawn_local(client(address.to_owned(), expected, plan.clone()));
-        }
-        while let Some(client) = clients.join_next().await {
-            client??;
-        }
-        Ok::<_, anyhow::Error>(())
-    })?;
-    let elapsed = finished.started.elapsed();
-    let mut latencies_us = finished.latencies_us.take();
+    let plan = Plan::new(until, Duration::ZERO, request);
+    block_on(send(address, connections, expected, plan.clone()))?;
+    let elapsed = plan.started.elapsed();
+    let mut latencies_us = plan.latencies_us.take();
     latencies_us.sort_unstable();
     ensure!(!latencies_us.is_empty(), "not one request of the run was answered");
     Ok(Outcome { elapsed, latencies_us })
+}
+
+/// Sends so many requests a second, or fewer if the other side is slower, for as long as `work` takes.
+pub async fn beside<T>(
+    address: &str,
+    per_second: u32,
+    expected: u16,
+    request: impl Fn(u64) -> Vec<u8> + 'static,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    const CONNECTIONS: usize = 4;
+    let plan = Plan::new(Until::Requests(u64::MAX), Duration::from_secs(1) / per_second, request);
+    tokio::select! {
+        done = work => done,
+        ended = send(address, CONNECTIONS, expected, plan) => bail!("the load has ended: {ended:?}"),
+    }
+}
+
+/// On this thread.
+pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, work)
+}
+
+async fn send<R: Fn(u64) -> Vec<u8> + 'static>(
+    address: &str,
+    connections: usize,
+    expected: u16,
+    plan: Rc<Plan<R>>,
+) -> Result<()> {
+    let mut clients = JoinSet::new();
+    for _ in 0..connections {
+        clients.spawn_local(client(address.to_owned(), expected, plan.clone()));
+    }
+    while let Some(client) = clients.join_next().await {
+        client??;
+    }
+    Ok(())
 }
 
 /// What the connections of a run share.
 struct Plan<R> {
     started: Instant,
     until: Until,
+    interval: Duration,
     next: Cell<u64>,
     request: R,
     latencies_us: RefCell<Vec<u32>>,
 }
 
 impl<R: Fn(u64) -> Vec<u8>> Plan<R> {
-    fn take(&self) -> Option<Vec<u8>> {
+    fn new(until: Until, interval: Duration, request: R) -> Rc<Self> {
+        let (started, next, latencies_us) = (Instant::now(), Cell::new(0), RefCell::default());
+        Rc::new(Self { started, until, interval, next, request, latencies_us })
+    }
+
+    /// The next request, and when it is due.
+    fn take(&self) -> Option<(Vec<u8>, Instant)> {
         let n = self.next.get();
         let more = match self.until {
             Until::Elapsed(limit) => self.started.elapsed() < limit,
@@ -95,81 +123,132 @@ impl<R: Fn(u64) -> Vec<u8>> Plan<R> {
         };
         more.then(|| {
             self.next.set(n + 1);
-            (self.request)(n)
+            ((self.request)(n), self.started + self.interval.mul_f64(n as f64))
         })
     }
 }
 
 async fn client<R: Fn(u64) -> Vec<u8>>(address: String, expected: u16, plan: Rc<Plan<R>>) -> Result<()> {
-    let mut stream =
-        TcpStream::connect(&address).await.with_context(|| format!("nobody listens at {address}"))?;
-    stream.set_nodelay(true)?;
-    let mut buffer = Vec::with_capacity(64 << 10);
-    while let Some(request) = plan.take() {
+    let mut connection = Connection::open(&address).await?;
+    while let Some((request, due)) = plan.take() {
+        if due > Instant::now() {
+            tokio::time::sleep_until(due.into()).await;
+        }
         let sent = Instant::now();
-        stream.write_all(&request).await?;
-        let status = tokio::time::timeout(ANSWER_TIMEOUT, read_response(&mut stream, &mut buffer))
-            .await
-            .map_err(|_| anyhow!("no answer from {address} within {ANSWER_TIMEOUT:?}"))??;
-        ensure!(
-            status == expected,
-            "{address} answered {status}, expected {expected}:\n{}",
-            String::from_utf8_lossy(&buffer)
-        );
+        connection.expect(expected, &request).await?;
         plan.latencies_us.borrow_mut().push(sent.elapsed().as_micros().try_into().unwrap_or(u32::MAX));
     }
     Ok(())
 }
 
+/// One that is kept alive from request to request.
+#[derive(Debug)]
+pub struct Connection {
+    address: String,
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub async fn open(address: &str) -> Result<Self> {
+        let stream =
+            TcpStream::connect(address).await.with_context(|| format!("nobody listens at {address}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { address: address.to_owned(), stream, buffer: Vec::with_capacity(64 << 10) })
+    }
+
+    /// Sends a request and returns the response, head and body, which must have that status.
+    pub async fn expect(&mut self, status: u16, request: &[u8]) -> Result<&[u8]> {
+        self.stream.write_all(request).await?;
+        let address = &self.address;
+        let found = tokio::time::timeout(ANSWER_TIMEOUT, read_response(&mut self.stream, &mut self.buffer))
+            .await
+            .map_err(|_| anyhow!("no answer from {address} within {ANSWER_TIMEOUT:?}"))??;
+        let response = &self.buffer;
+        ensure!(
+            found == status,
+            "{address} answered {found}, expected {status}:\n{}",
+            String::from_utf8_lossy(response)
+        );
+        Ok(response)
+    }
+}
+
 /// Reads one whole response into `buffer` and returns its status.
 async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16> {
     buffer.clear();
+    let mut head = None;
     loop {
         ensure!(buffer.len() <= RESPONSE_BYTES_MAX, "a response of more than {RESPONSE_BYTES_MAX} bytes");
         if stream.read_buf(buffer).await? == 0 {
             bail!("the server closed the connection within a response");
         }
-        if let Some(status) = parse_response(buffer)? {
-            return Ok(status);
+        if head.is_none() {
+            head = Head::parse(buffer)?;
+        }
+        if let Some(head) = head.as_ref().filter(|head| head.body_is_whole(buffer)) {
+            return Ok(head.status);
         }
     }
 }
 
-/// The status of the response in `bytes`, or nothing as long as it is not whole.
-fn parse_response(bytes: &[u8]) -> Result<Option<u16>> {
-    let Some(head_end) = find(bytes, b"\r\n\r\n") else { return Ok(None) };
-    let (head, body) = bytes.split_at(head_end + 4);
-    let head = std::str::from_utf8(head).context("a response head that is not text")?;
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).context("no status line")?;
-    let header = |name: &str| {
-        head.lines().skip(1).find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    };
-    let whole = match header("content-length") {
-        Some(length) => body.len() >= length.parse().context("a Content-Length that is no number")?,
-        None if header("transfer-encoding").is_some() => body.ends_with(b"0\r\n\r\n"),
-        None => bail!("a response with neither Content-Length nor Transfer-Encoding"),
-    };
-    Ok(whole.then_some(status))
+/// What the head of a response says of the whole.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    len: usize,
+    /// None if the body comes in chunks.
+    body_len: Option<usize>,
 }
 
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+impl Head {
+    /// Nothing as long as it is not whole.
+    fn parse(bytes: &[u8]) -> Result<Option<Self>> {
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+        let (head, _) = bytes.split_at(end);
+        let head = std::str::from_utf8(head).context("a response head that is not text")?;
+        let status: u16 = head.split(' ').nth(1).and_then(|s| s.parse().ok()).context("no status line")?;
+        let header = |name: &str| {
+            head.lines().skip(1).find_map(|line| {
+                let (key, value) = line.split_once(':')?;
+                key.eq_ignore_ascii_case(name).then(|| value.trim())
+            })
+        };
+        let body_len = match header("content-length") {
+            Some(length) => Some(length.parse().context("a Content-Length that is no number")?),
+            None if header("transfer-encoding").is_some() => None,
+            None if status == 204 => Some(0),
+            None => bail!("a response with neither Content-Length nor Transfer-Encoding"),
+        };
+        Ok(Some(Self { status, len: end + 4, body_len }))
+    }
+
+    fn body_is_whole(&self, response: &[u8]) -> bool {
+        match self.body_len {
+            Some(body_len) => response.len() >= self.len + body_len,
+            None => response.ends_with(b"0\r\n\r\n"),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn is_whole(response: &[u8]) -> bool {
+        Head::parse(response).unwrap().is_some_and(|head| head.body_is_whole(response))
+    }
+
     #[test]
     fn a_response_is_whole_when_its_body_is() {
         let with_length = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok";
-        assert_eq!(parse_response(with_length).unwrap(), Some(201));
-        assert_eq!(parse_response(&with_length[..with_length.len() - 1]).unwrap(), None);
         let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
-        assert_eq!(parse_response(chunked).unwrap(), Some(200));
-        assert_eq!(parse_response(&chunked[..chunked.len() - 2]).unwrap(), None);
+        for response in [&with_length[..], &chunked[..]] {
+            assert!(is_whole(response));
+            for end in 0..response.len() {
+                assert!(!is_whole(&response[..end]), "{end} bytes of {}", response.len());
+            }
+        }
+        assert_eq!(Head::parse(with_length).unwrap().map(|head| head.status), Some(201));
     }
 }

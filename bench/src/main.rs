@@ -3,7 +3,9 @@
 //! `cargo xtask bench` builds what is measured and runs this. Name parts to run only those: `cargo xtask bench http`.
 
 mod baseline;
+mod blog;
 mod call;
+mod express;
 mod http;
 mod load;
 mod machine;
@@ -29,7 +31,10 @@ struct Arguments {
     /// Where data directories are made: on the disk that durability is paid to.
     #[arg(long, default_value = "target")]
     disk: PathBuf,
-    /// How many posts the part `scale` grows to.
+    /// The folder of the blog that the part `blog` is measured beside, with what it needs installed.
+    #[arg(long, default_value = "bench/express")]
+    express: PathBuf,
+    /// How many posts the parts `blog` and `scale` grow to.
     #[arg(long, default_value_t = 1_000_000)]
     posts: u64,
     /// Serve as the plain hyper server of the part `http`, and do nothing else.
@@ -45,6 +50,8 @@ enum Part {
     Http,
     /// One hop into a component against `wasmtime serve`.
     Hello,
+    /// The whole application through its gateway beside one written with Express.
+    Blog,
     /// Latency, memory, recovery and start-up with few posts and with many.
     Scale,
 }
@@ -65,6 +72,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Hello) {
         http::hello(&arguments.trellis, &arguments.wasmtime)?;
+    }
+    if wanted(Part::Blog) {
+        blog::run(&arguments.trellis, &arguments.disk, &arguments.express, arguments.posts)?;
     }
     if wanted(Part::Scale) {
         scale::run(&arguments.trellis, &arguments.disk, arguments.posts)?;

@@ -7,12 +7,28 @@ use std::process::Command;
 use crate::components;
 use crate::failure::Result;
 use crate::files;
+use crate::packages;
 use crate::process;
 use crate::step::Steps;
 use crate::workspace::Workspace;
 
 /// The other side of the hello measurement: the same engine, as its authors serve a component with it.
 const WASMTIME: &str = "48.0.8";
+
+/// What is measured of the whole.
+const PARTS: [&str; 5] = ["call", "http", "hello", "blog", "scale"];
+
+/// The blog beside which ours is measured: the processes, and what npm goes by.
+const EXPRESS: [&str; 8] = [
+    "bus.js",
+    "comments.js",
+    "moderation.js",
+    "package-lock.json",
+    "package.json",
+    "posts.js",
+    "query.js",
+    "service.js",
+];
 
 /// What needs no component, each with a program of its own: its name, and how cargo runs it.
 const ALONE: [(&str, &[&str]); 2] = [
@@ -34,6 +50,9 @@ pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> 
     if whole.is_empty() && !arguments.is_empty() {
         return Ok(());
     }
+    // Without a name among them, the arguments only say how: everything is measured then.
+    let is_named = |part: &str| whole.iter().any(|argument| *argument == part);
+    let wants = |part: &str| is_named(part) || !PARTS.into_iter().any(is_named);
     components::build_all(workspace, steps)?;
     // Built together, so that the engine inside the measurement and that of the command are compiled once.
     steps.run_long("command and measurement (a first build compiles the engine: minutes)", || {
@@ -46,13 +65,20 @@ pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> 
             "bench",
         ]))
     })?;
-    let wasmtime = steps.run_long("wasmtime (a first build: minutes)", wasmtime)?;
-    steps.run_long("the whole", || {
-        let built = workspace.target.join("release");
-        let mut bench = Command::new(built.join("bench"));
-        bench.current_dir(&workspace.root).arg("--trellis").arg(built.join("trellis"));
-        process::run(bench.arg("--wasmtime").arg(wasmtime).args(whole))
-    })
+    let built = workspace.target.join("release");
+    let mut bench = Command::new(built.join("bench"));
+    bench.current_dir(&workspace.root).arg("--trellis").arg(built.join("trellis"));
+    if wants("hello") {
+        let wasmtime = steps.run_long("wasmtime (a first build: minutes)", wasmtime)?;
+        bench.arg("--wasmtime").arg(wasmtime);
+    }
+    if wants("blog") {
+        let source = workspace.root.join("bench/express");
+        let express =
+            steps.run("Express", || packages::ready("express", &source, &EXPRESS, packages::npm))?;
+        bench.arg("--express").arg(express);
+    }
+    steps.run_long("the whole", || process::run(bench.args(whole)))
 }
 
 fn wasmtime() -> Result<PathBuf> {

@@ -12,6 +12,7 @@ mod failure;
 mod files;
 pub mod lattice;
 mod nats;
+mod packages;
 mod process;
 mod step;
 mod tests;
