@@ -54,7 +54,7 @@ impl Running {
     /// built anew.
     #[track_caller]
     pub fn under_load(&mut self, happening: impl FnOnce(&mut Lattice, &Load)) {
-        let load = Load::start(self.application().nats(), 1);
+        let load = Load::start(&self.application(), 1);
         happening(&mut self.lattice, &load);
         let written = load.finish();
         eprintln!("{written}");

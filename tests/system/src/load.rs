@@ -1,6 +1,7 @@
 //! Writers and readers at work while something happens to what they write to.
 //!
-//! They ask services over NATS, as the gateway does, and repeat what was not answered until it is.
+//! Half of them come through the gateway, half go straight to the services, as the gateway does. They repeat what was not
+//! answered until it is.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::{Request, Response};
-use crate::nats::Nats;
+use crate::application::Application;
+use crate::client::{Client, Request, Response};
+use crate::manifest::{ANN, MIA};
+use crate::nats::{Nats, NoAnswer};
 use crate::random::Random;
 
 const WRITERS: u64 = 8;
@@ -24,27 +27,30 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 /// Writers at work, each in a thread of its own.
 #[derive(Debug)]
 pub struct Load {
-    address: Arc<Mutex<Nats>>,
+    doors: Arc<Mutex<Doors>>,
     stop: Arc<AtomicBool>,
     writers: Vec<JoinHandle<Written>>,
 }
 
 impl Load {
     /// What they do follows from the seed.
-    pub fn start(nats: Nats, seed: u64) -> Self {
-        let (address, stop) = (Arc::new(Mutex::new(nats)), Arc::new(AtomicBool::new(false)));
+    #[track_caller]
+    pub fn start(on: &Application, seed: u64) -> Self {
+        let (doors, stop) = (Arc::new(Mutex::new(Doors::of(on))), Arc::new(AtomicBool::new(false)));
         let writers = (0..WRITERS).map(|writer| {
-            let client = Client { address: Arc::clone(&address), name: format!("w{writer}"), repeated: 0 };
+            let (name, by_gateway) = (format!("w{writer}"), writer % 2 == 0);
+            let visitor = Visitor { doors: Arc::clone(&doors), by_gateway, name, repeated: 0 };
             let stop = Arc::clone(&stop);
-            std::thread::spawn(move || write(client, Random::new(seed.wrapping_add(writer + 1)), &stop))
+            std::thread::spawn(move || write(visitor, Random::new(seed.wrapping_add(writer + 1)), &stop))
         });
         let writers = writers.collect();
-        Self { address, stop, writers }
+        Self { doors, stop, writers }
     }
 
     /// They go on asking there.
-    pub fn move_to(&self, nats: Nats) {
-        *self.address.lock().unwrap() = nats;
+    #[track_caller]
+    pub fn move_to(&self, to: &Application) {
+        *self.doors.lock().unwrap() = Doors::of(to);
     }
 
     /// Each stops when it has the answer that it waits for.
@@ -89,20 +95,40 @@ impl fmt::Display for Written {
     }
 }
 
-/// A writer's way to the services, wherever they are by now.
-struct Client {
-    address: Arc<Mutex<Nats>>,
+/// Where the application is reached by now.
+#[derive(Clone, Copy, Debug)]
+struct Doors {
+    gateway: Client,
+    services: Nats,
+}
+
+impl Doors {
+    #[track_caller]
+    fn of(application: &Application) -> Self {
+        Self { gateway: application.client(), services: application.nats().patient_for(ANSWER_TIME_MAX) }
+    }
+}
+
+/// A writer, and its way in: through the gateway, to which it shows a key, or straight to a service, which it tells what
+/// the gateway would.
+struct Visitor {
+    doors: Arc<Mutex<Doors>>,
+    by_gateway: bool,
     name: String,
     repeated: u64,
 }
 
-impl Client {
+impl Visitor {
     /// Sends a request that may be repeated, until the answer is one that `is_final`.
     fn send(&mut self, service: &str, request: &Request, is_final: impl Fn(&Response) -> bool) -> Response {
         let begun = Instant::now();
         loop {
-            let nats = self.address.lock().unwrap().patient_for(ANSWER_TIME_MAX);
-            let answer = nats.send(service, request);
+            let doors = *self.doors.lock().unwrap();
+            let answer = if self.by_gateway {
+                doors.gateway.send(request).map_err(NoAnswer::from)
+            } else {
+                doors.services.send(service, request)
+            };
             if let Ok(answer) = &answer
                 && is_final(answer)
             {
@@ -114,12 +140,26 @@ impl Client {
         }
     }
 
-    /// Writes as itself. What does not exist may not be known yet to whoever is asked: that is asked again.
-    fn write(&mut self, service: &str, request: Request) -> Value {
-        let request = request.header("trellis-caller", &self.name);
-        let answer = self.send(service, &request, |answer| answer.status < 500 && answer.status != 404);
+    /// What does not exist may not be known yet to whoever is asked: that is asked again.
+    fn write(&mut self, service: &str, request: &Request) -> Value {
+        let answer = self.send(service, request, |answer| answer.status < 500 && answer.status != 404);
         assert!(matches!(answer.status, 200 | 201), "{}: {request:?}: {answer:?}", self.name);
         answer.json()
+    }
+
+    fn write_as_itself(&mut self, service: &str, request: Request) -> Value {
+        let request =
+            if self.by_gateway { request.by(ANN) } else { request.header("trellis-caller", &self.name) };
+        self.write(service, &request)
+    }
+
+    fn write_as_moderator(&mut self, service: &str, request: Request) -> Value {
+        let request = if self.by_gateway {
+            request.by(MIA)
+        } else {
+            request.header("trellis-caller", "mia").header("trellis-roles", "moderator")
+        };
+        self.write(service, &request)
     }
 }
 
@@ -133,18 +173,18 @@ fn text(value: &Value) -> String {
 
 /// Writes and reads until it is to stop. Each title is changed and each verdict overturned once at most, so that a request
 /// that is carried out later than its repetition changes nothing.
-fn write(mut client: Client, mut random: Random, stop: &AtomicBool) -> Written {
+fn write(mut visitor: Visitor, mut random: Random, stop: &AtomicBool) -> Written {
     let mut written = Written::default();
     let (mut posts, mut to_retitle, mut to_overturn) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0_u64.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let key = format!("{}-{n}", client.name);
+        let key = format!("{}-{n}", visitor.name);
         match random.below(20) {
             0..=6 => {
                 let new = Request::post("/posts", body(&json!({ "title": key })));
-                let id = text(&client.write("posts", new.header("idempotency-key", &key))["id"]);
+                let id = text(&visitor.write_as_itself("posts", new.header("idempotency-key", &key))["id"]);
                 assert_eq!(written.titles.insert(id.clone(), key), None, "{id} is new");
                 posts.push(id.clone());
                 to_retitle.push(id);
@@ -152,9 +192,8 @@ fn write(mut client: Client, mut random: Random, stop: &AtomicBool) -> Written {
             7..=8 => {
                 let Some(id) = to_retitle.pop() else { continue };
                 let title = format!("{key} again");
-                let mut put = Request::post(&format!("/posts/{id}"), body(&json!({ "title": title })));
-                "PUT".clone_into(&mut put.method);
-                client.write("posts", put);
+                let put = Request::put(&format!("/posts/{id}"), body(&json!({ "title": title })));
+                visitor.write_as_itself("posts", put);
                 written.titles.insert(id, title);
                 written.retitled += 1;
             }
@@ -165,7 +204,8 @@ fn write(mut client: Client, mut random: Random, stop: &AtomicBool) -> Written {
                 let content = format!("An {fruit} for {key}");
                 let path = format!("/posts/{post}/comments");
                 let new = Request::post(&path, body(&json!({ "content": content })));
-                let id = text(&client.write("comments", new.header("idempotency-key", &key))["id"]);
+                let id =
+                    text(&visitor.write_as_itself("comments", new.header("idempotency-key", &key))["id"]);
                 let before = written.comments.insert(id.clone(), (post, status));
                 assert_eq!(before, None, "{id} is new");
                 to_overturn.push(id);
@@ -175,13 +215,13 @@ fn write(mut client: Client, mut random: Random, stop: &AtomicBool) -> Written {
                 let comment = written.comments.get_mut(&id).unwrap();
                 let to = if comment.1 == "approved" { "rejected" } else { "approved" };
                 let request = Request::post(&format!("/moderation/{id}"), body(&json!({ "status": to })));
-                client.write("moderation", request.header("trellis-roles", "moderator"));
+                visitor.write_as_moderator("moderation", request);
                 comment.1 = to;
                 written.overturned += 1;
             }
             16..=17 => {
                 let feed =
-                    client.send("query", &Request::get("/posts?limit=50"), |answer| answer.status == 200);
+                    visitor.send("query", &Request::get("/posts?limit=50"), |answer| answer.status == 200);
                 let ids: Vec<Value> =
                     feed.json().as_array().unwrap().iter().map(|post| post["id"].clone()).collect();
                 let once: BTreeMap<String, ()> = ids.iter().map(|id| (text(id), ())).collect();
@@ -189,8 +229,11 @@ fn write(mut client: Client, mut random: Random, stop: &AtomicBool) -> Written {
             }
             _ => {
                 let Some(id) = random.pick(&posts) else { continue };
-                let path = format!("/posts/{id}");
-                let read = client.send("posts", &Request::get(&path), |answer| answer.status < 500);
+                // The service itself knows what it has answered; readers come to know it.
+                let may_be_late = visitor.by_gateway;
+                let read = visitor.send("posts", &Request::get(&format!("/posts/{id}")), |answer| {
+                    answer.status < 500 && !(may_be_late && answer.status == 404)
+                });
                 assert_eq!(
                     (read.status, &read.json()["id"]),
                     (200, &json!(id)),
@@ -199,6 +242,6 @@ fn write(mut client: Client, mut random: Random, stop: &AtomicBool) -> Written {
             }
         }
     }
-    written.repeated = client.repeated;
+    written.repeated = visitor.repeated;
     written
 }

@@ -1,5 +1,5 @@
-//! Everything dies at random while many write and read: instances in the middle of host calls, services that are stopped,
-//! scaled and started, the whole process by `kill -9`. Afterwards every write that was answered is there once, and all read
+//! Everything dies at random while many write and read, through the gateway and past it: instances in the middle of host
+//! calls, services that are stopped, scaled and started, the whole process by `kill -9`. Afterwards every write that was answered is there once, and all read
 //! models equal those that are built anew.
 //!
 //! `cargo xtask chaos` runs this for minutes; among the other tests it is short. The seed, which is printed, decides what the
@@ -55,7 +55,7 @@ fn under_fire(data: &Path, seed: u64, time: Duration) -> Written {
     let deadline = Instant::now() + time;
     let mut trellis = start(data, &mut random);
     let components = components(&trellis);
-    let load = Load::start(trellis.nats(), seed);
+    let load = Load::start(&trellis, seed);
     let (mut kills, mut stops) = (0, 0);
     while Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(100 + random.below(900)));
@@ -63,7 +63,7 @@ fn under_fire(data: &Path, seed: u64, time: Duration) -> Written {
             0..=1 => {
                 trellis.kill();
                 trellis = start(data, &mut random);
-                load.move_to(trellis.nats());
+                load.move_to(&trellis);
                 kills += 1;
             }
             2..=3 => {
