@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wasmtime::component::{InstancePre, types::ComponentItem};
 use wasmtime::{Store, UpdateDeadline};
@@ -144,6 +145,23 @@ impl Component {
             (Some(requests), Purpose::Request) => _ = requests.spawn(task),
             _ => _ = tokio::spawn(task),
         }
+    }
+
+    /// The same for a task that is one of `tasks`.
+    pub(crate) fn spawn_in<T: Send + 'static>(
+        &self,
+        tasks: &mut JoinSet<T>,
+        purpose: Purpose,
+        task: impl Future<Output = T> + Send + 'static,
+    ) {
+        match (&self.requests_on, purpose) {
+            (Some(requests), Purpose::Request) => _ = tasks.spawn_on(task, requests),
+            _ => _ = tasks.spawn(task),
+        }
+    }
+
+    pub(crate) fn serves_requests_apart(&self) -> bool {
+        self.requests_on.is_some()
     }
 
     /// An instance for one call, which must be over at the lease's deadline.

@@ -44,7 +44,8 @@ impl Subscriptions {
                 let (component, subject) = (component.name.to_string(), plan.subject.clone());
                 StartError::Subscription { component, subject, reason: error.to_string() }
             })?;
-            consumers.spawn(consume(subscription, broker.clone(), component.clone(), ended.clone()));
+            let (broker, component, ended) = (broker.clone(), component.clone(), ended.clone());
+            consumers.spawn(consume(Consumer { subscription, broker, component, ended }));
         }
         Ok(Subscriptions { consumers, end })
     }
@@ -60,33 +61,61 @@ impl Subscriptions {
     }
 }
 
-async fn consume(
-    mut subscription: Subscription,
-    broker: Broker,
-    component: Arc<Component>,
-    mut ended: watch::Receiver<bool>,
-) {
+/// Takes the messages of a subscription where they are handled: there, whoever asks and whoever answers need not wake a
+/// thread for each other. What is subscribed to decides what the messages are for, so this moves once, if at all.
+async fn consume(mut consumer: Consumer) {
+    let mut purpose = Purpose::Event;
     loop {
-        let message = tokio::select! {
-            biased;
-            // A sender that is gone means the same.
-            _ = ended.wait_for(|ended| *ended) => break,
-            message = subscription.next() => message,
-        };
-        let Some(message) = message else { return };
-        give(&broker, &component, message).await;
-    }
-    subscription.unsubscribe();
-    while let Some(message) = subscription.next().await {
-        give(&broker, &component, message).await;
+        // Dropped with this task, it ends the other.
+        let mut there = JoinSet::new();
+        let component = consumer.component.clone();
+        component.spawn_in(&mut there, purpose, consumer.take(purpose));
+        match there.join_next().await {
+            Some(Ok(Some((moving, other)))) => (consumer, purpose) = (moving, other),
+            _ => return,
+        }
     }
 }
 
-/// Waits for a place and handles the message there, beside others.
-async fn give(broker: &Broker, component: &Arc<Component>, message: Message) {
-    let purpose = Purpose::of_message(message.reply.as_ref().map(Subject::as_str));
-    let (broker, handler, place) = (broker.clone(), component.clone(), component.place(purpose).await);
-    component.spawn(purpose, async move { handle(&broker, &handler, place, message).await });
+/// One subscription of a component.
+struct Consumer {
+    subscription: Subscription,
+    broker: Broker,
+    component: Arc<Component>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Consumer {
+    /// Gives the component what comes, until the subscription has ended or a message is for another purpose that is served
+    /// elsewhere.
+    async fn take(mut self, purpose: Purpose) -> Option<(Consumer, Purpose)> {
+        loop {
+            let message = tokio::select! {
+                biased;
+                // A sender that is gone means the same.
+                _ = self.ended.wait_for(|ended| *ended) => break,
+                message = self.subscription.next() => message,
+            };
+            let given = self.give(message?).await;
+            if given != purpose && self.component.serves_requests_apart() {
+                return Some((self, given));
+            }
+        }
+        self.subscription.unsubscribe();
+        while let Some(message) = self.subscription.next().await {
+            self.give(message).await;
+        }
+        None
+    }
+
+    /// Waits for a place and handles the message there, beside others. Says what it was for.
+    async fn give(&self, message: Message) -> Purpose {
+        let purpose = Purpose::of_message(message.reply.as_ref().map(Subject::as_str));
+        let (broker, component) = (self.broker.clone(), self.component.clone());
+        let place = component.place(purpose).await;
+        self.component.spawn(purpose, async move { handle(&broker, &component, place, message).await });
+        purpose
+    }
 }
 
 async fn handle(

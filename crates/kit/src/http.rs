@@ -13,6 +13,7 @@ mod ask;
 mod form;
 mod message;
 mod path;
+pub(crate) mod remembered;
 mod route;
 mod router;
 #[cfg(target_arch = "wasm32")]

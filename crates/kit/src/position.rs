@@ -13,6 +13,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ impl Told {
 struct Scope {
     service: &'static str,
     wanted: Vec<Position>,
+    /// What it is answered from, once that has been asked for.
+    reached: Option<Rc<Places>>,
     told: Told,
 }
 
@@ -119,7 +122,7 @@ thread_local!(static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) 
 /// Begins a request. What it wants of sources that this service does not follow will never come here.
 pub(crate) fn begin<S: Service>(mut wanted: Vec<Position>) {
     wanted.retain(|position| S::PROJECTIONS.iter().any(|line| line.source == position.service));
-    SCOPE.set(Some(Scope { service: S::NAME, wanted, told: Told::default() }));
+    SCOPE.set(Some(Scope { service: S::NAME, wanted, ..Scope::default() }));
 }
 
 /// Ends a request, and says what it is to be told.
@@ -140,42 +143,41 @@ pub(crate) fn wrote<S: Service>(entity: &str, seq: u64) {
 /// Adds what this request has written to what it wants.
 pub(crate) fn want_mine() {
     SCOPE.with_borrow_mut(|scope| {
-        let Some(Scope { wanted, told, .. }) = scope else { return };
-        let mine = told.wrote.iter().map(|((service, partition), seq)| Position {
+        let Some(scope) = scope else { return };
+        let mine = scope.told.wrote.iter().map(|((service, partition), seq)| Position {
             service: (*service).to_owned(),
             partition: *partition,
             seq: *seq,
         });
-        wanted.extend(mine);
+        scope.wanted.extend(mine);
+        scope.reached = None;
     });
 }
 
-/// The generation to read, once it has what the request wants or has been waited for long enough.
-pub(crate) fn reached() -> Result<u64, Fault> {
-    let begun = SCOPE.with_borrow_mut(|scope| {
+/// The read models, once they have what the request wants or have been waited for long enough.
+pub(crate) fn reached() -> Result<Rc<Places>, Fault> {
+    let scope = SCOPE.with_borrow_mut(|scope| {
         let scope = scope.as_mut()?;
-        Some((scope.service, std::mem::take(&mut scope.wanted)))
+        Some((scope.service, scope.reached.clone(), std::mem::take(&mut scope.wanted)))
     });
-    let Some((service, wanted)) = begun else {
-        return Ok(generation::load()?.active);
-    };
+    let Some((service, reached, wanted)) = scope else { return Places::load() };
+    if let Some(places) = reached {
+        return Ok(places);
+    }
     let platform = platform::current();
     let deadline = platform.elapsed() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     loop {
-        let Places { generation, places, backlogs } = Places::load()?;
-        let has = |position: &Position| {
-            let place = places.get(&(position.service.clone(), position.partition));
-            place.is_some_and(|place| place.seq >= position.seq)
-        };
-        if wanted.iter().all(has) || platform.elapsed() >= deadline {
-            let lag = lag(service, generation, &places, backlogs);
+        let places = Places::load()?;
+        if wanted.iter().all(|position| places.have(position)) || platform.elapsed() >= deadline {
+            let lag = places.lag(service);
             SCOPE.with_borrow_mut(|scope| {
                 if let Some(scope) = scope {
                     scope.told.lag = Some(lag);
+                    scope.reached = Some(Rc::clone(&places));
                 }
             });
-            return Ok(generation);
+            return Ok(places);
         }
         platform.pause(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -234,35 +236,148 @@ pub(crate) fn follow(partitions: &[(&'static str, u32)]) -> Result<(), Fault> {
     platform::current().set(SOURCES_KEY, &bytes)
 }
 
-/// How far the generation that is read has come.
-struct Places {
-    generation: u64,
-    /// By source and partition: every one that there is to follow.
-    places: BTreeMap<(String, u32), Place>,
+/// How far the generation that is read has come, as the bucket says. An instance makes sense of it once for as long as the
+/// bucket says the same.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub generation: u64,
+    followed: Vec<Followed>,
     backlogs: Backlogs,
+    said: Said,
+}
+
+/// One partition of a source.
+#[derive(Debug)]
+struct Followed {
+    /// By which the backlogs know it.
+    name: String,
+    source: String,
+    partition: u32,
+    place: Place,
+}
+
+/// What was read: [`SAID_FIRST`], and then the place of each partition.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    keys: Vec<String>,
+    values: Vec<Option<Vec<u8>>>,
+}
+
+const SAID_FIRST: [&str; 3] = [BACKLOGS_KEY, generation::KEY, SOURCES_KEY];
+
+impl Said {
+    /// Reads until what was read is all there is to read: which generation answers, and what it follows, may be others
+    /// than whoever asked last was told.
+    fn read(mut keys: Vec<String>) -> Result<Self, Fault> {
+        loop {
+            let said = Self { values: platform::current().get_many(&keys)?, keys };
+            let (generation, partitions) = (said.generation()?, said.partitions()?);
+            let of_places =
+                partitions.iter().map(|(source, partition)| names::place_key(generation, source, *partition));
+            keys = SAID_FIRST.map(str::to_owned).into_iter().chain(of_places).collect();
+            if keys == said.keys {
+                return Ok(said);
+            }
+        }
+    }
+
+    fn value(&self, at: usize) -> Option<Vec<u8>> {
+        self.values.get(at).cloned().flatten()
+    }
+
+    fn backlogs(&self) -> Result<Backlogs, Fault> {
+        parse_or_default(BACKLOGS_KEY, self.value(0))
+    }
+
+    fn generation(&self) -> Result<u64, Fault> {
+        Ok(Generations::parse(self.value(1))?.active)
+    }
+
+    fn partitions(&self) -> Result<Vec<(String, u32)>, Fault> {
+        let sources: BTreeMap<String, u32> = parse_or_default(SOURCES_KEY, self.value(2))?;
+        let each = sources.into_iter();
+        Ok(each
+            .flat_map(|(source, count)| (0..count).map(move |partition| (source.clone(), partition)))
+            .collect())
+    }
+
+    /// Whether all is the same but the backlogs, which are not what anything is answered from.
+    fn is_like(&self, other: &Self) -> bool {
+        self.keys == other.keys && self.values.get(1..) == other.values.get(1..)
+    }
 }
 
 impl Places {
-    fn load() -> Result<Self, Fault> {
-        let keys = [generation::KEY, SOURCES_KEY, BACKLOGS_KEY].map(str::to_owned);
-        let [generations, sources, backlogs] = exactly(platform::current().get_many(&keys)?)?;
-        let generation = Generations::parse(generations)?.active;
-        let sources: BTreeMap<String, u32> = parse_or_default(SOURCES_KEY, sources)?;
-        let backlogs = parse_or_default(BACKLOGS_KEY, backlogs)?;
-        let partitions: Vec<(String, u32)> = sources
-            .into_iter()
-            .flat_map(|(source, count)| (0..count).map(move |partition| (source.clone(), partition)))
-            .collect();
-        let keys: Vec<String> = partitions
-            .iter()
-            .map(|(source, partition)| names::place_key(generation, source, *partition))
-            .collect();
-        let found = if keys.is_empty() { Vec::new() } else { platform::current().get_many(&keys)? };
-        let mut places = BTreeMap::new();
-        for (partition, bytes) in partitions.into_iter().zip(found) {
-            places.insert(partition, parse_place(bytes, generation)?.unwrap_or_default());
+    fn load() -> Result<Rc<Self>, Fault> {
+        thread_local!(static KNOWN: RefCell<Option<Rc<Places>>> = const { RefCell::new(None) });
+        let known = KNOWN.take();
+        let keys = known
+            .as_ref()
+            .map_or_else(|| SAID_FIRST.map(str::to_owned).to_vec(), |known| known.said.keys.clone());
+        let said = Said::read(keys)?;
+        let places = match known {
+            Some(known) if known.said == said => known,
+            _ => Rc::new(Self::of(said)?),
+        };
+        KNOWN.set(Some(Rc::clone(&places)));
+        Ok(places)
+    }
+
+    fn of(said: Said) -> Result<Self, Fault> {
+        let generation = said.generation()?;
+        let mut backlogs = said.backlogs()?;
+        if backlogs.generation != generation {
+            backlogs = Backlogs { generation, ..Backlogs::default() };
         }
-        Ok(Self { generation, places, backlogs })
+        let followed =
+            said.partitions()?.into_iter().zip(SAID_FIRST.len()..).map(|((source, partition), at)| {
+                let place = parse_place(said.value(at), generation)?.unwrap_or_default();
+                Ok(Followed { name: format!("{source}:{partition}"), source, partition, place })
+            });
+        Ok(Self { generation, followed: followed.collect::<Result<_, Fault>>()?, backlogs, said })
+    }
+
+    fn have(&self, wanted: &Position) -> bool {
+        let mut followed = self.followed.iter();
+        followed.any(|of| {
+            of.source == wanted.service && of.partition == wanted.partition && of.place.seq >= wanted.seq
+        })
+    }
+
+    /// Whether what is answered from these is what would be answered from those.
+    pub fn answer_like(&self, others: &Self) -> bool {
+        self.said.is_like(&others.said)
+    }
+
+    /// How many events the read models are behind. What cannot be found out is what was noted last.
+    fn lag(&self, service: &str) -> u64 {
+        let now_ms = platform::current().now_ms();
+        let fresh_ms = u64::try_from(FRESH.as_millis()).unwrap_or(u64::MAX);
+        let long_ago = time::rfc3339(now_ms.saturating_sub(fresh_ms));
+        let (resting, moving): (Vec<_>, Vec<_>) =
+            self.followed.iter().partition(|of| time::is_older(&of.place.time, &long_ago));
+        let known_until = self.backlogs.asked_ms.saturating_add(fresh_ms);
+        // A clock that was set back must not make what was noted last for ever.
+        let is_known = (self.backlogs.asked_ms..known_until).contains(&now_ms);
+        let asked = (!resting.is_empty() && !is_known).then(|| self.ask(service, now_ms, &resting));
+        let waiting = &asked.as_ref().unwrap_or(&self.backlogs).waiting;
+        let at_rest = |of: &&Followed| waiting.get(&of.name).copied().unwrap_or(of.place.behind);
+        resting.iter().map(at_rest).sum::<u64>() + moving.iter().map(|of| of.place.behind).sum::<u64>()
+    }
+
+    /// Asks the server about the partitions in which nothing moves.
+    fn ask(&self, service: &str, now_ms: u64, resting: &[&Followed]) -> Backlogs {
+        let mut backlogs = Backlogs { asked_ms: now_ms, ..self.backlogs.clone() };
+        // Noted before it is done, so that of many who come at once one asks.
+        note(&backlogs);
+        for of in resting {
+            let consumer = names::consumer(service, self.generation, of.partition);
+            if let Ok(Some(progress)) = jetstream::progress(&names::log_stream(&of.source), &consumer) {
+                backlogs.waiting.insert(of.name.clone(), progress.backlog);
+            }
+        }
+        note(&backlogs);
+        backlogs
     }
 }
 
@@ -272,44 +387,8 @@ impl Places {
 struct Backlogs {
     generation: u64,
     asked_ms: u64,
-    /// By source and partition, with a colon between.
+    /// By the name of the partition.
     waiting: BTreeMap<String, u64>,
-}
-
-/// How many events the read models are behind. What cannot be found out is what was noted last.
-fn lag(
-    service: &str,
-    generation: u64,
-    places: &BTreeMap<(String, u32), Place>,
-    mut backlogs: Backlogs,
-) -> u64 {
-    let now_ms = platform::current().now_ms();
-    let fresh_ms = u64::try_from(FRESH.as_millis()).unwrap_or(u64::MAX);
-    let noted_lately = |place: &Place| !time::is_before(&place.time, now_ms.saturating_sub(fresh_ms));
-    let resting: Vec<_> = places.iter().filter(|(_, place)| !noted_lately(place)).collect();
-    if backlogs.generation != generation {
-        backlogs = Backlogs { generation, ..Backlogs::default() };
-    }
-    let known_until = backlogs.asked_ms.saturating_add(fresh_ms);
-    // A clock that was set back must not make what was noted last for ever.
-    let is_known = (backlogs.asked_ms..known_until).contains(&now_ms);
-    if !resting.is_empty() && !is_known {
-        // Noted before it is done, so that of many who come at once one asks.
-        backlogs.asked_ms = now_ms;
-        note(&backlogs);
-        for ((source, partition), _) in &resting {
-            let consumer = names::consumer(service, generation, *partition);
-            if let Ok(Some(progress)) = jetstream::progress(&names::log_stream(source), &consumer) {
-                backlogs.waiting.insert(format!("{source}:{partition}"), progress.backlog);
-            }
-        }
-        note(&backlogs);
-    }
-    let behind = |((source, partition), place): (&(String, u32), &Place)| match noted_lately(place) {
-        true => place.behind,
-        false => backlogs.waiting.get(&format!("{source}:{partition}")).copied().unwrap_or(place.behind),
-    };
-    places.iter().map(behind).sum()
 }
 
 /// What is not noted is asked for once more.

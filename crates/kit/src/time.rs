@@ -20,8 +20,13 @@ pub(crate) fn rfc3339(ms_since_1970: u64) -> String {
 /// Whether an instant in UTC, as JetStream or this service writes it, is older than another: to the second, since they
 /// write fractions of it differently.
 pub(crate) fn is_before(instant: &str, ms_since_1970: u64) -> bool {
+    is_older(instant, &rfc3339(ms_since_1970))
+}
+
+/// The same for two instants that are written.
+pub(crate) fn is_older(instant: &str, than: &str) -> bool {
     const TO_THE_SECOND: usize = "2026-11-20T04:01:12".len();
-    instant.get(..TO_THE_SECOND) < rfc3339(ms_since_1970).get(..TO_THE_SECOND)
+    instant.get(..TO_THE_SECOND) < than.get(..TO_THE_SECOND)
 }
 
 /// The date of a day counted from 1970. Counting from a first of March makes the leap day the last day of its

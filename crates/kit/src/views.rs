@@ -50,7 +50,7 @@ pub struct Reader {
 impl Context {
     /// The read models as they are now or, if the request brings positions, as soon as they have come so far.
     pub fn views(&self) -> Result<Reader, Problem> {
-        Ok(Reader { generation: position::reached()? })
+        Ok(Reader { generation: position::reached()?.generation })
     }
 
     /// The same, once they also have what this request itself has written.

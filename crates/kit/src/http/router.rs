@@ -1,7 +1,7 @@
 //! From a request to the route that answers it.
 
 use super::path::{Path, is_any, words};
-use super::{Call, PROBLEM, Request, Response};
+use super::{Call, PROBLEM, Request, Response, remembered};
 use crate::platform::{self, Platform};
 use crate::position::{self, Position};
 use crate::trace::Trace;
@@ -97,7 +97,7 @@ fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Pr
     let mut allowed = vec!["OPTIONS"];
     for (route, params) in here {
         if route.method == method {
-            return (route.call)(&Call { request, path: &path, route, params, context });
+            return remembered::answer::<S>(&Call { request, path: &path, route, params, context });
         }
         allowed.push(route.method);
     }

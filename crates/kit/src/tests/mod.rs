@@ -12,6 +12,7 @@ mod index;
 mod message;
 mod position;
 mod readiness;
+mod remembered;
 mod service;
 mod tally;
 mod wire;

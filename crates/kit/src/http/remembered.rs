@@ -1,0 +1,77 @@
+//! Answers that an instance remembers: a service that has read models and no log of its own answers a read the same
+//! for as long as they are the same. An instance that remembers nothing comes to the same.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{Call, Response};
+use crate::position::{self, Places};
+use crate::{Problem, Service};
+
+/// How much an instance remembers, in bytes of answers.
+const ROOM: usize = 128 * 1024;
+
+thread_local!(static ANSWERS: RefCell<Option<Answers>> = const { RefCell::new(None) });
+
+/// What was answered from the same read models.
+#[derive(Debug)]
+struct Answers {
+    from: Rc<Places>,
+    room: usize,
+    all: Vec<(Asked, Response)>,
+}
+
+/// All that a function of the contract may make an answer from, besides the read models.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    target: String,
+    caller: Option<String>,
+    roles: Vec<String>,
+}
+
+/// Calls the route, unless what it would answer is known.
+pub(super) fn answer<S: Service>(call: &Call<'_>) -> Result<Response, Problem> {
+    let follows_from_read_models = S::PARTITIONS == 0 && !S::PROJECTIONS.is_empty();
+    if !follows_from_read_models || call.route.method != "GET" || call.route.function.is_none() {
+        return (call.route.call)(call);
+    }
+    let from = position::reached()?;
+    let asked = Asked {
+        target: call.request.target.clone(),
+        caller: call.context.caller.clone(),
+        roles: call.context.roles.clone(),
+    };
+    let known = ANSWERS.with_borrow(|answers| answers.as_ref()?.find(&from, &asked));
+    if let Some(response) = known {
+        return Ok(response);
+    }
+    let response = (call.route.call)(call)?;
+    ANSWERS.with_borrow_mut(|answers| match answers {
+        Some(answers) if answers.from.answer_like(&from) => answers.add(asked, &response),
+        _ => answers.insert(Answers { from, room: ROOM, all: Vec::new() }).add(asked, &response),
+    });
+    Ok(response)
+}
+
+impl Answers {
+    fn find(&self, from: &Places, asked: &Asked) -> Option<Response> {
+        if !self.from.answer_like(from) {
+            return None;
+        }
+        self.all.iter().find(|(known, _)| known == asked).map(|(_, response)| response.clone())
+    }
+
+    /// What there is no room for is made again.
+    fn add(&mut self, asked: Asked, response: &Response) {
+        if let Some(room) = self.room.checked_sub(asked.target.len() + response.body.len()) {
+            self.room = room;
+            self.all.push((asked, response.clone()));
+        }
+    }
+}
+
+/// What an instance that was made anew knows.
+#[cfg(test)]
+pub(crate) fn forget() {
+    ANSWERS.set(None);
+}
