@@ -1,55 +1,71 @@
-//! Components that are stopped and started while the others run.
+//! A component that the application has never heard of is started while it runs, reached, stopped, and forgotten.
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use system::{Embedded, configured, eventually, repository};
 use tempfile::tempdir;
 
 /// How soon a component that is started is reached.
 const SOON: Duration = Duration::from_secs(2);
 
-/// The application with `tests/guests/greeter` in it, a service that no other file of the application names.
-fn with_greeter() -> String {
-    let guest = std::fs::read_to_string(repository().join("tests/guests/greeter/wadm.yaml")).unwrap();
-    let wasm = format!("file://{}/build/test/greeter.wasm", repository().display());
-    let guest = guest.replace("file://../../../build/test/greeter.wasm", &wasm);
-    let between = |from: &str, to: &str| {
-        let (_, rest) = guest.split_once(from).expect(from);
-        format!("{from}{}", rest.split_once(to).expect(to).0)
-    };
-    let component = between("    - name: hello\n", "    - name: messaging\n");
-    let link = between(
-        "        - type: link\n          properties:\n            namespace: wasmcloud\n            package: messaging\n            interfaces: [handler]\n",
-        "    - name: keyvalue\n",
-    );
-    let manifest = configured(&[]);
-    assert!(!manifest.contains("svc.hello"), "nobody knows the service");
-    let manifest =
-        manifest.replacen("    - name: registry\n", &format!("{component}    - name: registry\n"), 1);
-    manifest.replacen(
-        "    - name: keyvalue\n      type: capability\n",
-        &format!("{link}    - name: keyvalue\n      type: capability\n"),
-        1,
-    )
+/// Starts the service of `tests/guests/greeter`, of which no file of the application says anything, and waits until it is
+/// reached.
+#[track_caller]
+fn start(trellis: &Embedded, arguments: &[&str]) {
+    trellis.run(&[&["start", "hello"], arguments].concat());
+    let started = Instant::now();
+    eventually("the service is reached", || {
+        let answer = trellis.get("/hello/you");
+        assert!(started.elapsed() < SOON, "not within {SOON:?}: {answer:?}");
+        (answer.status == 200).then_some(())
+    });
+    assert_eq!(trellis.get("/hello/you").json(), "Hello, you!");
+}
+
+/// Stops it: there is nobody from then on, and nobody waits for an answer.
+#[track_caller]
+fn stop(trellis: &Embedded) {
+    trellis.run(&["stop", "hello"]);
+    let nobody = trellis.get("/hello/you");
+    assert_eq!((nobody.status, nobody.header("retry-after").is_some()), (503, true), "{nobody:?}");
+}
+
+fn presence(trellis: &Embedded) -> Value {
+    trellis.get("/registry/hello").json()["presence"].clone()
 }
 
 #[test]
-fn a_component_that_is_stopped_and_started_goes_and_comes() {
+fn a_component_that_nobody_has_heard_of_is_reached_and_its_end_is_noticed() {
     let data = tempdir().unwrap();
-    let trellis = Embedded::start_on(data.path(), &with_greeter(), &[]);
-    let answers = || trellis.get("/hello/you");
-    eventually("it is reached", || (answers().status == 200).then_some(()));
-    assert_eq!(answers().json(), "Hello, you!");
+    let trellis = Embedded::start(data.path());
+    assert!(!configured(&[]).contains("svc.hello"), "nobody knows the service");
+    assert_eq!(trellis.get("/hello/you").status, 404);
+    let manifest = repository().join("tests/guests/greeter/wadm.yaml");
+    start(&trellis, &["--manifest", manifest.to_str().unwrap()]);
+    assert_eq!(trellis.get("/api/hello").json(), "Hello!");
+    assert_eq!(presence(&trellis), "present");
     for _ in 0..3 {
-        trellis.run(&["stop", "hello"]);
-        let nobody = answers();
-        assert_eq!((nobody.status, nobody.header("retry-after").is_some()), (503, true), "{nobody:?}");
-        trellis.run(&["start", "hello"]);
-        let started = Instant::now();
-        eventually("it is reached again", || {
-            assert!(started.elapsed() < SOON, "not within {SOON:?}");
-            (answers().status == 200).then_some(())
-        });
+        stop(&trellis);
+        start(&trellis, &[]);
     }
+
+    stop(&trellis);
+    let mut nats = trellis.bus();
+    // Everybody looks around when they are told to, which the host does every half a minute.
+    nats.publish("trellis.announce", b"");
+    eventually("it is missing", || (presence(&trellis) == "missing").then_some(()));
+    assert_eq!(trellis.get("/hello").status, 503, "it may come back");
+    // The registry's clock decides when it is gone; it looks as often as it is told to, which here is once a second.
+    let mut announced = Instant::now();
+    eventually("its routes are gone", || {
+        if announced.elapsed() > Duration::from_secs(1) {
+            announced = Instant::now();
+            nats.publish("trellis.announce", b"");
+        }
+        (trellis.get("/hello").status == 404).then_some(())
+    });
+    assert_eq!(presence(&trellis), "gone");
+    start(&trellis, &[]);
     trellis.stop();
 }
