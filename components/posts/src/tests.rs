@@ -130,7 +130,8 @@ fn over_http() {
     let response = send::<Posts>("POST", "/posts", r#"{"title":"Hello"}"#);
     assert_eq!(response.status, 201);
     let post: Post = json(&response);
-    assert_eq!(response.header("location"), Some(format!("/posts/{}", post.id).as_str()));
+    let location = format!("/posts/{}?position={}", post.id, response.header("trellis-position").unwrap());
+    assert_eq!(response.header("location"), Some(location.as_str()));
     settle::<Posts>();
 
     let got = send::<Posts>("GET", &format!("/posts/{}", post.id), "");

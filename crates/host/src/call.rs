@@ -195,8 +195,9 @@ async fn drive_http(
         Err(error) => {
             let refused = lease.instance().is_ok_and(|instance| instance.store.data().limiter.refused);
             let hint = if refused { "; it had asked for more memory than it may have" } else { "" };
-            tracing::error!(component = %component.name, error = format!("{error:#}{hint}"), "call failed");
-            Err(component.failed(&error))
+            let failed = component.failed(&error);
+            tracing::error!(component = %component.name, error = format!("{failed}{hint}"), "call failed");
+            Err(failed)
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wasmtime::component::{InstancePre, types::ComponentItem};
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi_http::p2::bindings::exports::wasi::http::incoming_handler;
 
 use crate::capabilities::Capabilities;
@@ -207,7 +207,14 @@ impl Component {
         if error.is::<Overrun>() {
             return CallError::Overrun { component: self.name.clone(), limit: self.limits.call_time_max };
         }
-        CallError::Failed { component: self.name.clone(), reason: format!("{error:#}") }
+        // Where in the component it was is for who looks for the reason there: it takes many lines.
+        let place = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+        let causes = error.chain().map(ToString::to_string).filter(|cause| Some(cause) != place.as_ref());
+        let reason = causes.collect::<Vec<_>>().join(": ");
+        if let Some(place) = place {
+            tracing::debug!(component = %self.name, reason, place, "where a call failed");
+        }
+        CallError::Failed { component: self.name.clone(), reason }
     }
 
     /// Lets `instances` calls run at once from now on. When it becomes fewer, this returns once no more than that are running.

@@ -34,6 +34,8 @@ async fn a_trap_a_panic_and_a_missing_answer_harm_nothing_else() {
             for path in ["/trap", "/panic"] {
                 let error = failure(&app, path).await;
                 assert!(matches!(error, CallError::Failed { .. }), "{path}: {error}");
+                let reason = error.to_string();
+                assert!(reason.contains("unreachable") && reason.lines().count() == 1, "{path}: {reason}");
                 assert_unharmed(&app).await;
             }
             let error = failure(&app, "/never").await;

@@ -29,7 +29,8 @@
 //! # What a caller is told
 //!
 //! A write is answered with the header `Trellis-Position`. A read that brings it back, as that header or as
-//! `?position=`, waits up to a second for the read models to have that write. What is answered out of read
+//! `?position=`, waits up to a second for the read models to have that write. The `Location` of what was created
+//! brings it along. What is answered out of read
 //! models says in `X-Trellis-Lag` how many events they are behind.
 //!
 //! # What an operator can ask

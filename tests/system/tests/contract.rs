@@ -64,7 +64,8 @@ fn a_post_is_created_and_read() {
     assert!(post["created_at"].as_str().unwrap().ends_with('Z'), "{post}");
 
     let location = created.header("location").unwrap();
-    assert_eq!(location, format!("/posts/{}", post["id"].as_str().unwrap()));
+    let position = created.header("trellis-position").unwrap();
+    assert_eq!(location, format!("/posts/{}?position={position}", post["id"].as_str().unwrap()));
     assert_eq!(read(&trellis, &created), post, "what is written can be read at once");
     let head = trellis.send(&Request::new("HEAD", location));
     assert_eq!((head.status, head.body.len()), (200, 0));

@@ -12,7 +12,7 @@ fn over_http() {
     let response = send::<Comments>("POST", PATH, r#"{"content":"Hello"}"#);
     assert_eq!(response.status, 201);
     let comment: Comment = json(&response);
-    let location = format!("{PATH}/{}", comment.id);
+    let location = format!("{PATH}/{}?position={}", comment.id, response.header("trellis-position").unwrap());
     assert_eq!(response.header("location"), Some(location.as_str()));
     settle::<Comments>();
 

@@ -44,7 +44,7 @@ fn a_review_is_created_and_looked_at() {
     settle::<Moderation>();
     assert!(json::<Review>(&send("GET", &location, "")).finished);
     assert_eq!(send("GET", "/moderation/rules/apply/p1-a", "").status, 404, "that is no review");
-    let id = location.rsplit('/').next().unwrap();
+    let id = json::<Review>(&started).id;
     assert_eq!(send("POST", &format!("/moderation/{id}"), r#"{"status":"approved"}"#).status, 404);
 }
 

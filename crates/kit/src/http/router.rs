@@ -36,7 +36,14 @@ fn answer<S: Service>(request: &Request, caller: impl FnOnce() -> Result<Caller,
     let answer = context.and_then(|context| route::<S>(request, context));
     let mut response = answer.unwrap_or_else(|problem| refuse(&problem, trace.id()));
     let told = position::end();
-    response.headers.extend(told.position().map(|position| (position::HEADER.into(), position)));
+    if let Some(position) = told.position() {
+        let mut headers = response.headers.iter_mut();
+        if let Some((_, location)) = headers.find(|(name, _)| response.status == 201 && name == "location") {
+            // Whoever follows it reads what was written.
+            *location += &format!("?{}={position}", position::QUERY);
+        }
+        response.headers.push((position::HEADER.into(), position));
+    }
     response.headers.extend(told.lag.map(|events| (position::LAG_HEADER.into(), events.to_string())));
     if response.has_body() {
         let length = response.body.len().to_string();

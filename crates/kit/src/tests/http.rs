@@ -173,7 +173,10 @@ fn a_creation_says_where_to_find_it_and_can_be_repeated() {
     let key = [JSON, &[("Idempotency-Key", "k")]].concat();
     let first = request::<Notes>("POST", "/notes", &key, r#"{"text":"a"}"#);
     let id = json::<Note>(&first).id;
-    assert_eq!((first.status, first.header("location")), (201, Some(format!("/notes/{id}").as_str())));
+    assert_eq!(
+        (first.status, first.header("location")),
+        (201, Some(format!("/notes/{id}?position=notes:0:1").as_str()))
+    );
     assert_eq!(request::<Notes>("POST", "/notes", &key, r#"{ "text": "a" }"#), first, "blanks do not matter");
     assert_eq!(request::<Notes>("POST", "/notes", &key, r#"{"text":"b"}"#).status, 422);
     let twice = [&key[..], &[("idempotency-key", "l")]].concat();

@@ -23,7 +23,7 @@ fn a_request_is_answered_with_the_bytes_of_a_response() {
     let id = stored().remove(0).subject;
     let body = format!(r#"{{"id":"{id}","text":"a","version":1}}"#);
     let expected = format!(
-        "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\nlocation: /notes/{id}\r\ntrellis-position: notes:0:1\r\ncontent-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\nlocation: /notes/{id}?position=notes:0:1\r\ntrellis-position: notes:0:1\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     assert_eq!(created, expected);
