@@ -86,7 +86,9 @@ async fn memory_is_bounded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_body_is_streamed() {
     for reuse in [1, 1000] {
-        let app = guest("rogue", 2, options(reuse)).await;
+        let mut options = options(reuse);
+        options.limits.call_time_max = Duration::from_secs(60);
+        let app = guest("rogue", 2, options).await;
         let (status, body) = send(&app, "rogue", get("/big")).await;
         assert_eq!((status, body.len()), (StatusCode::OK, 64 << 20));
         assert_unharmed(&app).await;

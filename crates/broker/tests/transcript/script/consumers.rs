@@ -167,7 +167,16 @@ pub async fn redelivery(a: &mut Client) {
     a.ask(&ack[0], "+TERM no use").await;
     info(a, "WORK", "w").await;
     a.quiet(400).await;
+    a.ask("$JS.API.CONSUMER.DELETE.WORK.w", "").await;
 
+    // From here on nothing comes again by itself, however slow this machine is.
+    create(
+        a,
+        "WORK",
+        "w",
+        r#""deliver_subject":"d.work","deliver_policy":"new","ack_policy":"explicit","ack_wait":60000000000,"max_deliver":3,"max_ack_pending":5"#,
+    )
+    .await;
     let mut acks = Vec::new();
     for number in 0..5 {
         a.ask(&format!("work.many.{number}"), "x").await;
