@@ -18,7 +18,7 @@ pub use manifest::{on_every_host, with_instances};
 pub use read_models::read_models;
 
 /// So that a host that is gone is missed soon.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// A lattice that ends with this.
 #[derive(Debug)]

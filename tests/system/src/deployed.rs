@@ -36,7 +36,8 @@ impl Deployed {
         let application = Application::new(http, nats.parse().ok(), ["--nats", &nats]);
         // Says, for the next start with this folder, that what is there now is to be kept.
         let mark = data.join("is-on-the-lattice");
-        if mark.is_file() {
+        let is_again = mark.is_file();
+        if is_again {
             if lattice.is_running(HOST) {
                 lattice.processes().stop(HOST).unwrap();
             }
@@ -46,7 +47,8 @@ impl Deployed {
             empty(&application.nats());
             std::fs::write(&mark, "").unwrap();
         }
-        if lattice.is_other(manifest).unwrap() {
+        // wadm looks at all of it again when it is deployed again, and not only at what it has heard of since a host was lost.
+        if is_again || lattice.is_other(manifest).unwrap() {
             lattice.deploy(manifest).unwrap_or_else(|failure| panic!("{failure}"));
         }
         application.bus().publish("trellis.announce", b"");
@@ -96,7 +98,8 @@ fn empty(nats: &Nats) {
         std::thread::sleep(Duration::from_millis(20));
     }
     for stream in logs.iter().chain(&names("dead.>")) {
-        let answer = nats.jetstream(&format!("STREAM.DELETE.{stream}"), Value::Null);
+        let answer = nats.ask(&format!("$JS.API.STREAM.DELETE.{stream}"), b"").unwrap();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(answer["success"], true, "{answer}");
     }
     for stream in names("$KV.>").iter().filter(|stream| is_of_a_service(stream)) {

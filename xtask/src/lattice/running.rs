@@ -85,8 +85,9 @@ impl Lattice {
         files::remove_folder(&plan.folder)?;
         files::create_folder(&plan.folder)?;
         let manifest = Manifest::read(&plan.manifest, &plan.root, &tools)?;
-        let servers = servers::plan(plan.servers, &manifest.nats)?;
-        let http = Free::new().or(&manifest.http)?;
+        let mut free = Free::new();
+        let servers = servers::plan(plan.servers, &manifest.nats, &mut free)?;
+        let http = free.or(&manifest.http)?;
         let processes = Processes::new(state(&plan.folder));
         let mut lattice = Self { plan, tools, servers, manifest, processes };
         lattice.manifest.http = http;

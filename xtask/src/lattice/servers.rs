@@ -23,8 +23,7 @@ pub struct Server {
 }
 
 /// The first is at the address that is wanted, if that is free.
-pub fn plan(count: u8, wanted: &str) -> Result<Vec<Server>> {
-    let mut free = Free::new();
+pub fn plan(count: u8, wanted: &str, free: &mut Free) -> Result<Vec<Server>> {
     (1..=count)
         .map(|number| {
             Ok(Server {
@@ -134,7 +133,7 @@ mod tests {
     fn an_address_that_is_taken_is_replaced_and_none_is_given_twice() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let servers = plan(3, &address).unwrap();
+        let servers = plan(3, &address, &mut Free::new()).unwrap();
         let mut all: Vec<&str> =
             servers.iter().flat_map(|server| [&*server.client, &*server.monitor, &*server.cluster]).collect();
         assert!(!all.contains(&address.as_str()));
@@ -143,6 +142,6 @@ mod tests {
         assert_eq!(all.len(), 9);
 
         let wanted = all[0].to_owned();
-        assert_eq!(plan(1, &wanted).unwrap()[0].client, wanted, "it is free");
+        assert_eq!(plan(1, &wanted, &mut Free::new()).unwrap()[0].client, wanted, "it is free");
     }
 }

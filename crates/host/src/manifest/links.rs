@@ -219,7 +219,9 @@ impl Link<'_> {
     }
 
     fn address(&self, checking: &mut Checking<'_>, application: &mut Application) {
-        let settings = self.known_only(checking, "source", &["address", "default_address"]);
+        // The provider of a lattice lets pages of every site read answers unless it is told of which; this host, of none.
+        let known = ["address", "default_address", "cors_allowed_origins"];
+        let settings = self.known_only(checking, "source", &known);
         let at = path(&self.at, &["source"]);
         let Some(text) = settings.get("address").or_else(|| settings.get("default_address")) else {
             let what = format!("the link from {} to {} has no address", self.source.name, self.target.name);

@@ -8,4 +8,6 @@ mod crash;
 mod fuzz;
 mod lifecycle;
 mod operations;
+mod origins;
+mod slow_clients;
 mod trace;
