@@ -1,4 +1,4 @@
-//! The programs that know the standards of the two documents better than we do.
+//! The programs that know the standards of what we publish better than we do.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -18,6 +18,18 @@ pub fn wrong_in_openapi(document: &Value) -> Option<String> {
 pub fn wrong_in_asyncapi(document: &Value) -> Option<String> {
     let file = written(document);
     complaints(Command::new("node").arg(tools().join("asyncapi.mjs")).arg(file.path()))
+}
+
+/// What a linter says is wrong with a Dockerfile; none is nothing.
+#[track_caller]
+pub fn wrong_in_dockerfile(file: &Path) -> Option<String> {
+    complaints(Command::new(tools().join("python/bin/hadolint")).arg(file))
+}
+
+/// What is not as the schemas of Kubernetes have it; none is nothing.
+#[track_caller]
+pub fn wrong_for_kubernetes(file: &Path) -> Option<String> {
+    complaints(python("kubernetes_validate").arg("--strict").arg(file))
 }
 
 /// A program of the Python packages that `tests/documents` names.

@@ -26,7 +26,7 @@ pub use application::{Application, command, repository};
 pub use bus::{Bus, Message};
 pub use client::{Client, Request, Response};
 pub use deployed::Deployed;
-pub use documents::{python, wrong_in_asyncapi, wrong_in_openapi};
+pub use documents::{python, wrong_for_kubernetes, wrong_in_asyncapi, wrong_in_dockerfile, wrong_in_openapi};
 pub use embedded::Embedded;
 pub use load::{Load, Written};
 pub use manifest::{ANN, MIA, OLAF, Setting, configured};
