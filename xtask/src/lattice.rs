@@ -81,7 +81,8 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
 /// A lattice for tests to share, whose hosts are missed soon. Returns its folder, which the tests are told by [`VARIABLE`].
 pub fn for_tests(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
     let tools = tools::ready(workspace, steps)?;
-    let plan = Plan { heartbeat: Duration::from_secs(5), ..Plan::of(workspace, "lattice-tests")? };
+    let plan = Plan::of(workspace, "lattice-tests")?;
+    let plan = Plan { as_in_manifest: false, heartbeat: Duration::from_secs(5), ..plan };
     let folder = plan.folder.clone();
     // One that was interrupted has left it.
     Lattice::down(&folder)?;

@@ -49,6 +49,7 @@ pub fn on_lattice(workspace: &Workspace, filter: &[String], steps: &mut Steps) -
     steps.run_long("command, as the tests use it", || {
         process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
     })?;
+    let nats_server = steps.run("nats-server", nats::ready)?;
     let folder = lattice::for_tests(workspace, steps)?;
     let result = steps.run_long("tests on the lattice", || {
         let mut tests = runner(workspace, &["--package", "system", "--package", LATTICE_TESTS]);
@@ -61,7 +62,8 @@ pub fn on_lattice(workspace: &Workspace, filter: &[String], steps: &mut Steps) -
             }
         }
         tests.env("NEXTEST_TEST_THREADS", "1").env("RUST_TEST_THREADS", "1");
-        tests.env(documents::VARIABLE, documents).env(lattice::VARIABLE, &folder);
+        tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, &nats_server);
+        tests.env(lattice::VARIABLE, &folder);
         process::run(tests.args(filter))
     });
     steps.run("lattice down", || Lattice::down(&folder))?;

@@ -36,7 +36,15 @@ impl Running {
         // One that was interrupted has left it.
         done(Lattice::down(&folder));
         let manifest = on_every_host(&system::configured(&[]));
-        let plan = Plan { folder: folder.clone(), manifest, hosts, servers, heartbeat: HEARTBEAT, root };
+        let plan = Plan {
+            folder: folder.clone(),
+            root,
+            manifest,
+            hosts,
+            servers,
+            as_in_manifest: false,
+            heartbeat: HEARTBEAT,
+        };
         let tools = done(Tools::built(&plan.root));
         Self { lattice: done(Lattice::up(plan, tools, &mut Steps::start())), folder }
     }

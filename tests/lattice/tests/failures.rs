@@ -1,17 +1,23 @@
-//! What dies, under load. What was answered is there once, and every read model is the one that is built anew.
+//! What dies, is held up or is replaced, under load. What was answered is there once, and every read model is the one that is
+//! built anew.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use lattice_tests::{Running, done};
+use lattice_tests::{Running, done, with_instances};
+use system::configured;
+use xtask::lattice::Lattice;
 
 /// How long load goes on before and after what happens.
-const WHILE: Duration = Duration::from_secs(5);
+const A_WHILE: Duration = Duration::from_secs(5);
 
 fn for_a_while() {
-    let end = Instant::now() + WHILE;
-    while Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    std::thread::sleep(A_WHILE);
+}
+
+fn start_again(lattice: &mut Lattice, host: &str) {
+    done(lattice.processes().start_again(host));
+    done(lattice.wait_for_hosts(3));
+    for_a_while();
 }
 
 #[test]
@@ -20,8 +26,29 @@ fn one_host_of_three_is_killed() {
         for_a_while();
         done(lattice.processes().kill("host-2"));
         for_a_while();
-        done(lattice.processes().start_again("host-2"));
-        done(lattice.wait_for_hosts(3));
+        start_again(lattice, "host-2");
+    });
+}
+
+#[test]
+fn the_only_server_is_killed_and_comes_back() {
+    Running::start("server-killed", 1, 1).under_load(|lattice, _| {
         for_a_while();
+        done(lattice.processes().kill("nats-1"));
+        for_a_while();
+        done(lattice.processes().start_again("nats-1"));
+        done(lattice.wait_for_servers());
+        for_a_while();
+    });
+}
+
+#[test]
+fn components_are_scaled_while_they_work() {
+    Running::start("scaled", 1, 1).under_load(|lattice, _| {
+        let manifest = lattice_tests::on_every_host(&configured(&[]));
+        for instances in [4, 64, 8] {
+            for_a_while();
+            done(lattice.deploy(&with_instances(&manifest, instances)));
+        }
     });
 }

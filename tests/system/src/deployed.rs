@@ -62,12 +62,12 @@ impl Deployed {
         self.lattice.processes().kill(HOST).unwrap();
     }
 
-    /// The host goes on, for the next test; it is stopped when this application is started again. What its components and
-    /// providers have complained about shows now.
+    /// The host goes on, for the next test; it is stopped when this application is started again. Whether a component has
+    /// failed by its own fault shows now.
     #[track_caller]
     pub fn stop(self) {
         let output = self.output();
-        let complaints: Vec<&str> = output.lines().filter(|line| line.contains("trap")).collect();
+        let complaints: Vec<&str> = output.lines().filter(|line| line.contains("wasm trap:")).collect();
         assert!(complaints.is_empty(), "{complaints:?}");
     }
 

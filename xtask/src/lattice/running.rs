@@ -24,7 +24,7 @@ const HOSTS_PATIENCE_SECONDS: u64 = 60;
 const DEPLOY_PATIENCE_SECONDS: u64 = 180;
 /// How long the application may take to answer once everything runs; then its providers are started again, and it gets as
 /// long once more.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(45);
 
 /// Copies of a log and of a bucket, where there are several servers: one can be lost of three.
 const COPIES_MAX: u8 = 3;
@@ -44,6 +44,8 @@ pub struct Plan {
     pub hosts: u8,
     /// NATS servers: 1, or more that are a cluster.
     pub servers: u8,
+    /// Whether it listens where the manifest says, if that is free; else in places of its own.
+    pub as_in_manifest: bool,
     /// How often hosts say that they live. wadm gives up a host that was silent for two and a third of that.
     pub heartbeat: Duration,
 }
@@ -60,6 +62,7 @@ impl Plan {
             manifest: text(&workspace.root.join("wadm.yaml"))?,
             hosts: 1,
             servers: 1,
+            as_in_manifest: true,
             heartbeat: HEARTBEAT,
         })
     }
@@ -86,8 +89,9 @@ impl Lattice {
         files::create_folder(&plan.folder)?;
         let manifest = Manifest::read(&plan.manifest, &plan.root, &tools)?;
         let mut free = Free::new();
-        let servers = servers::plan(plan.servers, &manifest.nats, &mut free)?;
-        let http = free.or(&manifest.http)?;
+        let wanted = |address: &str| plan.as_in_manifest.then(|| address.to_owned());
+        let servers = servers::plan(plan.servers, wanted(&manifest.nats), &mut free)?;
+        let http = free.or(wanted(&manifest.http))?;
         let processes = Processes::new(state(&plan.folder));
         let mut lattice = Self { plan, tools, servers, manifest, processes };
         lattice.manifest.http = http;
@@ -119,6 +123,7 @@ impl Lattice {
             manifest: manifest.text.clone(),
             hosts: u8::try_from(hosts).unwrap_or(u8::MAX),
             servers: u8::try_from(servers.len()).unwrap_or(u8::MAX),
+            as_in_manifest: false,
             heartbeat,
         };
         Ok(Self { plan, tools, servers, manifest, processes })
@@ -313,7 +318,10 @@ impl Lattice {
             eprintln!(
                 "xtask: no answer yet; starting the provider {id} ({image}) again, in case it has missed a link"
             );
-            self.ask(&["restart-provider"], HOSTS_PATIENCE_SECONDS, &[id])?;
+            // One that is not there is about to be started: a host was lost, and wadm has noticed that by now.
+            if let Err(failure) = self.ask(&["restart-provider"], HOSTS_PATIENCE_SECONDS, &[id]) {
+                eprintln!("xtask: {failure}");
+            }
         }
         self.answers_within(ANSWER_PATIENCE * 2)
     }

@@ -22,13 +22,13 @@ pub struct Server {
     pub cluster: String,
 }
 
-/// The first is at the address that is wanted, if that is free.
-pub fn plan(count: u8, wanted: &str, free: &mut Free) -> Result<Vec<Server>> {
+/// The first is at the address that is wanted, if one is and it is free.
+pub fn plan(count: u8, mut wanted: Option<String>, free: &mut Free) -> Result<Vec<Server>> {
     (1..=count)
         .map(|number| {
             Ok(Server {
                 name: format!("nats-{number}"),
-                client: if number == 1 { free.or(wanted)? } else { free.next()? },
+                client: free.or(wanted.take())?,
                 monitor: free.next()?,
                 cluster: free.next()?,
             })
@@ -111,13 +111,16 @@ impl Free {
     }
 
     /// What is wanted, unless somebody listens there.
-    pub fn or(&mut self, wanted: &str) -> Result<String> {
-        if is_free(wanted) {
-            return Ok(wanted.to_owned());
+    pub fn or(&mut self, wanted: Option<String>) -> Result<String> {
+        match wanted {
+            None => self.next(),
+            Some(wanted) if is_free(&wanted) => Ok(wanted),
+            Some(wanted) => {
+                let other = self.next()?;
+                eprintln!("xtask: {wanted} is taken; this lattice uses {other}");
+                Ok(other)
+            }
         }
-        let other = self.next()?;
-        eprintln!("xtask: {wanted} is taken; this lattice uses {other}");
-        Ok(other)
     }
 }
 
@@ -133,7 +136,7 @@ mod tests {
     fn an_address_that_is_taken_is_replaced_and_none_is_given_twice() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let servers = plan(3, &address, &mut Free::new()).unwrap();
+        let servers = plan(3, Some(address.clone()), &mut Free::new()).unwrap();
         let mut all: Vec<&str> =
             servers.iter().flat_map(|server| [&*server.client, &*server.monitor, &*server.cluster]).collect();
         assert!(!all.contains(&address.as_str()));
@@ -142,6 +145,6 @@ mod tests {
         assert_eq!(all.len(), 9);
 
         let wanted = all[0].to_owned();
-        assert_eq!(plan(1, &wanted, &mut Free::new()).unwrap()[0].client, wanted, "it is free");
+        assert_eq!(plan(1, Some(wanted.clone()), &mut Free::new()).unwrap()[0].client, wanted, "it is free");
     }
 }
