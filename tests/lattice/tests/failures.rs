@@ -30,6 +30,18 @@ fn one_host_of_three_is_killed() {
     });
 }
 
+/// It holds what was given to it, and is still believed to be there.
+#[test]
+fn one_host_of_three_is_held_up_and_goes_on() {
+    Running::start("host-paused", 3, 1).under_load(|lattice, _| {
+        for_a_while();
+        done(lattice.processes().pause("host-3"));
+        for_a_while();
+        done(lattice.processes().resume("host-3"));
+        for_a_while();
+    });
+}
+
 #[test]
 fn the_only_server_is_killed_and_comes_back() {
     Running::start("server-killed", 1, 1).under_load(|lattice, _| {
@@ -37,6 +49,20 @@ fn the_only_server_is_killed_and_comes_back() {
         done(lattice.processes().kill("nats-1"));
         for_a_while();
         done(lattice.processes().start_again("nats-1"));
+        done(lattice.wait_for_servers());
+        for_a_while();
+    });
+}
+
+#[test]
+fn one_server_of_three_is_killed_and_comes_back() {
+    let mut running = Running::start("servers", 1, 3);
+    // Whom the load and the application are not connected to may be the leader of anything.
+    running.under_load(|lattice, _| {
+        for_a_while();
+        done(lattice.processes().kill("nats-3"));
+        for_a_while();
+        done(lattice.processes().start_again("nats-3"));
         done(lattice.wait_for_servers());
         for_a_while();
     });
