@@ -241,7 +241,7 @@ pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusa
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamState {
     pub events: u64,
-    /// How many of them were stored within [`LATELY`].
+    /// How many of them were stored within the last ten seconds.
     pub lately: u64,
     pub bytes: u64,
     pub consumers: Vec<ConsumerState>,
