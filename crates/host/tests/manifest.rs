@@ -199,7 +199,7 @@ fn settings_that_cannot_be_honoured() {
         "cors: \"*\"",
         expect![[r#"
         wadm.yaml:33: the link from http to one has no address; add source: { config: [{ name: ..., properties: { address: "127.0.0.1:8000" } }] }
-        wadm.yaml:36: the setting cors is not honoured by http here; remove it; known are address, default_address"#]],
+        wadm.yaml:36: the setting cors is not honoured by http here; remove it; known are address, default_address, cors_allowed_origins"#]],
     );
     check(
         "properties: { address: \"127.0.0.1:8000\" }",
