@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::express::{Express, free_address};
-use crate::http::{Figures, Request, create_post, get, in_turn, post};
+use crate::http::{Figures, Request, create_post, first_id, get, in_turn, post};
 use crate::load::{self, Connection, Until};
 use crate::server::Server;
 use crate::{machine, table};
@@ -110,7 +110,8 @@ impl Ground<'_> {
             page: |id| format!("/posts/{id}"),
         };
         let mut rows = Vec::new();
-        for (beside, rate) in [("nothing", None), ("writing 300 posts/s", Some(BESIDE))] {
+        let writing = format!("writing {BESIDE} posts/s");
+        for (beside, rate) in [("nothing", None), (&*writing, Some(BESIDE))] {
             for (name, site) in [("Express", &other), ("Trellis", &ours)] {
                 let mut row = vec![format!("{name}, beside {beside}")];
                 row.extend(site.follow(rate)?.map(|us| table::count(us.into())));
@@ -177,9 +178,9 @@ impl Blog {
                 loop {
                     let mut connection = Connection::open(&self.gateway).await?;
                     let answer = connection.expect(204, options.as_bytes()).await;
-                    if answer
-                        .is_ok_and(|answer| header(answer, "allow").is_some_and(|all| all.contains(method)))
-                    {
+                    if answer.is_ok_and(|answer| {
+                        load::header(answer, "allow").is_some_and(|all| all.contains(method))
+                    }) {
                         break;
                     }
                     ensure!(
@@ -199,7 +200,7 @@ impl Blog {
         let deadline = Instant::now() + CAUGHT_UP_WITHIN;
         load::block_on(async {
             let mut connection = Connection::open(&self.gateway).await?;
-            while header(connection.expect(200, &feed(0)).await?, "x-trellis-lag").as_deref() != Some("0") {
+            while load::header(connection.expect(200, &feed(0)).await?, "x-trellis-lag") != Some("0") {
                 ensure!(Instant::now() < deadline, "the feed has not caught up within {CAUGHT_UP_WITHIN:?}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -231,10 +232,10 @@ impl Site<'_> {
             }
         })?;
         Ok([
-            percentile(&posts, 0.5),
-            percentile(&posts, 0.99),
-            percentile(&comments, 0.5),
-            percentile(&comments, 0.99),
+            load::percentile_us(&posts, 0.5),
+            load::percentile_us(&posts, 0.99),
+            load::percentile_us(&comments, 0.5),
+            load::percentile_us(&comments, 0.99),
         ])
     }
 
@@ -246,7 +247,7 @@ impl Site<'_> {
         let [of_posts, of_comments] = &mut took;
         for n in 0..FOLLOWED {
             let started = Instant::now();
-            let id = id_in(posts.expect(201, &create_post(n)).await?)?;
+            let id = first_id(posts.expect(201, &create_post(n)).await?)?;
             see(&mut reads, "/posts", &format!(r#""id":"{id}""#)).await?;
             of_posts.push(started.elapsed());
 
@@ -330,25 +331,4 @@ fn beside(request: &str, connections: usize, [express, fresh, shipped]: [Figures
 
 fn resources(name: &str, up_in: Duration, resident_mib: f64) -> Vec<String> {
     vec![name.to_owned(), table::count(up_in.as_secs_f64() * 1000.0), table::count(resident_mib)]
-}
-
-fn header(response: &[u8], name: &str) -> Option<String> {
-    let text = String::from_utf8_lossy(response);
-    let mut lines = text.lines().take_while(|line| !line.is_empty());
-    lines.find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-    })
-}
-
-/// The first id in a response.
-fn id_in(response: &[u8]) -> Result<String> {
-    let text = std::str::from_utf8(response).context("a response that is not text")?;
-    let (_, after) = text.split_once(r#""id":""#).context("a response without an id")?;
-    Ok(after.split('"').next().unwrap_or_default().to_owned())
-}
-
-fn percentile(sorted: &[u32], share: f64) -> u32 {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get((last as f64 * share) as usize).copied().unwrap_or_default()
 }

@@ -115,6 +115,13 @@ pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
+/// The first id in an answer: of a post, or of the newest of a list.
+pub fn first_id(answer: &[u8]) -> Result<String> {
+    let text = std::str::from_utf8(answer).context("an answer that is not text")?;
+    let (_, after) = text.split_once(r#""id":""#).context("an answer without an id")?;
+    Ok(after.split('"').next().unwrap_or_default().to_owned())
+}
+
 fn get_posts(_: u64) -> Vec<u8> {
     get("/posts?limit=10")
 }

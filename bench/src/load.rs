@@ -38,9 +38,23 @@ impl Outcome {
 
     /// The latency that `share` of the requests stayed under, in microseconds.
     pub fn percentile_us(&self, share: f64) -> u32 {
-        let last = self.latencies_us.len().saturating_sub(1);
-        self.latencies_us.get((last as f64 * share) as usize).copied().unwrap_or_default()
+        percentile_us(&self.latencies_us, share)
     }
+}
+
+/// What `share` of these, in their order, stayed under.
+pub fn percentile_us(sorted: &[u32], share: f64) -> u32 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share) as usize).copied().unwrap_or_default()
+}
+
+/// The value of a header of a response that is whole, or of which the head is.
+pub fn header<'r>(response: &'r [u8], name: &str) -> Option<&'r str> {
+    let lines = response.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.skip(1).take_while(|line| !line.is_empty()).find_map(|line| {
+        let (key, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 /// Sends `request(n)`, n counting up from 0 over all connections, and expects every answer to have status `expected`.
@@ -208,15 +222,9 @@ impl Head {
         let (head, _) = bytes.split_at(end);
         let head = std::str::from_utf8(head).context("a response head that is not text")?;
         let status: u16 = head.split(' ').nth(1).and_then(|s| s.parse().ok()).context("no status line")?;
-        let header = |name: &str| {
-            head.lines().skip(1).find_map(|line| {
-                let (key, value) = line.split_once(':')?;
-                key.eq_ignore_ascii_case(name).then(|| value.trim())
-            })
-        };
-        let body_len = match header("content-length") {
+        let body_len = match header(bytes, "content-length") {
             Some(length) => Some(length.parse().context("a Content-Length that is no number")?),
-            None if header("transfer-encoding").is_some() => None,
+            None if header(bytes, "transfer-encoding").is_some() => None,
             None if status == 204 => Some(0),
             None => bail!("a response with neither Content-Length nor Transfer-Encoding"),
         };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::http::{POSTS, create_post, get, up};
+use crate::http::{POSTS, create_post, first_id, get, up};
 use crate::load::{self, Until};
 use crate::server::Server;
 use crate::{machine, table};
@@ -52,8 +52,9 @@ fn grow(server: &Server, posts: u64) -> Result<()> {
     const LAST: usize = 64;
     let connections = CONNECTIONS.min(posts as usize);
     load::run(&server.address, connections, Until::Requests(posts - LAST as u64), 201, create_post)?;
-    let mut last: Vec<String> =
-        (0..LAST as u64).map(|n| post_id(&exchange(server, create_post(n))?)).collect::<Result<_>>()?;
+    let mut last: Vec<String> = (0..LAST as u64)
+        .map(|n| first_id(exchange(server, create_post(n))?.as_bytes()))
+        .collect::<Result<_>>()?;
     let deadline = Instant::now() + CATCH_UP_MAX;
     while !last.is_empty() {
         ensure!(Instant::now() < deadline, "the list has not caught up within {CATCH_UP_MAX:?}");
@@ -73,7 +74,7 @@ fn reads(server: &Server) -> Result<[u32; 4]> {
 }
 
 fn newest(server: &Server) -> Result<String> {
-    post_id(&exchange(server, get("/posts?limit=1"))?)
+    first_id(exchange(server, get("/posts?limit=1"))?.as_bytes())
 }
 
 /// One request on a connection of its own; the body of the answer.
@@ -85,12 +86,6 @@ fn exchange(server: &Server, request: Vec<u8>) -> Result<String> {
     stream.read_to_string(&mut response)?;
     let (_, body) = response.split_once("\r\n\r\n").context("an answer without a body")?;
     Ok(body.to_owned())
-}
-
-/// The first id in a post or in a list of posts.
-fn post_id(body: &str) -> Result<String> {
-    let after = body.split_once("\"id\":\"").context("no post in the answer")?.1;
-    Ok(after.split('"').next().unwrap_or_default().to_owned())
 }
 
 fn state(name: &str, server: &Server, reads: Option<[u32; 4]>) -> Result<Vec<String>> {

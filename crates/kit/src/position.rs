@@ -266,21 +266,6 @@ struct Said {
 const SAID_FIRST: [&str; 3] = [BACKLOGS_KEY, generation::KEY, SOURCES_KEY];
 
 impl Said {
-    /// Reads until what was read is all there is to read: which generation answers, and what it follows, may be others
-    /// than whoever asked last was told.
-    fn read(mut keys: Vec<String>) -> Result<Self, Fault> {
-        loop {
-            let said = Self { values: platform::current().get_many(&keys)?, keys };
-            let (generation, partitions) = (said.generation()?, said.partitions()?);
-            let of_places =
-                partitions.iter().map(|(source, partition)| names::place_key(generation, source, *partition));
-            keys = SAID_FIRST.map(str::to_owned).into_iter().chain(of_places).collect();
-            if keys == said.keys {
-                return Ok(said);
-            }
-        }
-    }
-
     fn value(&self, at: usize) -> Option<Vec<u8>> {
         self.values.get(at).cloned().flatten()
     }
@@ -308,32 +293,39 @@ impl Said {
 }
 
 impl Places {
+    /// Reads until what was read is all there is to read: which generation answers, and what it follows, may be others
+    /// than whoever asked last was told.
     fn load() -> Result<Rc<Self>, Fault> {
         thread_local!(static KNOWN: RefCell<Option<Rc<Places>>> = const { RefCell::new(None) });
         let known = KNOWN.take();
-        let keys = known
-            .as_ref()
-            .map_or_else(|| SAID_FIRST.map(str::to_owned).to_vec(), |known| known.said.keys.clone());
-        let said = Said::read(keys)?;
-        let places = match known {
-            Some(known) if known.said == said => known,
-            _ => Rc::new(Self::of(said)?),
+        let first = || SAID_FIRST.map(str::to_owned).to_vec();
+        let mut keys = known.as_ref().map_or_else(first, |known| known.said.keys.clone());
+        let places = loop {
+            let said = Said { values: platform::current().get_many(&keys)?, keys };
+            if let Some(known) = known.as_ref().filter(|known| known.said == said) {
+                break Rc::clone(known);
+            }
+            let (generation, partitions) = (said.generation()?, said.partitions()?);
+            let of_places =
+                partitions.iter().map(|(source, partition)| names::place_key(generation, source, *partition));
+            keys = first().into_iter().chain(of_places).collect();
+            if keys == said.keys {
+                break Rc::new(Self::of(said, generation, partitions)?);
+            }
         };
         KNOWN.set(Some(Rc::clone(&places)));
         Ok(places)
     }
 
-    fn of(said: Said) -> Result<Self, Fault> {
-        let generation = said.generation()?;
+    fn of(said: Said, generation: u64, partitions: Vec<(String, u32)>) -> Result<Self, Fault> {
         let mut backlogs = said.backlogs()?;
         if backlogs.generation != generation {
             backlogs = Backlogs { generation, ..Backlogs::default() };
         }
-        let followed =
-            said.partitions()?.into_iter().zip(SAID_FIRST.len()..).map(|((source, partition), at)| {
-                let place = parse_place(said.value(at), generation)?.unwrap_or_default();
-                Ok(Followed { name: format!("{source}:{partition}"), source, partition, place })
-            });
+        let followed = partitions.into_iter().zip(SAID_FIRST.len()..).map(|((source, partition), at)| {
+            let place = parse_place(said.value(at), generation)?.unwrap_or_default();
+            Ok(Followed { name: format!("{source}:{partition}"), source, partition, place })
+        });
         Ok(Self { generation, followed: followed.collect::<Result<_, Fault>>()?, backlogs, said })
     }
 

@@ -61,9 +61,9 @@ impl Running {
     /// Lets something happen under load. Afterwards, what was answered is there once, and read models are those that are
     /// built anew.
     #[track_caller]
-    pub fn under_load(&mut self, happening: impl FnOnce(&mut Lattice, &Load)) {
+    pub fn under_load(&mut self, happening: impl FnOnce(&mut Lattice)) {
         let load = Load::start(&self.application(), 1);
-        happening(&mut self.lattice, &load);
+        happening(&mut self.lattice);
         let written = load.finish();
         eprintln!("{written}");
         assert!(written.titles.len() > 10, "there was load");

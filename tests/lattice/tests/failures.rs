@@ -14,26 +14,31 @@ fn for_a_while() {
     std::thread::sleep(A_WHILE);
 }
 
-fn start_again(lattice: &mut Lattice, host: &str) {
-    done(lattice.processes().start_again(host));
-    done(lattice.wait_for_hosts(3));
+/// It is killed, and after a while started again; `wait` sees that it is there.
+fn dies_and_comes_back(
+    lattice: &mut Lattice,
+    process: &str,
+    wait: impl FnOnce(&Lattice) -> Result<(), xtask::Failure>,
+) {
+    for_a_while();
+    done(lattice.processes().kill(process));
+    for_a_while();
+    done(lattice.processes().start_again(process));
+    done(wait(lattice));
     for_a_while();
 }
 
 #[test]
 fn one_host_of_three_is_killed() {
-    Running::start("host-killed", 3, 1).under_load(|lattice, _| {
-        for_a_while();
-        done(lattice.processes().kill("host-2"));
-        for_a_while();
-        start_again(lattice, "host-2");
+    Running::start("host-killed", 3, 1).under_load(|lattice| {
+        dies_and_comes_back(lattice, "host-2", |lattice| lattice.wait_for_hosts(3));
     });
 }
 
 /// It holds what was given to it, and is still believed to be there.
 #[test]
 fn one_host_of_three_is_held_up_and_goes_on() {
-    Running::start("host-paused", 3, 1).under_load(|lattice, _| {
+    Running::start("host-paused", 3, 1).under_load(|lattice| {
         for_a_while();
         done(lattice.processes().pause("host-3"));
         for_a_while();
@@ -44,33 +49,22 @@ fn one_host_of_three_is_held_up_and_goes_on() {
 
 #[test]
 fn the_only_server_is_killed_and_comes_back() {
-    Running::start("server-killed", 1, 1).under_load(|lattice, _| {
-        for_a_while();
-        done(lattice.processes().kill("nats-1"));
-        for_a_while();
-        done(lattice.processes().start_again("nats-1"));
-        done(lattice.wait_for_servers());
-        for_a_while();
+    Running::start("server-killed", 1, 1).under_load(|lattice| {
+        dies_and_comes_back(lattice, "nats-1", Lattice::wait_for_servers);
     });
 }
 
 #[test]
 fn one_server_of_three_is_killed_and_comes_back() {
-    let mut running = Running::start("servers", 1, 3);
     // Whom the load and the application are not connected to may be the leader of anything.
-    running.under_load(|lattice, _| {
-        for_a_while();
-        done(lattice.processes().kill("nats-3"));
-        for_a_while();
-        done(lattice.processes().start_again("nats-3"));
-        done(lattice.wait_for_servers());
-        for_a_while();
+    Running::start("servers", 1, 3).under_load(|lattice| {
+        dies_and_comes_back(lattice, "nats-3", Lattice::wait_for_servers);
     });
 }
 
 #[test]
 fn components_are_scaled_while_they_work() {
-    Running::start("scaled", 1, 1).under_load(|lattice, _| {
+    Running::start("scaled", 1, 1).under_load(|lattice| {
         let manifest = lattice_tests::on_every_host(&configured(&[]));
         for instances in [4, 64, 8] {
             for_a_while();

@@ -17,6 +17,7 @@ use crate::client::{Client, Request, Response};
 use crate::manifest::{ANN, MIA};
 use crate::nats::{Nats, NoAnswer};
 use crate::random::Random;
+use crate::settled::text;
 
 const WRITERS: u64 = 8;
 /// Whoever gets no answer asks again after this.
@@ -154,21 +155,13 @@ impl Visitor {
     }
 
     fn write_as_moderator(&mut self, service: &str, request: Request) -> Value {
-        let request = if self.by_gateway {
-            request.by(MIA)
-        } else {
-            request.header("trellis-caller", "mia").header("trellis-roles", "moderator")
-        };
+        let request = if self.by_gateway { request.by(MIA) } else { request.as_moderator() };
         self.write(service, &request)
     }
 }
 
 fn body(value: &Value) -> String {
     value.to_string()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} should be text")).to_owned()
 }
 
 /// Writes and reads until it is to stop. Each title is changed and each verdict overturned once at most, so that a request

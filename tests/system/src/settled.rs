@@ -35,7 +35,7 @@ pub fn assert_each_is_there_once(trellis: &Application, written: &Written) {
         let mut items = Vec::new();
         let mut next = Some(path.to_owned());
         while let Some(path) = next {
-            let page = nats.send(service, &as_moderator(Request::get(&path))).unwrap();
+            let page = nats.send(service, &Request::get(&path).as_moderator()).unwrap();
             assert_eq!(page.status, 200, "{page:?}");
             items.extend(page.json().as_array().unwrap().iter().cloned());
             next = page.next();
@@ -73,11 +73,7 @@ pub fn assert_each_is_there_once(trellis: &Application, written: &Written) {
     assert_eq!(events("comments"), json!(2 * comments + written.overturned));
 }
 
-fn as_moderator(request: Request) -> Request {
-    request.header("trellis-caller", "mia").header("trellis-roles", "moderator")
-}
-
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} should be text")).to_owned()
 }
 

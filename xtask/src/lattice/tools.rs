@@ -51,21 +51,14 @@ impl Tools {
 pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
     let nats_server = steps.run("nats-server", nats::ready)?;
     let sources = workspace.root.join("lattice");
-    let tools = Tools { folder: folder(&sources)?, nats_server };
-    let _lock = files::lock(&tools.folder)?;
-    if !tools.folder.is_dir() {
-        // Filled beside and renamed: what is in the cache is complete.
-        let beside = tools.folder.with_added_extension("new");
-        files::remove_folder(&beside)?;
-        files::create_folder(&beside)?;
+    let folder = files::filled_once(folder(&sources)?, |folder| {
         steps.run_long(
             "lattice: host, wadm and providers (a first build takes a quarter of an hour)",
-            || build(workspace, &sources, &beside),
+            || build(workspace, &sources, folder),
         )?;
-        steps.run("lattice: provider archives", || archives(&beside))?;
-        fs::rename(&beside, &tools.folder).map_err(|error| Failure::io("rename", &beside, &error))?;
-    }
-    Ok(tools)
+        steps.run("lattice: provider archives", || archives(folder))
+    })?;
+    Ok(Tools { folder, nats_server })
 }
 
 fn folder(sources: &Path) -> Result<PathBuf> {
