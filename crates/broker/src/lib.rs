@@ -53,7 +53,7 @@ pub use subject::{Pattern, SUBJECT_LEN_MAX, SUBJECT_TOKENS_MAX, Subject, Subject
 pub use subscription::Subscription;
 
 use crate::core::{Core, Fate};
-use crate::routes::Sink;
+use crate::routes::{AtOnce, LocalSink, Sink};
 
 const QUEUE_NAME_LEN_MAX: usize = 255;
 
@@ -160,12 +160,33 @@ impl Broker {
         queue: Option<&str>,
         queue_len: usize,
     ) -> Result<Subscription, SubscribeError> {
+        self.listen(pattern, queue, queue_len, None)
+    }
+
+    /// Listens, and is asked first: what `at_once` takes, on the thread of whoever publishes it, does not pass through the
+    /// queue. It gives back what has to wait, and is not asked while something waits. It must not block, nor publish.
+    pub fn subscribe_at_once(
+        &self,
+        pattern: impl AsRef<str>,
+        queue: Option<&str>,
+        at_once: impl Fn(Message) -> Result<(), Message> + Send + Sync + 'static,
+    ) -> Result<Subscription, SubscribeError> {
+        self.listen(pattern, queue, self.core.settings.subscription_queue_len, Some(Box::new(at_once)))
+    }
+
+    fn listen(
+        &self,
+        pattern: impl AsRef<str>,
+        group: Option<&str>,
+        queue_len: usize,
+        at_once: Option<AtOnce>,
+    ) -> Result<Subscription, SubscribeError> {
         let pattern = Pattern::new(pattern)?;
-        if let Some(queue) = queue {
-            check_queue(queue)?;
+        if let Some(group) = group {
+            check_queue(group)?;
         }
-        let (sender, messages) = mpsc::channel(queue_len.max(1));
-        let id = self.core.routes.add(&pattern, queue, 0, Sink::Local(sender))?;
+        let (queue, messages) = mpsc::channel(queue_len.max(1));
+        let id = self.core.routes.add(&pattern, group, 0, Sink::Local(LocalSink { queue, at_once }))?;
         Ok(Subscription { core: Arc::downgrade(&self.core), pattern, id, messages })
     }
 

@@ -45,9 +45,18 @@ pub(crate) struct Route {
 /// Where a route ends.
 #[derive(Debug)]
 pub(crate) enum Sink {
-    Local(mpsc::Sender<Message>),
+    Local(LocalSink),
     Remote(Arc<dyn RemoteSink>),
 }
+
+/// A subscription of this process.
+pub(crate) struct LocalSink {
+    pub queue: mpsc::Sender<Message>,
+    pub at_once: Option<AtOnce>,
+}
+
+/// Takes a message right where it is published, or gives it back if it has to wait in the queue.
+pub(crate) type AtOnce = Box<dyn Fn(Message) -> Result<(), Message> + Send + Sync>;
 
 /// A subscription of a connected client.
 pub(crate) trait RemoteSink: Send + Sync + fmt::Debug {
@@ -91,9 +100,33 @@ enum Place {
 impl Route {
     fn has_room(&self) -> bool {
         match &self.sink {
-            Sink::Local(sender) => sender.capacity() > 0,
+            Sink::Local(sink) => sink.queue.capacity() > 0,
             Sink::Remote(_) => true,
         }
+    }
+}
+
+impl LocalSink {
+    fn offer(&self, mut message: Message) -> Offer {
+        // What waits already comes first.
+        let none_waits = self.queue.capacity() == self.queue.max_capacity();
+        if let Some(at_once) = self.at_once.as_ref().filter(|_| none_waits) {
+            match at_once(message) {
+                Ok(()) => return Offer::Sent,
+                Err(back) => message = back,
+            }
+        }
+        match self.queue.try_send(message) {
+            Ok(()) => Offer::Sent,
+            Err(mpsc::error::TrySendError::Full(_)) => Offer::Full,
+            Err(mpsc::error::TrySendError::Closed(_)) => Offer::Gone,
+        }
+    }
+}
+
+impl fmt::Debug for LocalSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalSink").field("queue", &self.queue).finish_non_exhaustive()
     }
 }
 
@@ -264,11 +297,7 @@ impl Routes {
 
     fn offer(&self, route: &Arc<Route>, message: &Message) -> Offer {
         let offer = match &route.sink {
-            Sink::Local(sender) => match sender.try_send(message.clone()) {
-                Ok(()) => Offer::Sent,
-                Err(mpsc::error::TrySendError::Full(_)) => Offer::Full,
-                Err(mpsc::error::TrySendError::Closed(_)) => Offer::Gone,
-            },
+            Sink::Local(sink) => sink.offer(message.clone()),
             Sink::Remote(sink) => sink.offer(message),
         };
         if offer == Offer::SentLast {
@@ -297,7 +326,7 @@ impl Routes {
         let mut waiting = Vec::new();
         for route in in_turn(members) {
             match &route.sink {
-                Sink::Local(sender) => match sender.clone().try_reserve_owned() {
+                Sink::Local(sink) => match sink.queue.clone().try_reserve_owned() {
                     Ok(permit) => {
                         self.took_turn(route);
                         return Some(Place::Local(permit));
@@ -362,7 +391,7 @@ fn in_turn(members: &[Arc<Route>]) -> impl Iterator<Item = &Arc<Route>> {
 
 async fn place_at(route: Arc<Route>) -> Option<Place> {
     match &route.sink {
-        Sink::Local(sender) => sender.clone().reserve_owned().await.ok().map(Place::Local),
+        Sink::Local(sink) => sink.queue.clone().reserve_owned().await.ok().map(Place::Local),
         Sink::Remote(sink) => {
             sink.room().await;
             Some(Place::Remote(route.clone()))

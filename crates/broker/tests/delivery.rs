@@ -168,6 +168,35 @@ async fn a_full_member_is_passed_over() {
     assert_eq!((count(&mut first), count(&mut second)), (1, 5));
 }
 
+/// What is taken where it is published does not wait; what has to wait stays in order.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_takes_at_once_what_need_not_wait() {
+    let broker = open(&Store::in_memory()).await;
+    let (takes, mut taken) = tokio::sync::mpsc::unbounded_channel();
+    let at_once = move |message: Message| {
+        if message.payload.starts_with(b"later") {
+            Err(message)
+        } else {
+            takes.send(message).map_err(|back| back.0)
+        }
+    };
+    let mut rest = broker.subscribe_at_once("work", Some("q"), at_once).unwrap();
+    let publish =
+        async |text: &'static str| broker.publish(Message::new("work".try_into().unwrap(), text)).await;
+    publish("first").await.unwrap();
+    assert_eq!(taken.try_recv().unwrap().payload, "first");
+    publish("later").await.unwrap();
+    publish("behind it").await.unwrap();
+    assert!(taken.try_recv().is_err());
+    assert_eq!(next(&mut rest).await.payload, "later");
+    assert_eq!(next(&mut rest).await.payload, "behind it");
+    publish("last").await.unwrap();
+    assert_eq!(taken.try_recv().unwrap().payload, "last");
+    drop(rest);
+    let asked = broker.request("work", None, "", SECOND).await;
+    assert!(matches!(asked, Err(RequestError::NoResponders { .. })), "{asked:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests() {
     let broker = open(&Store::in_memory()).await;

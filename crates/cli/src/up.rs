@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -16,7 +17,6 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +25,7 @@ use trellis_host::env::{Env, Options};
 use trellis_host::manifest::{Application, ComponentPlan};
 use trellis_host::observe::Crashes;
 use trellis_host::server::{ServerLimits, serve, serve_admin};
+use trellis_host::threads::RequestThreads;
 use trellis_store::Store;
 
 use crate::connection::{NATS_ADDRESS, Published};
@@ -88,15 +89,18 @@ impl FromStr for Nats {
 
 impl Up {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let (runtime, requests) = (runtime()?, runtime()?);
-        let result = runtime.block_on(self.run_until_signal(requests.handle()));
+        let cannot = |error: io::Error| Failure::new(format!("cannot start threads: {error}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(cannot)?;
+        let count = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let (requests, running) = RequestThreads::start(count).map_err(cannot)?;
+        let result = runtime.block_on(self.run_until_signal(requests));
         // Whatever still hangs has had its time.
-        requests.shutdown_timeout(Duration::from_secs(1));
+        drop(running);
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     }
 
-    async fn run_until_signal(self, requests: &Handle) -> Result<ExitCode, Failure> {
+    async fn run_until_signal(self, requests: RequestThreads) -> Result<ExitCode, Failure> {
         // Before anything else, so that no signal finds the default handler.
         let mut signals =
             Signals::new().map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
@@ -106,7 +110,7 @@ impl Up {
         let store = Store::open_dir(&self.data).map_err(|error| Failure::data(&self.data, &error))?;
         let app = App::start(&application, self.env(store.clone(), requests)).await?;
         let (stop, stopped) = watch::channel(());
-        let (mut servers, addresses) = listeners.serve(&app, &application, requests, stopped)?;
+        let (mut servers, addresses) = listeners.serve(&app, &application, stopped)?;
         let published = addresses.nats.map(|address| Published::new(&self.data, address)).transpose()?;
         addresses.say(&app, &application);
         let code = signals.next().await;
@@ -136,7 +140,7 @@ impl Up {
         }
     }
 
-    fn env(&self, store: Store, requests: &Handle) -> Env {
+    fn env(&self, store: Store, requests: RequestThreads) -> Env {
         let mut env = Env::real(store, self.options(requests));
         if let Some(one_in) = self.crash_one_in {
             tracing::warn!(one_in, seed = self.crash_seed, "instances end at random");
@@ -145,12 +149,12 @@ impl Up {
         env
     }
 
-    fn options(&self, requests: &Handle) -> Options {
+    fn options(&self, requests: RequestThreads) -> Options {
         let default = Options::default();
         Options {
             reuse: self.reuse.unwrap_or(default.reuse),
             cache_dir: cache_dir(),
-            requests_on: Some(requests.clone()),
+            request_threads: Some(requests),
             ..default
         }
     }
@@ -233,11 +237,6 @@ struct Listeners {
     admin: Option<TcpListener>,
 }
 
-fn runtime() -> Result<Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))
-}
-
 /// Where all of them listen.
 struct Addresses {
     /// In the order of the manifest.
@@ -251,7 +250,6 @@ impl Listeners {
         self,
         app: &App,
         application: &Application,
-        requests: &Handle,
         stopped: watch::Receiver<()>,
     ) -> Result<(JoinSet<()>, Addresses), Failure> {
         let addresses = self.addresses().map_err(|error| Failure::new(format!("cannot listen: {error}")))?;
@@ -265,7 +263,7 @@ impl Listeners {
             let (app, component, stopped) = (app.clone(), plan.component.clone(), until_stopped());
             let serve =
                 async move { serve(app, &component, listener, ServerLimits::default(), stopped).await };
-            servers.spawn_on(serve, requests);
+            servers.spawn(serve);
         }
         if let Some(listener) = self.nats {
             let (broker, stopped) = (app.broker().clone(), until_stopped());

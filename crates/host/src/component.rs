@@ -24,6 +24,7 @@ use crate::metrics::ComponentMetrics;
 use crate::observe::{Observer, Probe};
 use crate::places::{Place, Places, Purpose};
 use crate::state::State;
+use crate::threads::RequestThreads;
 
 /// Why a call has no result. What happened in detail is in the log; a caller outside must not see it.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +57,7 @@ pub(crate) struct Component {
     observer: Option<Arc<dyn Observer>>,
     line_bytes_max: usize,
     reuse: u32,
-    requests_on: Option<Handle>,
+    request_threads: Option<RequestThreads>,
     places: Places,
     waiting: AtomicUsize,
     free: Mutex<Vec<Instance>>,
@@ -100,7 +101,7 @@ impl Component {
             observer,
             line_bytes_max: options.log_line_bytes_max,
             reuse: options.reuse.max(1),
-            requests_on: options.requests_on.clone(),
+            request_threads: options.request_threads.clone(),
             places: Places::new(instances),
             waiting: AtomicUsize::new(0),
             free: Mutex::default(),
@@ -126,9 +127,14 @@ impl Component {
         self.places.take(purpose).await.ok_or_else(|| self.stopped())
     }
 
+    /// A place for a call that need not be waited for.
+    pub(crate) fn free_place(&self, purpose: Purpose) -> Option<Place> {
+        self.places.free(purpose)
+    }
+
     /// A place for a call whose caller does not wait for long.
     pub(crate) async fn place_soon(&self) -> Result<Place, CallError> {
-        if let Some(place) = self.places.free(Purpose::Request) {
+        if let Some(place) = self.free_place(Purpose::Request) {
             return Ok(place);
         }
         let busy = || CallError::Busy { component: self.name.clone() };
@@ -140,14 +146,10 @@ impl Component {
 
     /// Where calls for this purpose run.
     pub(crate) fn runs_on(&self, purpose: Purpose) -> Handle {
-        match (&self.requests_on, purpose) {
-            (Some(requests), Purpose::Request) => requests.clone(),
+        match (&self.request_threads, purpose) {
+            (Some(threads), Purpose::Request) => threads.here_or_next(),
             _ => Handle::current(),
         }
-    }
-
-    pub(crate) fn serves_requests_apart(&self) -> bool {
-        self.requests_on.is_some()
     }
 
     /// An instance for one call, which must be over at the lease's deadline.

@@ -8,6 +8,7 @@ pub use trellis_broker::{Clock, SystemClock, TokioClock};
 use trellis_store::Store;
 
 use crate::observe::Observer;
+use crate::threads::RequestThreads;
 
 /// The surroundings of one [`App`](crate::App).
 #[derive(Clone)]
@@ -63,9 +64,8 @@ pub struct Options {
     pub cache_dir: Option<std::path::PathBuf>,
     /// How much of a message one line of a guest's output may fill.
     pub log_line_bytes_max: usize,
-    /// Where requests are handled. `None`: where everything else is. On threads of their own they leave events their share
-    /// of the processors, however many requests wait, so that read models keep up.
-    pub requests_on: Option<tokio::runtime::Handle>,
+    /// Where requests are handled. `None`: where everything else is.
+    pub request_threads: Option<RequestThreads>,
 }
 
 impl Default for Options {
@@ -76,7 +76,7 @@ impl Default for Options {
             epoch_thread: true,
             cache_dir: None,
             log_line_bytes_max: 8 * 1024,
-            requests_on: None,
+            request_threads: None,
         }
     }
 }

@@ -36,6 +36,7 @@ mod problem;
 pub mod server;
 mod state;
 mod subscriptions;
+pub mod threads;
 
 pub use app::{ANNOUNCE, App, StartError};
 pub use call::Body;

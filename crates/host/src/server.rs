@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -99,10 +100,18 @@ impl Front {
             match accepted {
                 Ok((stream, peer)) => {
                     let (front, stopped) = (self.clone(), stopped.clone());
-                    connections.spawn(async move {
-                        front.connection(stream, peer.ip(), stopped).await;
+                    let stream = stream.into_std();
+                    let serve = async move {
+                        // A socket belongs to the runtime that waits for it.
+                        match stream.and_then(TcpStream::from_std) {
+                            Ok(stream) => front.connection(stream, peer.ip(), stopped).await,
+                            Err(error) => {
+                                tracing::warn!(%error, "a connection was lost before its first request")
+                            }
+                        }
                         drop(permit);
-                    });
+                    };
+                    connections.spawn_on(serve, &self.thread());
                 }
                 Err(error) => pause_after(&error).await,
             }
@@ -114,6 +123,12 @@ impl Front {
         if tokio::time::timeout(self.limits.stop_time_max, all).await.is_err() {
             tracing::warn!(component = self.component, "connections cut off at the stop");
         }
+    }
+
+    /// Where the next connection is served.
+    fn thread(&self) -> Handle {
+        let threads = self.app.env().options.request_threads.as_ref();
+        threads.map_or_else(Handle::current, |threads| threads.next().clone())
     }
 
     async fn connection(

@@ -1,6 +1,7 @@
 //! From the broker to components: each message of a subscription becomes a call of `wasmcloud:messaging/handler`.
 //!
-//! A message waits in its subscription, which is bounded, until the component has a place for another call.
+//! A message waits in its subscription, which is bounded, until the component has a place for another call. A request for
+//! which there is one already does not go that way: it is handled where it is asked.
 //!
 //! When a call fails (trap, overrun, the component stopped) on a JetStream delivery, the host says so with a delayed NAK. The
 //! component cannot say it any more, and without it the delivery would only come again after `ack_wait`, during which its
@@ -40,12 +41,17 @@ impl Subscriptions {
         let (end, ended) = watch::channel(false);
         let mut consumers = JoinSet::new();
         for plan in plans {
-            let subscription = broker.subscribe(&plan.subject, plan.queue.as_deref()).map_err(|error| {
+            let (broker, component, ended) = (broker.clone(), component.clone(), ended.clone());
+            let at_once = {
+                let (broker, component) = (broker.clone(), component.clone());
+                move |message| at_once(&broker, &component, message)
+            };
+            let subscribed = broker.subscribe_at_once(&plan.subject, plan.queue.as_deref(), at_once);
+            let subscription = subscribed.map_err(|error| {
                 let (component, subject) = (component.name.to_string(), plan.subject.clone());
                 StartError::Subscription { component, subject, reason: error.to_string() }
             })?;
-            let (broker, component, ended) = (broker.clone(), component.clone(), ended.clone());
-            consumers.spawn(consume(Consumer { subscription, broker, component, ended }));
+            consumers.spawn(Consumer { subscription, broker, component, ended }.take());
         }
         Ok(Subscriptions { consumers, end })
     }
@@ -61,22 +67,6 @@ impl Subscriptions {
     }
 }
 
-/// Takes the messages of a subscription where they are handled: there, whoever asks and whoever answers need not wake a
-/// thread for each other. What is subscribed to decides what the messages are for, so this moves once, if at all.
-async fn consume(mut consumer: Consumer) {
-    let mut purpose = Purpose::Event;
-    loop {
-        // Dropped with this task, it ends the other.
-        let mut there = JoinSet::new();
-        let on = consumer.component.runs_on(purpose);
-        there.spawn_on(consumer.take(purpose), &on);
-        match there.join_next().await {
-            Some(Ok(Some((moving, other)))) => (consumer, purpose) = (moving, other),
-            _ => return,
-        }
-    }
-}
-
 /// One subscription of a component.
 struct Consumer {
     subscription: Subscription,
@@ -86,9 +76,8 @@ struct Consumer {
 }
 
 impl Consumer {
-    /// Gives the component what comes, until the subscription has ended or a message is for another purpose that is served
-    /// elsewhere.
-    async fn take(mut self, purpose: Purpose) -> Option<(Consumer, Purpose)> {
+    /// Gives the component what has to wait, until the subscription has ended.
+    async fn take(mut self) {
         loop {
             let message = tokio::select! {
                 biased;
@@ -96,27 +85,39 @@ impl Consumer {
                 _ = self.ended.wait_for(|ended| *ended) => break,
                 message = self.subscription.next() => message,
             };
-            let given = self.give(message?).await;
-            if given != purpose && self.component.serves_requests_apart() {
-                return Some((self, given));
-            }
+            let Some(message) = message else { return };
+            self.give(message).await;
         }
         self.subscription.unsubscribe();
         while let Some(message) = self.subscription.next().await {
             self.give(message).await;
         }
-        None
     }
 
-    /// Waits for a place and handles the message there, beside others. Says what it was for.
-    async fn give(&self, message: Message) -> Purpose {
-        let purpose = Purpose::of_message(message.reply.as_ref().map(Subject::as_str));
+    /// Waits for a place and handles the message there, beside others.
+    async fn give(&self, message: Message) {
+        let purpose = purpose_of(&message);
+        let place = self.component.place(purpose).await;
         let (broker, component) = (self.broker.clone(), self.component.clone());
-        let place = component.place(purpose).await;
-        let on = self.component.runs_on(purpose);
+        let on = component.runs_on(purpose);
         on.spawn(async move { handle(&broker, &component, place, message).await });
-        purpose
     }
+}
+
+/// Begins to handle a request on the thread of whoever asks, if there is a place for it. Events wait for each other.
+fn at_once(broker: &Broker, component: &Arc<Component>, message: Message) -> Result<(), Message> {
+    if purpose_of(&message) == Purpose::Event {
+        return Err(message);
+    }
+    let Some(place) = component.free_place(Purpose::Request) else { return Err(message) };
+    let (broker, component) = (broker.clone(), component.clone());
+    let on = component.runs_on(Purpose::Request);
+    on.spawn(async move { handle(&broker, &component, Ok(place), message).await });
+    Ok(())
+}
+
+fn purpose_of(message: &Message) -> Purpose {
+    Purpose::of_message(message.reply.as_ref().map(Subject::as_str))
 }
 
 async fn handle(

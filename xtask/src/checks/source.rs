@@ -59,10 +59,11 @@ const READ_TIME: [Named; 2] = [
     ),
 ];
 
-const START_THREADS: [Named; 4] = [
+const START_THREADS: [Named; 5] = [
     ("crates/cli/src/connection.rs", "the command's own runtime; no part of the host"),
     ("crates/cli/src/up.rs", "the runtime that the host is run on, for which a simulation has its own"),
     ("crates/host/src/engine.rs", "the epoch thread, which a simulation does without"),
+    ("crates/host/src/threads.rs", "threads for requests, which a simulation does without"),
     ("crates/store/src/driver.rs", "the writer and the checkpoint, which a simulation drives inline"),
 ];
 

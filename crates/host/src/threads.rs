@@ -1,0 +1,123 @@
+//! Threads for requests, each with a runtime of its own. A request stays on the thread that its connection is on, and what it
+//! asks of other components is answered there: nobody wakes another thread to be answered.
+//!
+//! On threads of their own, requests leave events their share of the processors, however many wait, so that read models keep
+//! up.
+
+use std::cell::RefCell;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+
+thread_local!(static HERE: RefCell<Option<Handle>> = const { RefCell::new(None) });
+
+/// Where requests are handled.
+#[derive(Clone, Debug)]
+pub struct RequestThreads {
+    first: Handle,
+    others: Arc<[Handle]>,
+    turn: Arc<AtomicUsize>,
+}
+
+/// The threads themselves, which end when this is dropped. What still waits for something there is cut off.
+#[derive(Debug)]
+pub struct Running {
+    stop: watch::Sender<bool>,
+    /// Each thread has a sender of it, which goes with the thread.
+    ended: mpsc::Receiver<()>,
+}
+
+/// How long a thread that is to end is waited for.
+const END_TIME_MAX: Duration = Duration::from_secs(1);
+
+impl RequestThreads {
+    /// Starts so many threads.
+    pub fn start(count: NonZeroUsize) -> io::Result<(RequestThreads, Running)> {
+        let (stop, stopped) = watch::channel(false);
+        let (end, ended) = mpsc::channel();
+        let running = Running { stop, ended };
+        let start = || one(stopped.clone(), end.clone());
+        let first = start()?;
+        let others = (1..count.get()).map(|_| start()).collect::<io::Result<_>>()?;
+        Ok((RequestThreads { first, others, turn: Arc::default() }, running))
+    }
+
+    /// The thread that this is called on if it is one for requests, and the next in turn if not.
+    pub(crate) fn here_or_next(&self) -> Handle {
+        HERE.with_borrow(Clone::clone).unwrap_or_else(|| self.next().clone())
+    }
+
+    /// Each in turn.
+    pub(crate) fn next(&self) -> &Handle {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
+        turn.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first)
+    }
+}
+
+fn one(mut stopped: watch::Receiver<bool>, end: mpsc::Sender<()>) -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new().name("trellis-requests".to_owned()).spawn(move || {
+        HERE.set(Some(runtime.handle().clone()));
+        // A sender that is gone means the same.
+        runtime.block_on(async { _ = stopped.wait_for(|stopped| *stopped).await.map(|_| ()) });
+        runtime.shutdown_timeout(END_TIME_MAX);
+        drop(end);
+    })?;
+    Ok(handle)
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        // Nobody sends: this is over when the last sender is gone, or the time.
+        let _ = self.ended.recv_timeout(END_TIME_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::ThreadId;
+
+    use super::*;
+
+    fn here() -> ThreadId {
+        std::thread::current().id()
+    }
+
+    #[tokio::test]
+    async fn what_a_request_leads_to_stays_on_its_thread() {
+        let (threads, _running) = RequestThreads::start(NonZeroUsize::new(3).unwrap()).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let led_to = threads.clone();
+            let request = threads.here_or_next().spawn(async move {
+                let asked = led_to.here_or_next().spawn(async { here() });
+                (here(), asked.await.unwrap())
+            });
+            let (asking, asked) = request.await.unwrap();
+            assert_eq!(asking, asked);
+            assert!(asking != here() && !seen.contains(&asking), "not the next in turn");
+            seen.push(asking);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_cut_off_when_the_threads_end() {
+        let (threads, running) = RequestThreads::start(NonZeroUsize::new(2).unwrap()).unwrap();
+        let waiting = [
+            threads.next().spawn(std::future::pending::<()>()),
+            threads.next().spawn(std::future::pending()),
+        ];
+        drop(running);
+        for waiting in waiting {
+            assert!(waiting.await.unwrap_err().is_cancelled());
+        }
+    }
+}
