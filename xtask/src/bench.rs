@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::components;
 use crate::failure::Result;
 use crate::files;
+use crate::nats;
 use crate::packages;
 use crate::process;
 use crate::step::Steps;
@@ -39,7 +40,16 @@ const ALONE: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// What a NATS server keeps for each event. It takes minutes and gigabytes, and is measured only when it is named.
+const SUBJECTS: &str = "subjects";
+
 pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> Result<()> {
+    if let Some((_, how)) = arguments.split_first().filter(|(name, _)| *name == SUBJECTS) {
+        let nats_server = steps.run("nats-server", nats::ready)?;
+        let mut subjects = workspace.cargo();
+        subjects.args(["run", "--release", "--package", "bench-subjects", "--"]).args(how);
+        return steps.run_long(SUBJECTS, || process::run(subjects.env(nats::VARIABLE, nats_server)));
+    }
     let (alone, whole): (Vec<_>, Vec<_>) =
         arguments.iter().partition(|argument| ALONE.iter().any(|(name, _)| argument == name));
     for (name, command) in ALONE {

@@ -4,11 +4,13 @@
 //! cargo xtask lattice build            what the lattice is made of, kept outside the repository
 //! cargo xtask lattice up --hosts 3     start it, deploy wadm.yaml, return when the application answers
 //! cargo xtask lattice down             end what `up` started, and nothing else
+//! cargo xtask lattice accounts         what keeps services apart on NATS; `up --accounts` uses it
 //! cargo xtask lattice wash             the official command, for trying it by hand
 //! ```
 //!
 //! The machine needs package registries only: the programs are built from published crates, see `lattice/`.
 
+mod accounts;
 mod http;
 mod manifest;
 mod processes;
@@ -27,6 +29,7 @@ use crate::failure::Result;
 use crate::step::Steps;
 use crate::workspace::Workspace;
 
+pub use accounts::Accounts;
 pub use processes::Processes;
 pub use running::{Lattice, Plan};
 pub use tools::Tools;
@@ -46,7 +49,12 @@ pub enum Task {
         /// How many NATS servers; more than one are a cluster
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
         servers: u8,
+        /// Keep services apart: each is a user of NATS that may touch what is its own
+        #[arg(long)]
+        accounts: bool,
     },
+    /// Make the accounts and permissions of the services on NATS, in build/accounts
+    Accounts,
     /// End what `up` started
     Down,
     /// Build wash, and lay NATS, wadm and the host where `wash up` looks for them
@@ -60,11 +68,24 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
             let tools = tools::ready(workspace, steps)?;
             wash::ready(workspace, &tools, steps)
         }
-        Task::Up { hosts, servers } => {
+        Task::Accounts => {
+            let (manifest, folder) =
+                (workspace.root.join("wadm.yaml"), workspace.root.join("build/accounts"));
+            Accounts::ready(workspace, steps)?.write(&manifest, &folder)?;
+            println!("{}", folder.display());
+            Ok(())
+        }
+        Task::Up { hosts, servers, accounts } => {
             let tools = tools::ready(workspace, steps)?;
             components::build_all(workspace, steps)?;
             let plan = Plan::of(workspace, "lattice")?;
-            let lattice = Lattice::up(Plan { hosts: *hosts, servers: *servers, ..plan }, tools, steps)?;
+            let accounts = accounts.then(|| Accounts::ready(workspace, steps)).transpose()?;
+            let operator = accounts.as_ref().map(|_| Accounts::operator(&plan.folder));
+            let plan = Plan { hosts: *hosts, servers: *servers, accounts, ..plan };
+            let lattice = Lattice::up(plan, tools, steps)?;
+            if let Some(file) = operator {
+                eprintln!("xtask: commands of an operator take --creds {}", file.display());
+            }
             println!("http://{}", lattice.http());
             Ok(())
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use trellis_kit::http::{AskError, ask};
 use trellis_kit::{Problem, Request, Response, Trace};
 
+use crate::Gateway;
 use crate::callers::Caller;
 use crate::refusal::Refusal;
 use crate::session;
@@ -43,7 +44,8 @@ pub fn pass(
     trace: &Trace,
 ) -> Result<Response, Refusal> {
     let refusal = |error: AskError| refusal(service, error);
-    let mut response = ask(service, &onward(request, target, caller, trace), PATIENCE).map_err(refusal)?;
+    let mut response =
+        ask::<Gateway>(service, &onward(request, target, caller, trace), PATIENCE).map_err(refusal)?;
     let named = |response: &Response| {
         let values = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
         names_in(values.map(|(_, value)| value.as_str()))

@@ -26,8 +26,8 @@ use api::{Context, Guest, Health, NewPolicy, Policy, Problem};
 use trellis::gateway::events::PolicyEvent;
 use trellis::registry::events::ServiceEvent;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Projection, Recorded, Request, Response, Route, Service, Writer,
-    projections, routes,
+    Aggregate, Asks, Docs, Entity, Event, Failure, Projection, Recorded, Request, Response, Route, Service,
+    Writer, projections, routes,
 };
 
 trellis_kit::bindings!(gateway: registry);
@@ -60,6 +60,8 @@ impl Service for Gateway {
         "registry" => table::follow,
         "gateway" => follow,
     };
+    /// Whoever has said hello has its routes.
+    const ASKS: Asks = Asks::Anybody;
 
     fn respond(request: &Request) -> Response {
         door::respond(request)

@@ -3,16 +3,16 @@
 use trellis_kit::Problem;
 use trellis_kit::services::{self, ConsumerState, StreamState};
 
-use crate::Registered;
 use crate::trellis::registry::types::{Consumer, Flow};
+use crate::{Registered, Registry};
 
 pub fn of(service: Registered) -> Result<Flow, Problem> {
     let Registered { name, description, presence, .. } = service;
     let log = match description.stream {
-        Some(_) => services::stream(&name)?.unwrap_or_default(),
+        Some(_) => services::stream::<Registry>(&name)?.unwrap_or_default(),
         None => StreamState::default(),
     };
-    let dead_letters = services::dead_letters(&name)?;
+    let dead_letters = services::dead_letters::<Registry>(&name)?;
     let consumers = log.consumers.into_iter().map(|consumer| {
         let ConsumerState { name, service, waiting, under_way, redelivered } = consumer;
         Consumer { name, service, waiting, under_way, redelivered }

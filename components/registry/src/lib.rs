@@ -47,6 +47,7 @@ impl Service for Registry {
     const ENTITIES: &[Entity] = &[Entity::of::<Registered>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: &[Projection] = projections! { "registry" => follow };
+    const WATCHES: bool = true;
 
     fn look_around() -> Result<(), Failure> {
         watch::look()

@@ -7,7 +7,7 @@ use trellis_kit::{Context, Failure, log};
 
 use crate::trellis::registry::events::ServiceEvent;
 use crate::trellis::registry::types::Presence;
-use crate::{CATALOGUE, Registered, THE_CATALOGUE};
+use crate::{CATALOGUE, Registered, Registry, THE_CATALOGUE};
 
 /// How long a service may be missing before it is gone.
 const GRACE: Duration = Duration::from_secs(20);
@@ -20,7 +20,7 @@ pub fn look() -> Result<(), Failure> {
     let cx = Context::nobody();
     let catalogue = CATALOGUE.get(&cx.views()?, THE_CATALOGUE)?.unwrap_or_default();
     let names = catalogue.services.into_iter().map(|entry| entry.name).collect();
-    for (name, listening) in services::ask_around(names, LOOK_TIME) {
+    for (name, listening) in services::ask_around::<Registry>(names, LOOK_TIME) {
         if listening == Listening::Nobody {
             note_absent(&cx, &name)?;
         }

@@ -21,7 +21,7 @@ mod time;
 use api::{Context, Decision, Guest, Page, Place, Queue};
 use form::Draft;
 use trellis_kit::http::{Request, by_routes};
-use trellis_kit::{Call, Problem, Response, Route, Service, routes};
+use trellis_kit::{Asks, Call, Problem, Response, Route, Service, routes};
 
 trellis_kit::bindings!(web; posts, comments, moderation, query, registry);
 trellis_kit::export!(Web);
@@ -34,6 +34,7 @@ impl Service for Web {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     /// It has nothing to tell.
     const PARTITIONS: u32 = 0;
+    const ASKS: Asks = Asks::These(&["query", "posts", "comments", "moderation", "registry"]);
     const ROUTES: &[Route] = routes! {
         GET "/" => |r| page::answer(Self::feed(r.context(), place(r))),
         POST "/" => |r| {

@@ -31,12 +31,20 @@ pub(crate) struct Connection {
     /// Its data directory: `data` by default, and if nothing runs there, 127.0.0.1:4222 is tried
     #[arg(long, value_name = "DIR", conflicts_with = "nats")]
     data: Option<PathBuf>,
+    /// A file with the credentials of a NATS user, where NATS asks who one is
+    #[arg(long, value_name = "FILE", requires = "nats")]
+    creds: Option<PathBuf>,
 }
 
 impl Connection {
     pub(crate) async fn open(&self) -> Result<Client, Failure> {
         let (address, remedy) = self.find()?;
-        let options = ConnectOptions::new().request_timeout(Some(ANSWER_TIME_MAX));
+        let mut options = ConnectOptions::new().request_timeout(Some(ANSWER_TIME_MAX));
+        if let Some(file) = &self.creds {
+            options = options.credentials_file(file).await.map_err(|error| {
+                Failure::new(format!("cannot read the credentials in {}: {error}", file.display()))
+            })?;
+        }
         options.connect(format!("nats://{address}")).await.map_err(|error| {
             Failure::new(format!("cannot reach an application: NATS on {address}: {error}; {remedy}"))
         })

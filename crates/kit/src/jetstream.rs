@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::platform::{self, Fault, Platform};
-use crate::time;
+use crate::{names, time};
 
 /// Reading is quick or it fails; a write may have to wait for a disk.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
@@ -18,6 +18,19 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// More partitions than anybody needs: what a stream states beyond that is a mistake.
 const PARTITIONS_MAX: u32 = 1024;
+
+/// Requests about a stream: `$JS.API.<operation>.<stream>`, and for a consumer of it `.<consumer>`.
+pub mod operation {
+    pub const STREAM_INFO: &str = "STREAM.INFO";
+    pub const STREAM_CREATE: &str = "STREAM.CREATE";
+    pub const STREAM_PURGE: &str = "STREAM.PURGE";
+    pub const MESSAGE_GET: &str = "STREAM.MSG.GET";
+    pub const MESSAGE_DELETE: &str = "STREAM.MSG.DELETE";
+    pub const CONSUMER_LIST: &str = "CONSUMER.LIST";
+    pub const CONSUMER_INFO: &str = "CONSUMER.INFO";
+    pub const CONSUMER_CREATE: &str = "CONSUMER.CREATE";
+    pub const CONSUMER_DELETE: &str = "CONSUMER.DELETE";
+}
 
 mod code {
     pub const MESSAGE_NOT_FOUND: u64 = 10037;
@@ -159,25 +172,25 @@ pub fn get(stream: &str, seq: u64) -> Result<Option<Message>, Refusal> {
 }
 
 fn message(stream: &str, wanted: &Value) -> Result<Option<Message>, Refusal> {
-    let operation = format!("STREAM.MSG.GET.{stream}");
-    let answer = match api(&operation, wanted)? {
+    let asked = names::api_subject(operation::MESSAGE_GET, stream);
+    let answer = match api(&asked, wanted)? {
         Err(error) if error.code == code::MESSAGE_NOT_FOUND => return Ok(None),
         answer => answer?,
     };
     let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
     let seq = answer.pointer("/message/seq").and_then(Value::as_u64);
     let (Some(subject), Some(seq)) = (text("/message/subject"), seq) else {
-        return Err(garbled(&operation).into());
+        return Err(garbled(&asked).into());
     };
     // An empty message has no data at all.
-    let body = BASE64.decode(text("/message/data").unwrap_or_default()).map_err(|_| garbled(&operation))?;
+    let body = BASE64.decode(text("/message/data").unwrap_or_default()).map_err(|_| garbled(&asked))?;
     let time = text("/message/time").unwrap_or_default().to_owned();
     Ok(Some(Message { subject: subject.to_owned(), seq, body, time }))
 }
 
 /// Makes sure that there is no message with this sequence.
 pub fn delete(stream: &str, seq: u64) -> Result<(), Refusal> {
-    match api(&format!("STREAM.MSG.DELETE.{stream}"), &json!({ "seq": seq }))? {
+    match api(&names::api_subject(operation::MESSAGE_DELETE, stream), &json!({ "seq": seq }))? {
         // The answers for one that is gone already are many.
         Err(error) if get(stream, seq)?.is_some() => Err(error.into()),
         _ => Ok(()),
@@ -186,13 +199,13 @@ pub fn delete(stream: &str, seq: u64) -> Result<(), Refusal> {
 
 /// Makes sure that there is no message on a subject, which may have wildcards.
 pub fn purge(stream: &str, subject: &str) -> Result<(), Refusal> {
-    api(&format!("STREAM.PURGE.{stream}"), &json!({ "filter": subject }))??;
+    api(&names::api_subject(operation::STREAM_PURGE, stream), &json!({ "filter": subject }))??;
     Ok(())
 }
 
 /// What a stream says of itself: how many partitions it has.
 pub fn partitions(stream: &str) -> Result<u32, Refusal> {
-    let answer = api(&format!("STREAM.INFO.{stream}"), &json!({}))??;
+    let answer = api(&names::api_subject(operation::STREAM_INFO, stream), &json!({}))??;
     let stated =
         answer.pointer("/config/metadata/trellis.partitions").and_then(Value::as_str).unwrap_or_default();
     match stated.parse() {
@@ -203,7 +216,7 @@ pub fn partitions(stream: &str) -> Result<u32, Refusal> {
 
 /// Makes sure that there is this stream.
 pub fn create_stream(config: &StreamConfig<'_>) -> Result<(), Refusal> {
-    api(&format!("STREAM.CREATE.{}", config.name), config)??;
+    api(&names::api_subject(operation::STREAM_CREATE, config.name), config)??;
     Ok(())
 }
 
@@ -216,14 +229,14 @@ pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<(), 
         action: &'a str,
     }
     let request = Request { stream_name: stream, config, action: "" };
-    api(&format!("CONSUMER.CREATE.{stream}.{}", config.name), &request)??;
+    api(&names::consumer_api_subject(operation::CONSUMER_CREATE, stream, config.name), &request)??;
     Ok(())
 }
 
 /// How far a consumer has come; none when there is no such consumer.
 pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusal> {
-    let operation = format!("CONSUMER.INFO.{stream}.{consumer}");
-    let answer = match api(&operation, &json!({}))? {
+    let subject = names::consumer_api_subject(operation::CONSUMER_INFO, stream, consumer);
+    let answer = match api(&subject, &json!({}))? {
         Err(error) if error.code == code::CONSUMER_NOT_FOUND => return Ok(None),
         answer => answer?,
     };
@@ -231,7 +244,7 @@ pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusa
     let (Some(waiting), Some(on_their_way), Some(floor)) =
         (number("/num_pending"), number("/num_ack_pending"), number("/ack_floor/stream_seq"))
     else {
-        return Err(garbled(&operation).into());
+        return Err(garbled(&subject).into());
     };
     let moved = answer.pointer("/ack_floor/last_active").and_then(Value::as_str).map(str::to_owned);
     Ok(Some(Progress { backlog: waiting.saturating_add(on_their_way), floor, moved }))
@@ -267,7 +280,7 @@ const CONSUMERS_MAX: usize = 1024;
 
 /// What a stream holds, and its consumers, of which JetStream tells some at a time.
 pub fn state(stream: &str) -> Result<StreamState, Refusal> {
-    let info = api(&format!("STREAM.INFO.{stream}"), &json!({}))??;
+    let info = api(&names::api_subject(operation::STREAM_INFO, stream), &json!({}))??;
     let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     let mut state = StreamState {
         events: number("/state/messages"),
@@ -277,7 +290,7 @@ pub fn state(stream: &str) -> Result<StreamState, Refusal> {
     };
     while state.consumers.len() < CONSUMERS_MAX {
         let offset = json!({ "offset": state.consumers.len() });
-        let page = api(&format!("CONSUMER.LIST.{stream}"), &offset)??;
+        let page = api(&names::api_subject(operation::CONSUMER_LIST, stream), &offset)??;
         let total = page.get("total").and_then(Value::as_u64).unwrap_or_default();
         let consumers =
             page.get("consumers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -332,21 +345,21 @@ fn consumer_state(info: &Value) -> ConsumerState {
 
 /// How many messages a stream holds.
 pub fn messages(stream: &str) -> Result<u64, Refusal> {
-    let info = api(&format!("STREAM.INFO.{stream}"), &json!({}))??;
+    let info = api(&names::api_subject(operation::STREAM_INFO, stream), &json!({}))??;
     Ok(info.pointer("/state/messages").and_then(Value::as_u64).unwrap_or_default())
 }
 
 /// Makes sure that there is no such consumer.
 pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), Refusal> {
-    match api(&format!("CONSUMER.DELETE.{stream}.{consumer}"), &json!({}))? {
+    match api(&names::consumer_api_subject(operation::CONSUMER_DELETE, stream, consumer), &json!({}))? {
         Err(error) if error.code != code::CONSUMER_NOT_FOUND => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-fn api(operation: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {
+fn api(subject: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {
     let body = serde_json::to_vec(request).map_err(|error| Fault::new(error.to_string()))?;
-    call(&format!("$JS.API.{operation}"), &body, READ_PATIENCE)
+    call(subject, &body, READ_PATIENCE)
 }
 
 fn call(subject: &str, body: &[u8], patience: Duration) -> Result<Result<Value, ApiError>, Fault> {

@@ -51,6 +51,8 @@
 // The macros speak of this crate by its name, here as everywhere.
 extern crate self as trellis_kit;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod access;
 mod aggregate;
 pub mod config;
 mod dead;
@@ -100,7 +102,7 @@ pub use problem::{FieldError, Problem};
 pub use reaction::Reaction;
 pub use readiness::ready;
 pub use schema::Wire;
-pub use service::Service;
+pub use service::{Asks, Service};
 pub use trace::Trace;
 pub use trellis_kit_macros::{Wire, bindings};
 pub use views::{Docs, Reader, Writer};

@@ -7,6 +7,10 @@ pub const ANNOUNCE: &str = "trellis.announce";
 /// Where a service says what it is, each time that it has made sure of what it owns.
 pub const HELLO: &str = "trellis.hello";
 
+/// Where clients of NATS get answers, each below a prefix that may be its own.
+#[cfg(not(target_arch = "wasm32"))]
+pub const ANSWERS: &str = "_INBOX.>";
+
 /// The stream that holds a service's log.
 pub fn log_stream(service: &str) -> String {
     format!("LOG_{service}")
@@ -54,6 +58,23 @@ pub fn dead_subjects_of(service: &str, generation: u64) -> String {
 
 fn role(generation: Option<u64>) -> String {
     generation.map_or_else(|| "r".to_owned(), |generation| format!("g{generation}"))
+}
+
+/// Where JetStream takes a request about a stream.
+pub fn api_subject(operation: &str, stream: &str) -> String {
+    format!("$JS.API.{operation}.{stream}")
+}
+
+/// Where JetStream takes a request about a consumer of a stream.
+pub fn consumer_api_subject(operation: &str, stream: &str, consumer: &str) -> String {
+    format!("{}.{consumer}", api_subject(operation, stream))
+}
+
+/// Where what a consumer delivers is acknowledged; the second form is that of servers which say in it what domain and
+/// account they speak of.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn acknowledgements(stream: &str, consumer: &str) -> [String; 2] {
+    [format!("$JS.ACK.{stream}.{consumer}.>"), format!("$JS.ACK.*.*.{stream}.{consumer}.>")]
 }
 
 /// Where a service gets the events of others. It is exact: nothing is delivered to a wildcard.

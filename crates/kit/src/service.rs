@@ -29,6 +29,12 @@ pub trait Service: 'static {
     /// without a log.
     const PARTITIONS: u32 = 8;
 
+    /// Which services it asks, with [`http::ask`].
+    const ASKS: Asks = Asks::Nobody;
+
+    /// Whether it looks at all others, with [`services`](crate::services): at their logs and at whether they listen.
+    const WATCHES: bool = false;
+
     /// Answers a request: by the routes, unless the service stands in front of others.
     fn respond(request: &Request) -> Response
     where
@@ -52,6 +58,24 @@ pub trait Service: 'static {
     /// subscribed to. It may come twice or not at all. An error is for the host's log.
     fn hear(subject: &str, _body: &[u8]) -> Result<(), Failure> {
         Err(Failure::lasting(format!("nobody here knows what a message on {subject} means")))
+    }
+}
+
+/// Which services a service asks. What it does not say here, it cannot do, and its user on NATS may not do it either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    Nobody,
+    These(&'static [&'static str]),
+    Anybody,
+}
+
+impl Asks {
+    pub fn include(self, service: &str) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::These(names) => names.contains(&service),
+            Self::Anybody => true,
+        }
     }
 }
 

@@ -71,6 +71,9 @@ struct Lattice {
     nats: Vec<String>,
     #[arg(long, default_value = "default")]
     lattice: String,
+    /// A file with the credentials of a NATS user
+    #[arg(long)]
+    creds: Option<PathBuf>,
     /// How long to wait for it all
     #[arg(long, default_value_t = 60)]
     timeout_seconds: u64,
@@ -78,7 +81,13 @@ struct Lattice {
 
 impl Lattice {
     async fn connect(&self) -> Result<async_nats::Client> {
-        async_nats::connect(&self.nats)
+        let mut options = async_nats::ConnectOptions::new();
+        if let Some(file) = &self.creds {
+            let read = options.credentials_file(file).await;
+            options = read.with_context(|| format!("cannot read the credentials in {}", file.display()))?;
+        }
+        options
+            .connect(&self.nats)
             .await
             .with_context(|| format!("cannot connect to NATS at {}", self.nats.join(", ")))
     }

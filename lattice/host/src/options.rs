@@ -1,11 +1,13 @@
 //! The command line and the variables, named as those of the official host, and what they become.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Parser};
+use nkeys::KeyPair;
 use wasmcloud_host::WasmbusHostConfig;
 use wasmcloud_host::url::Url;
 use wasmcloud_host::wasmbus::Features;
@@ -34,6 +36,10 @@ pub struct Options {
     ctl_host: Option<String>,
     #[arg(long, env = "WASMCLOUD_CTL_PORT")]
     ctl_port: Option<u16>,
+    /// A file with the credentials of a NATS user: the host's and, for what hosts and providers say to each other, that of
+    /// its providers
+    #[arg(long, env = "WASMCLOUD_NATS_CREDS")]
+    nats_creds: Option<PathBuf>,
     /// The lattice to join
     #[arg(long, short = 'x', env = "WASMCLOUD_LATTICE", default_value = "default")]
     lattice: String,
@@ -76,7 +82,12 @@ impl Options {
         if self.heartbeat_interval_seconds == 0 {
             bail!("--heartbeat-interval-seconds must be at least 1");
         }
+        let (jwt, key) = self.nats_creds.as_deref().map(credentials).transpose()?.unzip();
         Ok(WasmbusHostConfig {
+            ctl_jwt: jwt.clone(),
+            ctl_key: key.clone(),
+            rpc_jwt: jwt,
+            rpc_key: key,
             ctl_nats_url: self.control_url()?,
             rpc_nats_url: self.url(self.rpc_host.as_deref(), self.rpc_port)?,
             labels: labels(std::env::vars(), self.label),
@@ -104,6 +115,19 @@ impl Options {
             format!("nats://{}:{}", host.unwrap_or(&self.nats_host), port.unwrap_or(self.nats_port));
         Url::parse(&address).with_context(|| format!("{address} is not the address of a NATS server"))
     }
+}
+
+/// What a user signs in with: what was signed for it, and its key.
+fn credentials(file: &Path) -> Result<(String, Arc<KeyPair>)> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the credentials in {}", file.display()))?;
+    let mut parts = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('-'));
+    let (Some(jwt), Some(seed)) = (parts.next(), parts.next()) else {
+        bail!("{} has no credentials of a NATS user, which are a JWT and a seed", file.display());
+    };
+    let key = KeyPair::from_seed(seed)
+        .with_context(|| format!("the seed in {} is none of a NATS user", file.display()))?;
+    Ok((jwt.to_owned(), Arc::new(key)))
 }
 
 /// Those of the command line win over those of the environment.
@@ -144,6 +168,31 @@ mod tests {
         assert_eq!(parse_label("zone=a=b").unwrap(), pair("zone", "a=b"));
         assert!(parse_label("zone").unwrap_err().to_string().contains("`zone`"));
         assert!(parse_label("=a").is_err());
+    }
+
+    #[test]
+    fn credentials_are_what_nats_tools_write_and_anything_else_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let with = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            let options = Options::parse_from(["host", "--nats-creds", file.path().to_str().unwrap()]);
+            options.into_configuration()
+        };
+        let seed = KeyPair::new_user().seed().unwrap();
+        let configuration = with(&format!(
+            "-----BEGIN NATS USER JWT-----\nsigned\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        ));
+        let configuration = configuration.unwrap();
+        assert_eq!(
+            (configuration.ctl_jwt.as_deref(), configuration.rpc_jwt.as_deref()),
+            (Some("signed"), Some("signed"))
+        );
+        assert_eq!(configuration.rpc_key.unwrap().seed().unwrap(), seed);
+        for wrong in ["", "signed", "signed\nnot a seed"] {
+            let error = with(wrong).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(&file.path().display().to_string()), "{wrong}: {error}");
+        }
     }
 
     #[test]

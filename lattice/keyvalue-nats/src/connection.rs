@@ -69,6 +69,9 @@ impl Connection {
         {
             options = options.user_and_password(user.to_owned(), password.to_owned());
         }
+        if let Some(prefix) = &settings.inbox {
+            options = options.custom_inbox_prefix(prefix);
+        }
         if let Some(file) = &settings.ca_file {
             options = options.add_root_certificates(file.clone()).require_tls(true);
         }

@@ -32,7 +32,10 @@ pub enum Error {
     NoJetStream { servers: String },
     #[error("no answer within {} ms while trying to {doing}: {why}", limit.as_millis())]
     TimedOut { doing: String, limit: Duration, why: String },
-    #[error("NATS does not let this link {doing}: {why}")]
+    #[error(
+        "NATS does not let the user of this link {doing}: {why}; a service may touch its own bucket only, so either the link \
+         names another's, or the permissions are not those of this service"
+    )]
     Denied { doing: String, why: String },
     #[error("the value of `{key}` is not a number: it was not made by increment")]
     NotANumber { key: String },

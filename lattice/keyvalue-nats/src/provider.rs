@@ -139,7 +139,6 @@ fn answer<T>(call: impl Display, result: Result<T>) -> Answer<T> {
         warn!("{call}: {error}");
         match error {
             Error::NotLinked { .. } => store::Error::NoSuchStore,
-            Error::Denied { .. } => store::Error::AccessDenied,
             other => store::Error::Other(other.to_string()),
         }
     }))

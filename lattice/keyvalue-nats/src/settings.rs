@@ -18,7 +18,10 @@ const DOMAIN: &str = "js_domain";
 const JWT: &str = "client_jwt";
 const SEED: &str = "client_seed";
 const CA_FILE: &str = "tls_ca_file";
-const KNOWN: [&str; 9] = [BUCKET, SERVERS[0], SERVERS[1], CREATE, REPLICAS, DOMAIN, JWT, SEED, CA_FILE];
+/// As the messaging provider of wasmCloud calls it.
+const INBOX: &str = "custom_inbox_prefix";
+const KNOWN: [&str; 10] =
+    [BUCKET, SERVERS[0], SERVERS[1], CREATE, REPLICAS, DOMAIN, JWT, SEED, CA_FILE, INBOX];
 
 /// The most that JetStream takes.
 const REPLICAS_MAX: usize = 5;
@@ -32,6 +35,8 @@ pub struct Settings {
     pub domain: Option<String>,
     pub credentials: Option<Credentials>,
     pub ca_file: Option<PathBuf>,
+    /// Where answers come: a subject below which nobody else need listen.
+    pub inbox: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +84,7 @@ impl Settings {
                 _ => return Err(SettingsError::Credentials),
             },
             ca_file: get(CA_FILE).map(PathBuf::from),
+            inbox: get(INBOX).map(str::to_owned),
         })
     }
 
@@ -137,7 +143,7 @@ fn create<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Create>, S
 impl fmt::Debug for Settings {
     /// Without what is secret: this is logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bucket, servers: _, create, domain, credentials, ca_file } = self;
+        let Self { bucket, servers: _, create, domain, credentials, ca_file, inbox } = self;
         f.debug_struct("Settings")
             .field("bucket", bucket)
             .field("servers", &self.servers_text())
@@ -145,6 +151,7 @@ impl fmt::Debug for Settings {
             .field("domain", domain)
             .field("has_credentials", &credentials.is_some())
             .field("ca_file", ca_file)
+            .field("inbox", inbox)
             .finish()
     }
 }

@@ -41,7 +41,10 @@ struct Provider {
 
 impl Provider {
     async fn start(links: Vec<InterfaceLinkDefinition>) -> Self {
-        let nats = Nats::start();
+        Self::start_with(Nats::start(), links).await
+    }
+
+    async fn start_with(nats: Nats, links: Vec<InterfaceLinkDefinition>) -> Self {
         let host_data = HostData {
             host_id: "host".to_owned(),
             lattice_rpc_prefix: LATTICE.to_owned(),
@@ -95,7 +98,7 @@ fn link(component: &str, name: &str, config: &[(&str, &str)]) -> InterfaceLinkDe
 }
 
 fn with_server(mut link: InterfaceLinkDefinition, nats: &Nats) -> InterfaceLinkDefinition {
-    link.target_config.insert("cluster_uri".to_owned(), nats.url());
+    link.target_config.entry("cluster_uri".to_owned()).or_insert_with(|| nats.url());
     link
 }
 
@@ -157,6 +160,30 @@ async fn a_link_that_is_refused_tells_its_component_why() {
     let provider = Provider::start(vec![link("posts", "default", &[("bucket", "not.a.name")])]).await;
     let error = store::get(&provider.wrpc, from("posts"), "default", "a").await.unwrap().unwrap_err();
     assert!(matches!(&error, Error::Other(why) if why.contains("not.a.name")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_component_that_reaches_for_the_bucket_of_another_is_told_that_it_may_not() {
+    let may_nothing = "publish: { deny: [\"$JS.API.STREAM.*.KV_orders\"] }";
+    let configuration = format!(
+        "jetstream {{ store_dir: STORE }}
+         accounts {{ A {{ jetstream: enabled, users: [
+           {{ user: lattice, password: x }}, {{ user: posts, password: x, permissions: {{ {may_nothing} }} }}
+         ] }} }}
+         no_auth_user: lattice"
+    );
+    let nats = Nats::with(&configuration);
+    let url = format!("nats://posts:x@{}", nats.address());
+    let links = ["posts", "orders"].map(|name| {
+        let config = [("bucket", name), ("enable_bucket_auto_create", "true"), ("cluster_uri", url.as_str())];
+        link("posts", name, &config)
+    });
+    let provider = Provider::start_with(nats, links.into()).await;
+    let get = async |name| store::get(&provider.wrpc, from("posts"), name, "a").await.unwrap();
+    assert_eq!(get("posts").await.unwrap(), None);
+    let error = get("orders").await.unwrap_err();
+    let names_it = |why: &str| why.contains("may touch its own bucket only") && why.contains("KV_orders");
+    assert!(matches!(&error, Error::Other(why) if names_it(why)), "{error:?}");
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use system::{Application, Load, assert_each_is_there_once, assert_equal, repository, settled};
-use xtask::Steps;
-use xtask::lattice::{Lattice, Plan, Tools};
+use xtask::lattice::{Accounts, Lattice, Plan, Tools};
+use xtask::{Steps, Workspace};
 
 pub use manifest::{on_every_host, with_instances};
 pub use read_models::read_models;
@@ -31,6 +31,27 @@ impl Running {
     /// Starts it with the application on every host; `name` is that of the test.
     #[track_caller]
     pub fn start(name: &str, hosts: u8, servers: u8) -> Self {
+        Self::start_with(name, hosts, servers, None)
+    }
+
+    /// Starts it on one host, with services that may touch on NATS what is their own.
+    #[track_caller]
+    pub fn start_kept_apart(name: &str) -> Self {
+        let accounts = Accounts::ready(&done(Workspace::read()), &mut Steps::start());
+        Self::start_with(name, 1, 1, Some(done(accounts)))
+    }
+
+    /// The application by HTTP, and by its operator's credentials: NATS lets in who signs in.
+    #[track_caller]
+    pub fn application_kept_apart(&self) -> Application {
+        let nats = self.lattice.nats().next().unwrap_or_default();
+        let operator = Accounts::operator(&self.folder).display().to_string();
+        let found_by = ["--nats", nats, "--creds", &operator];
+        Application::new(self.lattice.http().parse().unwrap(), None, found_by)
+    }
+
+    #[track_caller]
+    fn start_with(name: &str, hosts: u8, servers: u8, accounts: Option<Accounts>) -> Self {
         let root = repository();
         let folder = root.join("build").join(format!("lattice-test-{name}"));
         // One that was interrupted has left it.
@@ -44,6 +65,7 @@ impl Running {
             servers,
             as_in_manifest: false,
             heartbeat: HEARTBEAT,
+            accounts,
         };
         let tools = done(Tools::built(&plan.root));
         Self { lattice: done(Lattice::up(plan, tools, &mut Steps::start())), folder }

@@ -14,13 +14,17 @@ pub struct Application {
     http: SocketAddr,
     nats: Option<SocketAddr>,
     /// With which arguments a command of `trellis` finds it.
-    found_by: [String; 2],
+    found_by: Vec<String>,
 }
 
 impl Application {
     /// `found_by` are the arguments with which a command of `trellis` finds it.
-    pub fn new(http: SocketAddr, nats: Option<SocketAddr>, found_by: [&str; 2]) -> Self {
-        Self { http, nats, found_by: found_by.map(str::to_owned) }
+    pub fn new<A: Into<String>>(
+        http: SocketAddr,
+        nats: Option<SocketAddr>,
+        found_by: impl IntoIterator<Item = A>,
+    ) -> Self {
+        Self { http, nats, found_by: found_by.into_iter().map(Into::into).collect() }
     }
 
     pub fn client(&self) -> Client {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::accounts::Accounts;
 use super::http;
 use super::manifest::{Manifest, Provider};
 use super::processes::Processes;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub as_in_manifest: bool,
     /// How often hosts say that they live. wadm gives up a host that was silent for two and a third of that.
     pub heartbeat: Duration,
+    /// Whether services are kept apart: each is a user of NATS, with permissions.
+    pub accounts: Option<Accounts>,
 }
 
 /// As hosts have it by default.
@@ -64,6 +67,7 @@ impl Plan {
             servers: 1,
             as_in_manifest: true,
             heartbeat: HEARTBEAT,
+            accounts: None,
         })
     }
 }
@@ -125,6 +129,7 @@ impl Lattice {
             servers: u8::try_from(servers.len()).unwrap_or(u8::MAX),
             as_in_manifest: false,
             heartbeat,
+            accounts: Accounts::from_json(&noted),
         };
         Ok(Self { plan, tools, servers, manifest, processes })
     }
@@ -133,7 +138,10 @@ impl Lattice {
     fn write_down(&self) -> Result<()> {
         let servers: Vec<Value> = self.servers.iter().map(Server::to_json).collect();
         let (root, heartbeat) = (&self.plan.root, self.plan.heartbeat.as_secs());
-        let noted = json!({ "root": root, "servers": servers, "heartbeat_seconds": heartbeat });
+        let accounts = self.plan.accounts.as_ref().map(Accounts::to_json);
+        let noted = json!({
+            "root": root, "servers": servers, "heartbeat_seconds": heartbeat, "accounts": accounts,
+        });
         files::write_if_changed(&note(&self.plan.folder), noted.to_string().as_bytes()).map(drop)
     }
 
@@ -189,6 +197,9 @@ impl Lattice {
     /// A manifest as this lattice can run it.
     fn here(&self, manifest: &str) -> Result<Manifest> {
         let clients: Vec<String> = self.nats().map(str::to_owned).collect();
+        let with_accounts = self.plan.accounts.as_ref().map(|of| of.make(&self.plan.folder, manifest));
+        let with_accounts = with_accounts.transpose()?;
+        let manifest = with_accounts.as_deref().unwrap_or(manifest);
         let manifest = Manifest::read(manifest, &self.plan.root, &self.tools)?;
         let manifest = manifest.at(&self.manifest.http, &clients);
         Ok(match self.plan.servers {
@@ -215,7 +226,7 @@ impl Lattice {
     fn start_servers(&mut self) -> Result<()> {
         for server in &self.servers {
             let mut command = vec![self.tools.nats_server.display().to_string()];
-            command.extend(server.configure(&self.servers, &self.plan.folder)?);
+            command.extend(server.configure(&self.servers, &self.plan.folder, self.configuration())?);
             let log = self.log_file(&server.name);
             self.processes.start(&server.name, command, log)?;
         }
@@ -250,7 +261,8 @@ impl Lattice {
         // As its default is to the default of hosts: two heartbeats and a third of one.
         let silence = (self.plan.heartbeat.as_secs() * 7).div_ceil(3).to_string();
         let nats = self.manifest.nats.clone();
-        self.start_process("wadm", "wadm", &["--nats-server", &nats, "--cleanup-interval", &silence])
+        let arguments = ["--nats-server", &nats, "--cleanup-interval", &silence];
+        self.start_process("wadm", "wadm", &arguments, "--nats-creds-file")
     }
 
     fn start_host(&mut self, number: u8) -> Result<()> {
@@ -277,14 +289,28 @@ impl Lattice {
                 "--heartbeat-interval-seconds",
                 &heartbeat,
             ],
+            "--nats-creds",
         )
     }
 
-    fn start_process(&mut self, name: &str, program: &str, arguments: &[&str]) -> Result<()> {
+    /// `creds` is the option by which it is told who it is to NATS.
+    fn start_process(&mut self, name: &str, program: &str, arguments: &[&str], creds: &str) -> Result<()> {
         let program = self.tools.program(program).display().to_string();
-        let command = std::iter::once(program).chain(arguments.iter().map(|&word| word.to_owned())).collect();
+        let arguments = arguments.iter().map(|&word| word.to_owned());
+        let command = std::iter::once(program).chain(arguments).chain(self.as_lattice(creds)).collect();
         let log = self.log_file(name);
         self.processes.start(name, command, log)
+    }
+
+    /// The arguments that say who somebody of the lattice is.
+    fn as_lattice(&self, option: &str) -> Vec<String> {
+        let file = self.plan.accounts.as_ref().map(|of| of.lattice(&self.plan.folder));
+        file.map_or_else(Vec::new, |file| vec![option.to_owned(), file.display().to_string()])
+    }
+
+    /// What servers have to know beyond what every lattice has.
+    fn configuration(&self) -> &str {
+        self.plan.accounts.as_ref().map_or("", |_| Accounts::CONFIGURATION)
     }
 
     fn log_file(&self, name: &str) -> PathBuf {
@@ -302,6 +328,7 @@ impl Lattice {
         let nats = self.nats().collect::<Vec<_>>().join(",");
         let mut ctl = Command::new(self.tools.program("lattice-ctl"));
         ctl.args(what).args(["--nats", &nats, "--timeout-seconds", &seconds.to_string()]);
+        ctl.args(self.as_lattice("--creds"));
         process::run(ctl.args(then))
     }
 

@@ -38,7 +38,8 @@ pub fn plan(count: u8, mut wanted: Option<String>, free: &mut Free) -> Result<Ve
 
 impl Server {
     /// Writes its configuration, and gives the arguments that it is started with.
-    pub fn configure(&self, all: &[Self], folder: &Path) -> Result<Vec<String>> {
+    /// `more` is what it has besides.
+    pub fn configure(&self, all: &[Self], folder: &Path, more: &str) -> Result<Vec<String>> {
         let Self { name, client, monitor, cluster } = self;
         let mut text = format!(
             "# Written by `cargo xtask lattice up`.\n\
@@ -46,7 +47,8 @@ impl Server {
              listen: \"{client}\"\n\
              http: \"{monitor}\"\n\
              # An append is answered when it is on disk.\n\
-             jetstream {{ store_dir: \"{}\", sync_interval: always }}\n",
+             jetstream {{ store_dir: \"{}\", sync_interval: always }}\n\
+             {more}",
             folder.join(name).display()
         );
         if all.len() > 1 {

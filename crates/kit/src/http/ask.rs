@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::message::{declared_len, write_request};
 use super::{MAX_HEAD, MAX_HEADERS, Request, Response};
 use crate::platform::{self, Fault, FaultKind, Platform};
-use crate::{Problem, id, names};
+use crate::{Problem, Service, id, names};
 
 /// The largest message that goes either way, with its head: what a NATS server takes if nobody sets it otherwise.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
@@ -29,10 +29,14 @@ pub enum AskError {
     Failed(Fault),
 }
 
-/// Sends a request to a service, and waits for the answer.
-pub fn ask(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {
+/// Sends a request of service `S` to another, and waits for the answer.
+pub fn ask<S: Service>(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {
     if !id::is_valid(service) {
         return Err(AskError::NoService);
+    }
+    if !S::ASKS.include(service) {
+        let what = format!("{} asks {service}, which its ASKS do not say", S::NAME);
+        return Err(AskError::Failed(Fault::new(what)));
     }
     let message = write_request(request);
     if message.len() > MAX_MESSAGE {

@@ -1,11 +1,25 @@
 //! Asking another service: what is sent, and what is taken for an answer.
 
 use super::*;
-use crate::http::{self, AskError, MAX_HEAD, MAX_HEADERS, Request, ask};
+use crate::http::{self, AskError, MAX_HEAD, MAX_HEADERS, Request};
 use crate::platform::memory::Harm;
 use crate::testing::message;
 
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks anybody.
+struct Curious;
+
+impl Service for Curious {
+    const NAME: &str = "curious";
+    const VERSION: &str = "0";
+    const ROUTES: &[crate::Route] = &[];
+    const ASKS: Asks = Asks::Anybody;
+}
+
+fn ask(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {
+    http::ask::<Curious>(service, request, patience)
+}
 
 /// What is made of an answer.
 fn answered(bytes: impl Into<Vec<u8>>) -> Result<Response, AskError> {
@@ -174,4 +188,24 @@ fn any_bytes_are_an_answer_or_garbled() {
             Err(error) => assert!(matches!(error, AskError::Garbled(_)), "{error}"),
         }
     }
+}
+
+#[test]
+fn a_service_asks_those_that_it_says_it_asks() {
+    struct Shy;
+    impl Service for Shy {
+        const NAME: &str = "shy";
+        const VERSION: &str = "0";
+        const ROUTES: &[crate::Route] = &[];
+        const ASKS: Asks = Asks::These(&["other"]);
+    }
+    for name in ["other", "another"] {
+        platform().listen(&format!("svc.{name}"), |_| Some(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()));
+    }
+    let asked = |name: &str| http::ask::<Shy>(name, &Request::new("GET", "/"), PATIENCE);
+    assert_eq!(asked("other").unwrap().status, 204);
+    assert!(
+        matches!(asked("another"), Err(AskError::Failed(fault)) if fault.what.contains("shy asks another"))
+    );
+    assert_eq!(platform().take_exchanges().len(), 1, "nothing was sent to another");
 }

@@ -24,7 +24,7 @@ use crate::event::{Envelope, Old};
 use crate::platform::{Entry, Platform};
 use crate::testing::{anonymous, platform};
 use crate::{
-    Aggregate, Context, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem, Projection,
+    Aggregate, Asks, Context, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem, Projection,
     Reaction, Reacts, Recorded, Response, Route, Service, Wire, Writer, names, projections, reactions,
     routes,
 };

@@ -1,0 +1,49 @@
+//! `accounts`: makes what NATS needs to keep services apart, from what the services are and from `wadm.yaml`.
+//!
+//! ```sh
+//! cargo run --package accounts -- --folder build/accounts
+//! ```
+//!
+//! | file | is | who needs it |
+//! |---|---|---|
+//! | `accounts.conf` | what each user may do, signed; nothing in it is secret | the configuration of every NATS server, by `include` |
+//! | `wadm.yaml` | the manifest, in which every link has the credentials of its service | `wash app deploy` |
+//! | `lattice.creds` | the user of wadm, of hosts and of `wash` | `--nats-creds`, `--nats-creds-file`, `--ctl-credsfile` |
+//! | `operator.creds` | the user that may do all that can be done with the application's data | `trellis status --creds` and its like |
+//! | `<service>.creds` | the user of one service | links, where secrets are kept elsewhere than in the manifest |
+//! | `keys/` | the keys that sign all that | a safe place; without them all is made anew |
+//!
+//! Run again, it goes on with the keys that are there: credentials that were given out stay good, and servers take a new
+//! `accounts.conf` while they run.
+
+use std::path::PathBuf;
+
+use accounts::{Folder, Manifest, account, services};
+use anyhow::{Context, Result};
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "accounts", about = "Makes the accounts and permissions of the application on NATS")]
+struct Arguments {
+    /// The application
+    #[arg(long, default_value = "wadm.yaml")]
+    manifest: PathBuf,
+    /// Where to put what is made, and to look for the keys
+    #[arg(long, default_value = "build/accounts")]
+    folder: PathBuf,
+    /// Read models may be rebuilt until their generation is 15 beyond this one. `nats consumer ls` shows which it is, as
+    /// the number in `posts-g1-0`
+    #[arg(long, default_value_t = 1)]
+    first_generation: u64,
+}
+
+fn main() -> Result<()> {
+    let Arguments { manifest, folder, first_generation } = Arguments::parse();
+    let text =
+        std::fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let manifest = Manifest::read(&text);
+    let services = services::all();
+    manifest.expect(&services)?;
+    let folder = Folder::open(folder)?;
+    account::write(&folder, &services, &manifest, first_generation)
+}

@@ -1,0 +1,171 @@
+//! `wadm.yaml`, as far as it says what a service is linked to, and the same with credentials in it.
+//!
+//! A configuration belongs to the service that its name begins with: `posts-nats`, `posts-bucket`, `posts-subscriptions`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+use trellis_kit::access::Member;
+
+use crate::permissions::inbox;
+
+const KINDS: [&str; 3] = ["-nats", "-bucket", "-subscriptions"];
+
+/// What a service has on NATS by its links.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Links {
+    pub buckets: BTreeSet<String>,
+    /// Each with its queue group, separated by a blank as NATS writes it.
+    pub subscriptions: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+pub struct Manifest {
+    text: String,
+    links: BTreeMap<String, Links>,
+}
+
+/// What a user signs in with.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub jwt: String,
+    pub seed: String,
+}
+
+impl Manifest {
+    pub fn read(text: &str) -> Self {
+        let mut links: BTreeMap<String, Links> = BTreeMap::new();
+        let mut lines = text.lines();
+        let mut service = None;
+        while let Some(line) = lines.next() {
+            service = service_after(line, service);
+            let Some(name) = service else { continue };
+            let line = line.trim_start();
+            if let Some(bucket) = line.strip_prefix("bucket:") {
+                links.entry(name.to_owned()).or_default().buckets.insert(bucket.trim().to_owned());
+            }
+            if let Some(inline) = line.strip_prefix("subscriptions:").map(str::trim) {
+                let list =
+                    if inline.starts_with('>') { lines.next().unwrap_or_default().trim() } else { inline };
+                let each = list.split(',').map(|one| one.trim().replace('|', " "));
+                links.entry(name.to_owned()).or_default().subscriptions.extend(each);
+            }
+        }
+        Self { text: text.to_owned(), links }
+    }
+
+    pub fn links(&self, service: &str) -> Links {
+        self.links.get(service).cloned().unwrap_or_default()
+    }
+
+    /// That its services are these.
+    pub fn expect(&self, services: &[Member]) -> Result<()> {
+        let known: BTreeSet<&str> = services.iter().map(|member| member.name).collect();
+        if let Some(name) = self.links.keys().find(|name| !known.contains(name.as_str())) {
+            bail!(
+                "the manifest links {name}, of which deploy/accounts/src/services.rs knows nothing; add it there"
+            );
+        }
+        if let Some(name) = known.iter().find(|name| !self.links.contains_key(**name)) {
+            bail!("the manifest has no links of {name}, which is in deploy/accounts/src/services.rs");
+        }
+        Ok(())
+    }
+
+    /// With the credentials of its service on each link to NATS.
+    pub fn with(&self, credentials: &BTreeMap<&str, Credentials>) -> String {
+        let mut lines = Vec::new();
+        let mut service = None;
+        for line in self.text.lines() {
+            lines.push(line.to_owned());
+            service = service_after(line, service);
+            let text = line.trim_start();
+            let indent = &line[..line.len() - text.len()];
+            let is_address = text.starts_with("cluster_uri:") || text.starts_with("cluster_uris:");
+            if let Some((name, Credentials { jwt, seed })) =
+                service.filter(|_| is_address).and_then(|name| credentials.get_key_value(name))
+            {
+                lines.push(format!("{indent}client_jwt: {jwt}"));
+                lines.push(format!("{indent}client_seed: {seed}"));
+                lines.push(format!("{indent}custom_inbox_prefix: {}", inbox(name)));
+            }
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+/// Whose configuration the lines from this one on are.
+fn service_after<'a>(line: &'a str, before: Option<&'a str>) -> Option<&'a str> {
+    match line.trim_start().strip_prefix("- name: ") {
+        Some(name) => KINDS.into_iter().find_map(|kind| name.trim().strip_suffix(kind)),
+        None => before,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const MANIFEST: &str = "\
+    - name: posts
+      config:
+        - name: posts-nats
+          properties:
+            cluster_uris: nats://a:1
+        - name: posts-bucket
+          properties:
+            bucket: kept
+            cluster_uri: nats://a:1
+        - name: posts-http
+          properties:
+            address: 127.0.0.1:1
+    - name: messaging
+      config:
+        - name: web-subscriptions
+          properties:
+            cluster_uris: nats://a:1
+            subscriptions: >-
+              svc.web|web,$SRV.PING
+";
+
+    #[test]
+    fn what_a_service_has_is_read_from_its_links() {
+        let manifest = Manifest::read(MANIFEST);
+        assert_eq!(manifest.links("posts").buckets, BTreeSet::from(["kept".to_owned()]));
+        let heard = manifest.links("web").subscriptions;
+        assert_eq!(heard, BTreeSet::from(["svc.web web".to_owned(), "$SRV.PING".to_owned()]));
+    }
+
+    #[test]
+    fn every_link_gets_the_credentials_of_its_service_and_nothing_else_changes() {
+        let credentials =
+            |name: &str| Credentials { jwt: format!("{name}-jwt"), seed: format!("{name}-seed") };
+        let all = BTreeMap::from([("posts", credentials("posts")), ("web", credentials("web"))]);
+        let with = Manifest::read(MANIFEST).with(&all);
+        let added: Vec<&str> = with
+            .lines()
+            .filter(|line| !MANIFEST.lines().any(|before| before == *line))
+            .map(str::trim)
+            .collect();
+        let of = |name: &str| {
+            [
+                format!("client_jwt: {name}-jwt"),
+                format!("client_seed: {name}-seed"),
+                format!("custom_inbox_prefix: _INBOX.{name}"),
+            ]
+        };
+        assert_eq!(added, [of("posts"), of("posts"), of("web")].concat());
+        assert_eq!(Manifest::read(&with).links, Manifest::read(MANIFEST).links);
+    }
+
+    #[test]
+    fn a_service_that_only_one_side_knows_is_an_error_that_names_it() {
+        let all = crate::services::all();
+        let stranger = Manifest::read("- name: stranger-nats\n  bucket: x\n");
+        assert!(stranger.expect(&all).unwrap_err().to_string().contains("stranger"));
+        assert!(Manifest::read("").expect(&all).unwrap_err().to_string().contains("no links of"));
+    }
+}

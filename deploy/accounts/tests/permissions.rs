@@ -1,0 +1,199 @@
+//! What a service may do on a real nats-server, and what it may not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{Client, Server, make_accounts};
+use serde_json::json;
+
+const SERVICES: [&str; 7] = ["gateway", "registry", "posts", "comments", "moderation", "query", "web"];
+
+fn log_config(service: &str) -> serde_json::Value {
+    json!({
+        "name": format!("LOG_{service}"), "subjects": [format!("log.{service}.*.*.*")], "storage": "file",
+        "discard": "new", "discard_new_per_subject": true, "max_msgs_per_subject": 1,
+    })
+}
+
+#[track_caller]
+fn may(client: &mut Client, subjects: &[&str]) {
+    for subject in subjects {
+        assert!(client.may_publish(subject), "{subject} is refused");
+    }
+}
+
+#[track_caller]
+fn may_not(client: &mut Client, subjects: &[&str]) {
+    for subject in subjects {
+        assert!(!client.may_publish(subject), "{subject} is allowed");
+    }
+}
+
+#[test]
+fn what_a_service_with_a_log_does_is_allowed() {
+    let server = Server::start();
+    may(
+        &mut server.connect("posts"),
+        &[
+            "log.posts.3.p1.1",
+            "dead.posts.posts.7.g1",
+            "$JS.API.STREAM.CREATE.LOG_posts",
+            "$JS.API.STREAM.CREATE.DEAD_posts",
+            "$JS.API.STREAM.MSG.GET.LOG_posts",
+            "$JS.API.STREAM.PURGE.DEAD_posts",
+            "$JS.API.CONSUMER.CREATE.LOG_posts.posts-g1-0",
+            "$JS.API.CONSUMER.INFO.LOG_posts.posts-g16-7",
+            "$JS.API.CONSUMER.DELETE.LOG_posts.posts-g1-0",
+            "$JS.ACK.LOG_posts.posts-g1-0.1.1.1.1.0",
+            "$JS.ACK.core.hash.LOG_posts.posts-g1-0.1.1.1.1.0",
+            "$KV.posts.g1.posts.post.p1",
+            "$JS.API.STREAM.CREATE.KV_posts",
+            "$JS.API.STREAM.MSG.GET.KV_posts",
+            "trellis.announce",
+            "trellis.hello",
+            "_INBOX.gateway.x.1",
+        ],
+    );
+    // Another's log, of which it makes read models, and to whose events it reacts.
+    may(
+        &mut server.connect("comments"),
+        &[
+            "$JS.API.STREAM.INFO.LOG_posts",
+            "$JS.API.CONSUMER.CREATE.LOG_posts.comments-g2-5",
+            "$JS.API.CONSUMER.CREATE.LOG_moderation.comments-r-7",
+            "$JS.ACK.LOG_moderation.comments-r-7.1.1.1.1.0",
+        ],
+    );
+    may(&mut server.connect("gateway"), &["svc.posts", "svc.web"]);
+    may(&mut server.connect("web"), &["svc.posts", "svc.query"]);
+    may(&mut server.connect("registry"), &["$SRV.PING.posts", "$JS.API.CONSUMER.LIST.LOG_posts"]);
+}
+
+#[test]
+fn what_belongs_to_another_is_refused() {
+    let server = Server::start();
+    for service in SERVICES {
+        let mut client = server.connect(service);
+        for other in SERVICES.into_iter().filter(|other| *other != service) {
+            let subjects = [
+                format!("log.{other}.0.x.1"),
+                format!("dead.{other}.posts.1.r"),
+                format!("$KV.{other}.x"),
+                format!("deliver.{other}"),
+                format!("$JS.API.STREAM.INFO.KV_{other}"),
+                format!("$JS.API.STREAM.MSG.GET.KV_{other}"),
+                format!("$JS.API.DIRECT.GET.KV_{other}.$KV.{other}.x"),
+                format!("$JS.API.STREAM.CREATE.LOG_{other}"),
+                format!("$JS.API.STREAM.DELETE.LOG_{other}"),
+                format!("$JS.API.CONSUMER.CREATE.LOG_{other}.{other}-g1-0"),
+                format!("$JS.API.CONSUMER.DELETE.LOG_posts.{other}-g1-0"),
+                format!("$JS.API.CONSUMER.DELETE.LOG_moderation.{other}-r-0"),
+                format!("$JS.ACK.LOG_posts.{other}-g1-0.1.1.1.1.0"),
+            ];
+            may_not(&mut client, &subjects.each_ref().map(String::as_str));
+            for (subject, queue) in [
+                (format!("svc.{other}"), other),
+                (format!("deliver.{other}"), other),
+                (format!("_INBOX.{other}.>"), ""),
+            ] {
+                assert!(!client.may_subscribe(&subject, queue), "{service} hears {subject}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_manages_streams_listens_to_everything_or_speaks_to_the_lattice() {
+    let server = Server::start();
+    for service in SERVICES {
+        let mut client = server.connect(service);
+        may_not(
+            &mut client,
+            &[
+                "$JS.API.INFO",
+                "$JS.API.STREAM.NAMES",
+                "$JS.API.STREAM.LIST",
+                "$JS.API.STREAM.CREATE.EVIL",
+                "$JS.API.STREAM.UPDATE.LOG_posts",
+                "$JS.API.STREAM.DELETE.LOG_posts",
+                "$JS.API.STREAM.PURGE.LOG_posts",
+                "$JS.API.STREAM.MSG.DELETE.LOG_posts",
+                "$JS.API.CONSUMER.CREATE.LOG_posts",
+                "$JS.API.CONSUMER.CREATE.LOG_posts.evil",
+                "$JS.API.CONSUMER.DURABLE.CREATE.LOG_posts.evil",
+                "$SYS.REQ.SERVER.PING",
+                "wasmbus.ctl.v1.default.host.ping",
+                "default.trellis-posts.wrpc.0.0.1.x",
+            ],
+        );
+        for subject in [">", "log.>", "svc.*", "_INBOX.>", "$JS.>", "$KV.>", "default.>", "wasmbus.ctl.>"] {
+            assert!(!client.may_subscribe(subject, ""), "{service} hears {subject}");
+        }
+        // Without its queue group it would hear what another instance handles.
+        assert!(client.may_subscribe(&format!("svc.{service}"), service));
+        assert!(!client.may_subscribe(&format!("svc.{service}"), ""));
+    }
+    may_not(&mut server.connect("posts"), &["svc.comments", "svc.posts", "$SRV.PING.comments"]);
+}
+
+#[test]
+fn a_service_makes_its_log_appends_and_reads_and_another_is_kept_out() {
+    let server = Server::start();
+    let mut posts = server.connect("posts");
+    let created = posts.request("$JS.API.STREAM.CREATE.LOG_posts", &log_config("posts")).unwrap();
+    assert_eq!(created["config"]["name"], "LOG_posts", "{created}");
+    assert_eq!(posts.request("log.posts.0.p1.1", &json!({})).unwrap()["seq"], 1);
+    let read = posts.request("$JS.API.STREAM.MSG.GET.LOG_posts", &json!({ "seq": 1 })).unwrap();
+    assert_eq!(read["message"]["subject"], "log.posts.0.p1.1", "{read}");
+
+    let mut web = server.connect("web");
+    let error = web.request("$JS.API.STREAM.MSG.GET.LOG_posts", &json!({ "seq": 1 })).unwrap_err();
+    assert!(
+        error.contains("Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.LOG_posts\""),
+        "{error}"
+    );
+
+    // The operator sees and does everything in this account, and the lattice's user nothing of it.
+    let deleted = server.connect("operator").request("$JS.API.STREAM.DELETE.LOG_posts", &json!({})).unwrap();
+    assert_eq!(deleted["success"], true, "{deleted}");
+    let streams = server.connect("lattice").request("$JS.API.STREAM.NAMES", &json!({})).unwrap();
+    assert_eq!(streams["total"], 0, "{streams}");
+}
+
+#[test]
+fn what_hosts_tell_reaches_the_services_and_nothing_else_of_the_lattice_does() {
+    let server = Server::start();
+    let mut posts = server.connect("posts");
+    assert!(posts.may_subscribe("wasmbus.evt.default.host_heartbeat", "posts"));
+    let heard = posts.hears("wasmbus.evt.default.host_heartbeat", "posts", || {
+        assert!(server.connect("lattice").may_publish("wasmbus.evt.default.host_heartbeat"));
+    });
+    assert!(heard);
+    // Nobody in the application's account can tell the lattice anything, not even whoever may do everything there.
+    let mut lattice = server.connect("lattice");
+    let heard = lattice.hears("wasmbus.ctl.>", "", || {
+        assert!(server.connect("operator").may_publish("wasmbus.ctl.v1.default.host.ping"));
+        assert!(server.connect("lattice").may_publish("wasmbus.ctl.end"));
+    });
+    assert!(heard);
+    assert_eq!(lattice.last_heard(), "wasmbus.ctl.end");
+}
+
+#[test]
+fn later_generations_are_allowed_by_a_running_server_with_the_credentials_that_there_are() {
+    let server = Server::start();
+    let mut posts = server.connect("posts");
+    may(&mut posts, &["$JS.API.CONSUMER.CREATE.LOG_posts.posts-g16-0"]);
+    may_not(&mut posts, &["$JS.API.CONSUMER.CREATE.LOG_posts.posts-g17-0"]);
+    let before = std::fs::read(server.accounts().join("posts.creds")).unwrap();
+    make_accounts(&server.accounts(), &["--first-generation", "16"]);
+    assert_eq!(std::fs::read(server.accounts().join("posts.creds")).unwrap(), before);
+    server.reload();
+    // The server lets go of clients whose permissions have changed; they come again.
+    server.until(|| {
+        let mut posts = server.connect("posts");
+        posts.may_publish("$JS.API.CONSUMER.CREATE.LOG_posts.posts-g31-0")
+    });
+    may_not(&mut server.connect("posts"), &["$JS.API.CONSUMER.CREATE.LOG_posts.posts-g1-0"]);
+}

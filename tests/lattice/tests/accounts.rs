@@ -1,0 +1,64 @@
+//! Services that are kept apart: each is a user of NATS, and may touch what is its own.
+
+#![allow(clippy::indexing_slicing)]
+
+use std::time::{Duration, Instant};
+
+use lattice_tests::{Running, done, on_every_host};
+use system::{Application, Request, configured};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// As a server writes down that somebody did what was not allowed.
+const VIOLATION: &str = "Violation";
+
+#[track_caller]
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {} s: {what}", PATIENCE.as_secs());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_service_has_all_that_it_needs_and_is_refused_the_bucket_of_another() {
+    let mut lattice = Running::start_kept_apart("accounts");
+    let application = lattice.application_kept_apart();
+    every_service_works(&application);
+    // Consumers of another generation, made, followed and removed.
+    application.run(&["replay", "query"]);
+    every_service_works(&application);
+    until("all is well", || application.command(&["status"]).status.success());
+    let log = lattice.log("nats-1");
+    let refused: Vec<&str> = log.lines().filter(|line| line.contains(VIOLATION)).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+
+    // A slip of whoever writes manifests: posts, with its own credentials, is linked to what comments keeps.
+    let manifest = on_every_host(&configured(&[]));
+    let slip = manifest.replacen("bucket: posts\n", "bucket: comments\n", 1);
+    assert_ne!(slip, manifest);
+    done(lattice.deploy(&slip));
+    // The provider reads the config of its links when it starts.
+    done(lattice.processes().stop("host-1"));
+    done(lattice.processes().start_again("host-1"));
+    until("posts is told that it may not", || {
+        let log = lattice.log("host-1");
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("may touch its own bucket only") && line.contains("KV_comments"))
+    });
+}
+
+/// A post, a comment on it, and the verdict on that: gateway, posts, comments, moderation and query have their part in it.
+#[track_caller]
+fn every_service_works(application: &Application) {
+    let written = application.send(&Request::post("/posts", r#"{"title": "Apart"}"#));
+    assert_eq!(written.status, 201, "{written:?}");
+    let id = written.json()["id"].as_str().unwrap_or_default().to_owned();
+    let comment = Request::post(&format!("/posts/{id}/comments"), r#"{"content": "and together"}"#);
+    until("the comment is taken", || application.send(&comment).status == 201);
+    until("a comment is approved and shows", || {
+        let shown = application.get(&format!("/posts/{id}"));
+        shown.status == 200 && shown.json()["comments"][0]["status"] == "approved"
+    });
+}
