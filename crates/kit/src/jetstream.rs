@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::platform::{self, Fault, Platform};
+use crate::platform::{self, Fault, FaultKind, Platform};
 use crate::{names, time};
 
 /// Reading is quick or it fails; a write may have to wait for a disk.
@@ -35,6 +35,9 @@ pub mod operation {
 mod code {
     pub const MESSAGE_NOT_FOUND: u64 = 10037;
     pub const CONSUMER_NOT_FOUND: u64 = 10014;
+    /// Of a cluster that is too small, and of a server that is in none.
+    pub const NO_PEERS: u64 = 10005;
+    pub const REPLICAS_NOT_SUPPORTED: u64 = 10074;
     pub const STREAM_EXISTS_OTHERWISE: u64 = 10058;
     pub const STREAM_NOT_FOUND: u64 = 10059;
     pub const SUBJECT_TAKEN: u64 = 10077;
@@ -359,7 +362,13 @@ pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), Refusal> {
 
 fn api(subject: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {
     let body = serde_json::to_vec(request).map_err(|error| Fault::new(error.to_string()))?;
-    call(subject, &body, READ_PATIENCE)
+    call(subject, &body, READ_PATIENCE).map_err(|fault| match fault.kind {
+        FaultKind::Nobody => fault.with("NATS has no JetStream: its configuration needs `jetstream { }`"),
+        FaultKind::Late => {
+            fault.with("it is busy, or does not let this service ask, which its log would say")
+        }
+        FaultKind::Other => fault,
+    })
 }
 
 fn call(subject: &str, body: &[u8], patience: Duration) -> Result<Result<Value, ApiError>, Fault> {
@@ -386,6 +395,9 @@ impl From<ApiError> for Refusal {
         match error.code {
             code::STREAM_NOT_FOUND => Self::NoStream,
             code::STREAM_EXISTS_OTHERWISE => Self::ExistsOtherwise(error.description),
+            code::NO_PEERS | code::REPLICAS_NOT_SUPPORTED => Self::Fault(Fault::new(error.to_string()).with(
+                "start as many NATS servers as `replicas` in the service's config says, or set that lower",
+            )),
             _ => Self::Fault(Fault::new(error.to_string())),
         }
     }

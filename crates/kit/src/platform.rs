@@ -80,6 +80,11 @@ impl Fault {
         Self { kind: FaultKind::Other, what: what.into() }
     }
 
+    /// The same, with what may be done about it.
+    pub(crate) fn with(self, remedy: &str) -> Self {
+        Self { what: format!("{}; {remedy}", self.what), ..self }
+    }
+
     /// A request without an answer. The messaging interface has nothing but text for the reason: the words that
     /// clients of NATS use, which providers and hosts pass on. A subject has no blanks, so it cannot feign them.
     pub(crate) fn unanswered(subject: &str, why: &str) -> Self {

@@ -125,7 +125,10 @@ fn stream(name: &str, subjects: &str, partitions: u32) -> Result<(), Fault> {
             lines::error(&what);
             Err(Fault::new(what))
         }
-        Err(refusal) => Err(fault(name, refusal)),
+        Err(refusal) => {
+            let Fault { kind, what } = fault(name, refusal);
+            Err(Fault { kind, what: format!("stream {name} cannot be made: {what}") })
+        }
     }
 }
 

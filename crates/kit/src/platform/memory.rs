@@ -63,6 +63,8 @@ struct State {
     dead: bool,
     listeners: BTreeMap<String, Listener>,
     published: Vec<(String, Vec<u8>)>,
+    /// Whether there is nobody who keeps streams.
+    has_no_jetstream: bool,
     exchanges: Vec<Exchange>,
     lines: Vec<(Level, String)>,
 }
@@ -100,6 +102,11 @@ impl Memory {
     /// Loses a stream and its consumers, as an operator's mistake would.
     pub fn lose_stream(&self, stream: &str) {
         self.0.borrow_mut().streams.lose(stream);
+    }
+
+    /// As where NATS runs without JetStream.
+    pub fn lose_jetstream(&self) {
+        self.0.borrow_mut().has_no_jetstream = true;
     }
 
     /// Lets somebody else listen to a subject and answer, or never answer.
@@ -229,6 +236,7 @@ impl Platform for Memory {
                     state.elapsed += patience;
                     Fault::unanswered(subject, "request timed out")
                 })?,
+                None if state.has_no_jetstream => return Err(Fault::unanswered(subject, "no responders")),
                 None => state.streams.request(subject, body, state.now_ms())?,
             };
             let (subject, request) = (subject.to_owned(), body.to_vec());

@@ -125,3 +125,33 @@ fn config_is_checked() {
         assert!(why.contains("replicas"), "{why}");
     }
 }
+
+/// What the service says when JetStream answers this on making its log.
+fn complaint(answer: Option<&'static str>) -> String {
+    platform().listen("$JS.API.STREAM.CREATE.LOG_notes", move |_| Some(answer?.as_bytes().to_vec()));
+    message::<Notes>(names::ANNOUNCE, None, b"").unwrap_err()
+}
+
+#[test]
+fn a_log_that_cannot_be_made_is_named_with_what_to_do() {
+    let too_few = r#"{"error":{"code":500,"err_code":10074,"description":"replicas > 1 not supported in non-clustered mode"}}"#;
+    let why = complaint(Some(too_few));
+    assert!(why.contains("stream LOG_notes cannot be made") && why.contains("as many NATS servers"), "{why}");
+
+    let other = r#"{"error":{"code":400,"err_code":10058,"description":"stream name already in use with a different configuration"}}"#;
+    let why = complaint(Some(other));
+    assert!(
+        why.contains("LOG_notes exists, but not as") && why.contains("nats stream info LOG_notes"),
+        "{why}"
+    );
+
+    let why = complaint(None);
+    assert!(why.contains("does not let this service ask"), "{why}");
+}
+
+#[test]
+fn a_server_without_jetstream_is_known_by_nobody_answering() {
+    platform().lose_jetstream();
+    let why = message::<Notes>(names::ANNOUNCE, None, b"").unwrap_err();
+    assert!(why.contains("NATS has no JetStream"), "{why}");
+}
