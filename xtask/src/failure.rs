@@ -17,6 +17,15 @@ impl Failure {
         Self { what: what.into(), remedy: None }
     }
 
+    /// What else is known of it, each on a line of its own.
+    pub fn with(mut self, facts: impl IntoIterator<Item = String>) -> Self {
+        for fact in facts {
+            self.what += "\n";
+            self.what += &fact;
+        }
+        self
+    }
+
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self

@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::connection::{ConnectError, Connection, Question, Refusal};
 use crate::error::{Error, Result};
@@ -144,10 +144,33 @@ impl Bucket {
     async fn find(&self) -> Result<Option<Opened>> {
         let subject = format!("{}.STREAM.INFO.{}", self.connection.api(), self.stream);
         match self.ask::<StreamInfo>("open the bucket", &subject, &json!({})).await? {
-            Ok(info) => Ok(Some(Opened { has_history: info.config.max_msgs_per_subject != 1 })),
+            Ok(info) => {
+                self.check(&info.config)?;
+                Ok(Some(Opened { has_history: info.config.max_msgs_per_subject != 1 }))
+            }
             Err(refusal) if refusal.code == ErrorCode::STREAM_NOT_FOUND => Ok(None),
             Err(refusal) => Err(failed("open the bucket", refusal)),
         }
+    }
+
+    /// That what is there can be this bucket. What it was made with is left as it is, and said if the link says otherwise.
+    fn check(&self, found: &StreamConfig) -> Result<()> {
+        let subjects = format!("{}>", self.prefix);
+        // A mirror has none of its own.
+        if !(found.subjects.is_empty() || found.subjects.contains(&subjects)) {
+            let (stream, found) = (self.stream.clone(), found.subjects.join(", "));
+            return Err(Error::OtherStream { stream, found, expected: subjects });
+        }
+        if let Some(Create { num_replicas }) =
+            self.create.filter(|create| create.num_replicas != found.num_replicas)
+        {
+            warn!(
+                "the bucket {} has {} replicas and the link says {num_replicas}; it stays as it is until \
+                 `nats stream edit {} --replicas {num_replicas}`",
+                self.name, found.num_replicas, self.stream
+            );
+        }
+        Ok(())
     }
 
     async fn create(&self) -> Result<Opened> {
@@ -268,6 +291,10 @@ struct StreamInfo {
 struct StreamConfig {
     #[serde(default)]
     max_msgs_per_subject: i64,
+    #[serde(default)]
+    num_replicas: usize,
+    #[serde(default)]
+    subjects: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -27,6 +27,11 @@ pub enum Error {
     )]
     NoBucket { bucket: String },
     #[error(
+        "stream {stream} is there and is no bucket: it holds {found} and not {expected}; remove it, or give the link another \
+         `bucket`"
+    )]
+    OtherStream { stream: String, found: String, expected: String },
+    #[error(
         "NATS at {servers} has no JetStream: start it with `jetstream {{ }}` in its configuration, or `-js`"
     )]
     NoJetStream { servers: String },

@@ -264,6 +264,22 @@ async fn more_replicas_than_servers_is_said_by_the_first_call() {
 }
 
 #[tokio::test]
+async fn a_stream_of_that_name_that_is_no_bucket_is_said_and_left_alone() {
+    let nats = Nats::start();
+    let context = jetstream::new(nats.client().await);
+    let config = stream::Config {
+        name: "KV_b".to_owned(),
+        subjects: vec!["orders.>".to_owned()],
+        ..Default::default()
+    };
+    context.create_stream(config).await.unwrap();
+    let error = nats.bucket("b").await.set("a", "1".into()).await.unwrap_err();
+    let expected = "stream KV_b is there and is no bucket: it holds orders.> and not $KV.b.>";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert_eq!(context.get_stream("KV_b").await.unwrap().cached_info().config.subjects, ["orders.>"]);
+}
+
+#[tokio::test]
 async fn a_link_whose_user_may_not_is_denied_at_once() {
     let nats = Nats::with(
         "jetstream { store_dir: STORE }

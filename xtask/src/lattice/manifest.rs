@@ -33,9 +33,12 @@ const NATS_SCHEME: &str = "nats://";
 impl Manifest {
     /// With image references that this machine has: files below `root`, and archives of providers.
     pub fn read(text: &str, root: &Path, tools: &Tools) -> Result<Self> {
-        Self::with_images(text, &|image| match image.strip_prefix("file://") {
-            Some(file) => Some(format!("file://{}", root.join(file).display())),
-            None => tools.archive(image_name(image)).map(|archive| format!("file://{}", archive.display())),
+        Self::with_images(text, &|image| {
+            let file = match image.strip_prefix("file://") {
+                Some(file) => root.join(file),
+                None => tools.archive(image_name(image))?,
+            };
+            Some(format!("file://{}", file.display()))
         })
     }
 
@@ -88,6 +91,16 @@ impl Manifest {
         }
         lines.push(String::new());
         Self { text: lines.join("\n"), ..self }
+    }
+
+    /// That every file is there that a host is to load.
+    pub fn expect_files(&self) -> Result<()> {
+        let images = self.text.lines().filter_map(|line| line.trim_start().strip_prefix("image: file://"));
+        match images.map(str::trim).find(|file| !Path::new(file).is_file()) {
+            None => Ok(()),
+            Some(file) => Err(Failure::new(format!("{file} is not there, which {} is to run", self.application))
+                .remedy("`cargo xtask build --components` builds the components, `cargo xtask lattice build` the providers")),
+        }
     }
 
     /// The services that answer requests.
@@ -272,6 +285,15 @@ spec:
             manifest.providers.iter().map(|provider| provider.id.clone()).collect()
         };
         assert_eq!((&again.text, ids(&again)), (&manifest.text, ids(&manifest)));
+    }
+
+    #[test]
+    fn a_missing_build_is_named_with_what_makes_it() {
+        let failure = read().expect_files().unwrap_err().to_string();
+        assert!(
+            failure.contains("/cache/posts.wasm is not there") && failure.contains("--components"),
+            "{failure}"
+        );
     }
 
     #[test]

@@ -104,8 +104,9 @@ impl Lattice {
         match lattice.start(steps) {
             Ok(()) => Ok(lattice),
             Err(failure) => {
+                let ended = lattice.ended();
                 lattice.processes.end()?;
-                Err(failure.remedy(format!("see the logs in {}", lattice.plan.folder.display())))
+                Err(failure.with(ended).remedy(format!("see the logs in {}", lattice.plan.folder.display())))
             }
         }
     }
@@ -178,6 +179,18 @@ impl Lattice {
             .unwrap_or_default()
     }
 
+    /// What has ended that nobody told to, and the last that it said.
+    fn ended(&self) -> Vec<String> {
+        let ended = self.processes.iter().filter(|process| !process.is_running());
+        let words = ended.map(|process| {
+            let log = self.log(&process.name);
+            let mut last: Vec<&str> = log.lines().rev().filter(|line| !line.is_empty()).take(3).collect();
+            last.reverse();
+            format!("{} has ended, and said:\n  {}", process.name, last.join("\n  "))
+        });
+        words.collect()
+    }
+
     /// Whether this manifest asks for something else than what is deployed.
     pub fn is_other(&self, manifest: &str) -> Result<bool> {
         Ok(self.here(manifest)?.text != self.manifest.text)
@@ -240,7 +253,7 @@ impl Lattice {
             while !server.is_ready() {
                 if Instant::now() >= deadline || !self.is_running(&server.name) {
                     let Server { name, client, .. } = server;
-                    return Err(Failure::new(format!("{name} does not serve at {client}")));
+                    return Err(Failure::new(format!("{name}, a NATS server, does not serve at {client}")));
                 }
                 std::thread::sleep(POLL);
             }
@@ -318,6 +331,7 @@ impl Lattice {
     }
 
     fn deploy_manifest(&self) -> Result<()> {
+        self.manifest.expect_files()?;
         let file = self.plan.folder.join("wadm.yaml");
         files::write_if_changed(&file, self.manifest.text.as_bytes())?;
         self.ask(&["deploy"], DEPLOY_PATIENCE_SECONDS, &[&file.display().to_string()])
@@ -412,4 +426,40 @@ fn noted_values(noted: &Value) -> Option<(PathBuf, Vec<Server>, Duration)> {
     let servers = noted.get("servers")?.as_array()?.iter().map(Server::from_json);
     let heartbeat = Duration::from_secs(noted.get("heartbeat_seconds")?.as_u64()?);
     Some((root, servers.collect::<Option<_>>()?, heartbeat))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_start_is_named_with_what_it_said_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = folder.path().join("nats-server");
+        fs::write(&server, "#!/bin/sh\necho '[FTL] no space left on device' >&2\nsleep 0.1\nexit 1\n")
+            .unwrap();
+        fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).unwrap();
+        let plan = Plan {
+            folder: folder.path().join("lattice"),
+            root: folder.path().to_owned(),
+            manifest: "metadata:\n  name: a\naddress: 127.0.0.1:1\nx: nats://127.0.0.1:1\n".to_owned(),
+            hosts: 1,
+            servers: 1,
+            as_in_manifest: false,
+            heartbeat: HEARTBEAT,
+            accounts: None,
+        };
+        let lattice = plan.folder.clone();
+        let tools = Tools::in_folder(folder.path(), server);
+        let failure = Lattice::up(plan, tools, &mut Steps::start()).unwrap_err().to_string();
+        let said = [
+            "nats-1, a NATS server, does not serve at 127.0.0.1:",
+            "no space left on device",
+            "see the logs in",
+        ];
+        assert!(said.iter().all(|part| failure.contains(part)), "{failure}");
+        assert!(!Lattice::is_running_in(&lattice).unwrap());
+    }
 }

@@ -36,6 +36,11 @@ impl Tools {
         Ok(Self { folder, nats_server: nats::ready()? })
     }
 
+    #[cfg(test)]
+    pub fn in_folder(folder: &Path, nats_server: PathBuf) -> Self {
+        Self { folder: folder.to_owned(), nats_server }
+    }
+
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -1,5 +1,5 @@
 //! `wash`, the official command. Nothing here needs it; whoever wants to see `wash up` and `wash app deploy` on a machine
-//! without GitHub does.
+//! without GitHub does. `TRELLIS_WASH` names one that is there already.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,10 @@ use crate::workspace::Workspace;
 
 const VERSION: &str = "0.43.0";
 
-/// Builds wash unless it is in the cache, lays out what it would download, and says how to go on.
+/// Whoever has wash names it here.
+const VARIABLE: &str = "TRELLIS_WASH";
+
+/// Builds wash unless it is there, lays out what it would download, and says how to go on.
 pub fn ready(workspace: &Workspace, tools: &Tools, steps: &mut Steps) -> Result<()> {
     let wash = steps.run_long("wash (a first build takes a quarter of an hour)", || build(workspace))?;
     let host = steps.run("what `wash up` downloads", || lay_out(tools))?;
@@ -29,6 +32,9 @@ pub fn ready(workspace: &Workspace, tools: &Tools, steps: &mut Steps) -> Result<
 }
 
 fn build(workspace: &Workspace) -> Result<PathBuf> {
+    if let Some(wash) = std::env::var_os(VARIABLE).map(PathBuf::from) {
+        return fits(&wash).map(|()| wash);
+    }
     let folder = files::cache()?.join(format!("wash-{VERSION}"));
     let wash = folder.join("bin/wash");
     let _lock = files::lock(&folder)?;
@@ -39,6 +45,24 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
         process::run(&mut cargo)?;
     }
     Ok(wash)
+}
+
+/// Its commands and what it sends to wadm and to hosts differ from one minor version to the next.
+fn fits(wash: &Path) -> Result<()> {
+    let text = process::output(Command::new(wash).arg("--version"))?;
+    let version = text.lines().next().and_then(version_in).unwrap_or_default();
+    let minor = |version: &str| version.rsplit_once('.').map(|(minor, _)| minor.to_owned());
+    if minor(version) == minor(VERSION) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{} says that it is {:?}, and this lattice goes with wash {VERSION}",
+        wash.display(),
+        text.lines().next().unwrap_or_default()
+    ))
+    .remedy(format!(
+        "unset {VARIABLE} and run this again, which builds wash {VERSION}, or name one that fits"
+    )))
 }
 
 /// Returns the host's version. wash takes what is in its folder if the version is the one asked for.
@@ -70,6 +94,32 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 /// The last word of what a program says of itself, without a leading `v`.
 fn version_of(program: &Path) -> Result<String> {
     let text = process::output(Command::new(program).arg("--version"))?;
-    let version = text.split_whitespace().last().unwrap_or_default();
-    Ok(version.trim_start_matches('v').to_owned())
+    Ok(version_in(&text).unwrap_or_default().to_owned())
+}
+
+fn version_in(text: &str) -> Option<&str> {
+    text.split_whitespace().last().map(|version| version.trim_start_matches('v'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_wash_of_another_version_is_refused_and_one_of_another_patch_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let wash = folder.path().join("wash");
+        let with = |says: &str| {
+            fs::write(&wash, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+            fs::set_permissions(&wash, fs::Permissions::from_mode(0o755)).unwrap();
+            fits(&wash).map_err(|failure| failure.to_string())
+        };
+        assert_eq!((with("wash v0.43.0"), with("wash 0.43.9")), (Ok(()), Ok(())));
+        for other in ["wash v0.42.0", "wash v1.0.0", "", "something else"] {
+            let why = with(other).unwrap_err();
+            assert!(why.contains(other) && why.contains("wash 0.43.0") && why.contains(VARIABLE), "{why}");
+        }
+    }
 }
