@@ -20,7 +20,6 @@ use serde_json::json;
 use crate::client::Client;
 use crate::server::Server;
 
-const STREAM: &str = "LOG_bench";
 const PARTITIONS: u64 = 8;
 
 #[derive(Parser)]
@@ -41,6 +40,12 @@ struct Arguments {
     /// How many events of the oldest are removed at the end, unless they are their entity's newest
     #[arg(long, default_value_t = 1_000_000)]
     removed: u64,
+    /// Over how many streams they are spread
+    #[arg(long, default_value_t = 1)]
+    streams: u64,
+    /// Whether an answer is given when the event is on disk, rather than on its way there
+    #[arg(long)]
+    sync: bool,
 }
 
 impl Arguments {
@@ -53,22 +58,26 @@ impl Arguments {
         let (entity, version) = (event % self.entities(), event / self.entities() + 1);
         // As long as the ids that services make, which begin with the time.
         let id = format!("01M7{:022}", entity * 7_919);
-        format!("log.bench.{}.{id}.{version}", entity % PARTITIONS)
+        format!("log.bench{}.{}.{id}.{version}", entity % self.streams, entity % PARTITIONS)
     }
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut server = Server::start()?;
+    ensure!(arguments.streams > 0 && arguments.versions > 0, "--streams and --versions are at least 1");
+    let mut server = Server::start(arguments.sync)?;
     let mut client = server.connect()?;
-    let created = client.request(
-        &format!("$JS.API.STREAM.CREATE.{STREAM}"),
-        &json!({
-            "name": STREAM, "subjects": ["log.bench.*.*.*"], "storage": "file", "discard": "new",
-            "discard_new_per_subject": true, "max_msgs_per_subject": 1, "num_replicas": 1,
-        }),
-    )?;
-    ensure!(created.get("error").is_none(), "the stream is refused: {created}");
+    for number in 0..arguments.streams {
+        let created = client.request(
+            &format!("$JS.API.STREAM.CREATE.LOG_bench{number}"),
+            &json!({
+                "name": format!("LOG_bench{number}"), "subjects": [format!("log.bench{number}.*.*.*")],
+                "storage": "file", "discard": "new", "discard_new_per_subject": true,
+                "max_msgs_per_subject": 1, "num_replicas": 1,
+            }),
+        )?;
+        ensure!(created.get("error").is_none(), "the stream is refused: {created}");
+    }
 
     let before = server.resident()?;
     println!("nats-server {} with an empty log: {} MB resident", server::VERSION, before / MB);
@@ -92,21 +101,23 @@ fn main() -> Result<()> {
     ensure!(refused.get("error").is_some(), "a version that is there was stored again: {refused}");
 
     let superseded = stored.saturating_sub(arguments.entities());
-    let removed = arguments.removed.min(superseded);
+    // Of the first stream.
+    let removed = arguments.removed.min(superseded / arguments.streams);
+    if removed == 0 {
+        return Ok(());
+    }
     let started = Instant::now();
-    let subject = format!("$JS.API.STREAM.MSG.DELETE.{STREAM}");
+    let subject = "$JS.API.STREAM.MSG.DELETE.LOG_bench0";
     let requests = (1..=removed).map(|seq| json!({ "seq": seq, "no_erase": true }).to_string());
-    client.request_all(&subject, requests)?;
+    client.request_all(subject, requests)?;
     let rate = removed as f64 / started.elapsed().as_secs_f64();
     println!("the oldest {removed} removed, each followed by a newer of its entity");
     report(&server, before, stored - removed, Some(rate))?;
     let mut client = start_again(&mut server, client)?;
     report(&server, before, stored - removed, None)?;
-    if removed > 0 {
-        let taken = client.request(&arguments.subject(0), &json!({}))?;
-        ensure!(taken.get("seq").is_some(), "a removed version was refused: {taken}");
-        println!("a version that was removed can be stored again: only time keeps a late writer from it");
-    }
+    let taken = client.request(&arguments.subject(0), &json!({}))?;
+    ensure!(taken.get("seq").is_some(), "a removed version was refused: {taken}");
+    println!("a version that was removed can be stored again: only time keeps a late writer from it");
     Ok(())
 }
 

@@ -12,6 +12,8 @@ use crate::client::Client;
 
 pub const VERSION: &str = "2.15.1";
 
+const CONFIGURATION: &str = "nats.conf";
+
 /// To read what is on disk again takes as long as there is much.
 const START: Duration = Duration::from_secs(600);
 
@@ -23,14 +25,19 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start() -> Result<Self> {
+    pub fn start(sync: bool) -> Result<Self> {
         let named = std::env::var_os("TRELLIS_NATS_SERVER").map(PathBuf::from);
         let program = named.context("TRELLIS_NATS_SERVER: `cargo xtask bench subjects` sets it")?;
         // Not in memory, as /tmp may be.
         let folder = tempfile::Builder::new().prefix("bench-subjects").tempdir_in("target")?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
-        let child = start(&program, &address, folder.path())?;
+        let sync = if sync { "always" } else { "2m" };
+        let store = folder.path().canonicalize()?.join("store");
+        let configuration =
+            format!("listen: \"{address}\"\njetstream {{ store_dir: {store:?}, sync_interval: {sync} }}\n");
+        fs::write(folder.path().join(CONFIGURATION), configuration)?;
+        let child = start(&program, folder.path())?;
         let server = Self { program, address, folder, child };
         server.wait()?;
         Ok(server)
@@ -43,7 +50,7 @@ impl Server {
         anyhow::ensure!(told?.success(), "nats-server does not stop");
         self.child.wait()?;
         let started = Instant::now();
-        self.child = start(&self.program, &self.address, self.folder.path())?;
+        self.child = start(&self.program, self.folder.path())?;
         self.wait()?;
         Ok(started.elapsed())
     }
@@ -85,10 +92,9 @@ impl Drop for Server {
     }
 }
 
-fn start(program: &Path, address: &str, folder: &Path) -> Result<Child> {
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, "4222"));
+fn start(program: &Path, folder: &Path) -> Result<Child> {
     let mut command = Command::new(program);
-    command.args(["--addr", host, "--port", port, "--jetstream", "--store_dir"]).arg(folder);
+    command.arg("--config").arg(folder.join(CONFIGURATION));
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     child.with_context(|| format!("cannot start {}", program.display()))
 }
