@@ -10,7 +10,7 @@ use trellis_kit::{Problem, Response, Service, glance};
 
 use crate::Gateway;
 use crate::memo::Memo;
-use crate::table::{self, Parts, Routes};
+use crate::table::{self, Parts, Table};
 
 /// Here a name is a path, at which services have operations side by side.
 const PATHS: &str = "/paths";
@@ -23,12 +23,12 @@ pub fn openapi() -> Result<Response, Problem> {
         "info": { "title": "Trellis", "version": Gateway::VERSION },
         "servers": [{ "url": "/" }, { "url": "/api", "description": "The same." }],
     });
-    respond(&KNOWN, |routes, parts| {
+    respond(&KNOWN, |table, parts| {
         let mut merged = Merged::new(document, &[PATHS]);
         for (service, parts) in parts {
             let mut said = object(&parts.openapi);
             if let Some(Value::Object(paths)) = said.get_mut("paths") {
-                keep_own(paths, service, routes);
+                keep_own(paths, service, table);
             }
             merged.take(service, said);
         }
@@ -58,17 +58,16 @@ type Known = Memo<Vec<Vec<u8>>, Vec<u8>>;
 /// Makes a document, if it is not the one that was made last.
 fn respond(
     known: &'static std::thread::LocalKey<Known>,
-    make: impl FnOnce(&Routes, &[(String, Parts)]) -> Value,
+    make: impl FnOnce(&Table, &[(&str, Parts)]) -> Value,
 ) -> Result<Response, Problem> {
     let seen = glance(&[(table::SOURCE, table::DOC, table::ID)])?;
-    let table = seen.first().and_then(Option::as_ref);
-    let routes = Routes::of(table)?;
+    let stored = seen.first().and_then(Option::as_ref);
+    let table = Table::of(stored)?;
     // The gateway is a service like the others here, and says hello as they do.
-    let names: Vec<String> =
-        std::iter::once(Gateway::NAME.to_owned()).chain(routes.services.clone()).collect();
-    let places: Vec<_> = names.iter().map(|name| (table::SOURCE, table::PARTS, name.as_str())).collect();
+    let names: Vec<&str> = std::iter::once(Gateway::NAME).chain(table.others()).collect();
+    let places: Vec<_> = names.iter().map(|name| (table::SOURCE, table::PARTS, *name)).collect();
     let parts = glance(&places)?;
-    let bytes = table.into_iter().chain(parts.iter().flatten()).map(|seen| seen.bytes().to_vec()).collect();
+    let bytes = stored.into_iter().chain(parts.iter().flatten()).map(|seen| seen.bytes().to_vec()).collect();
     let body = known.with(|known| {
         known.get(bytes, |_| {
             let mut told = Vec::new();
@@ -76,7 +75,7 @@ fn respond(
                 let parts = seen.map_or(Ok(None), |seen| seen.read::<Parts>())?;
                 told.extend(parts.map(|parts| (name, parts)));
             }
-            serde_json::to_vec(&make(&routes, &told)).map_err(Problem::internal)
+            serde_json::to_vec(&make(&table, &told)).map_err(Problem::internal)
         })
     })?;
     Ok(Response { body: body.to_vec(), ..Response::empty(200) }.with("content-type", "application/json"))
@@ -88,11 +87,11 @@ fn object(text: &str) -> Map<String, Value> {
 }
 
 /// Leaves out the operations that the service does not have, or not for the public.
-fn keep_own(paths: &mut Map<String, Value>, service: &str, routes: &Routes) {
+fn keep_own(paths: &mut Map<String, Value>, service: &str, table: &Table) {
     for (path, item) in paths.iter_mut() {
         let Value::Object(item) = item else { continue };
         item.retain(|key, _| {
-            let is_own = || routes.owner(&key.to_ascii_uppercase(), path) == Some(service);
+            let is_own = || table.owner(&key.to_ascii_uppercase(), path) == Some(service);
             !METHODS.contains(&key.as_str()) || is_own()
         });
     }

@@ -9,7 +9,7 @@ use crate::cors::Site;
 use crate::policy::{Rules, Verdict};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::table::{Found, Routes};
+use crate::table::{Found, Table};
 use crate::{Gateway, forward, policy, session, table};
 
 /// How much of a path the log shows, in characters.
@@ -102,8 +102,8 @@ fn serve(
     let seen = glance(&[(table::SOURCE, table::DOC, table::ID), (Gateway::NAME, policy::DOC, policy::ID)])?;
     let mut seen = seen.iter().map(Option::as_ref);
     let (table, policy) = (seen.next().flatten(), seen.next().flatten());
-    let routes = Routes::of(table)?;
-    let service = match routes.find(&request.method, &path) {
+    let table = Table::of(table)?;
+    let service = match table.find(&request.method, &path) {
         Found::Service(service) => service,
         Found::Nothing => return Err(Problem::not_found("There is nothing at this path.").into()),
         Found::Methods(methods) if request.method == "OPTIONS" => return options(request, site, methods),

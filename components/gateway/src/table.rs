@@ -1,9 +1,11 @@
 //! Which service answers what: a table that follows from what the registry tells.
 //!
+//! Every request looks through it, and an instance that was made anew reads it first: so the routes of a service are kept as
+//! one text, and nothing is built from it.
+//!
 //! A route belongs to the service that registered first, until that is gone. One that is missing keeps its routes, and
 //! whoever asks is told that nobody answers.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use trellis_kit::http::{self, Path};
@@ -24,22 +26,17 @@ const TABLE: Docs<Table> = Docs::of_one_partition(SOURCE, DOC);
 pub const PARTS: &str = "parts";
 const PARTS_OF: Docs<Parts> = Docs::of_one_partition(SOURCE, PARTS);
 
-/// The services that are not gone, and their public routes: who came first is first.
+/// The services that are not gone, the gateway among them: who came first is first.
 #[derive(Debug, Default, PartialEq, Wire)]
 pub struct Table {
-    pub services: Vec<Known>,
+    services: Vec<Known>,
 }
 
 #[derive(Debug, PartialEq, Wire)]
-pub struct Known {
-    pub name: String,
-    pub routes: Vec<Line>,
-}
-
-#[derive(Debug, PartialEq, Wire)]
-pub struct Line {
-    pub method: String,
-    pub path: String,
+struct Known {
+    name: String,
+    /// Its public routes, `GET /posts;POST /posts`.
+    routes: String,
 }
 
 #[derive(Debug, PartialEq, Wire)]
@@ -68,43 +65,6 @@ pub fn follow(event: &Recorded<ServiceEvent>, writer: &Writer<'_>) -> Result<(),
     })
 }
 
-impl Table {
-    fn put(&mut self, description: &Description) {
-        let public = description.routes.iter().filter(|route| route.public);
-        let line = |route: &crate::trellis::registry::types::Route| Line {
-            method: route.method.clone(),
-            path: route.path.clone(),
-        };
-        let routes = public.map(line).collect();
-        match self.services.iter_mut().find(|known| known.name == description.name) {
-            Some(known) => known.routes = routes,
-            None => self.services.push(Known { name: description.name.clone(), routes }),
-        }
-    }
-}
-
-/// The table as it is asked: the patterns, those that say more of a path before those that say less.
-#[derive(Debug)]
-pub struct Routes {
-    patterns: Vec<Pattern>,
-    /// The services whose routes these are, but for the gateway itself.
-    pub services: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Pattern {
-    words: Vec<Word>,
-    /// Who answers which method.
-    services: BTreeMap<String, String>,
-}
-
-/// A word that is given comes before one that may be any.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Word {
-    Given(String),
-    Any,
-}
-
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found<'t> {
     Service(&'t str),
@@ -113,82 +73,87 @@ pub enum Found<'t> {
     Nothing,
 }
 
-impl Routes {
-    /// What follows from a table as it is stored. The gateway's own routes are there before any other.
-    pub fn of(table: Option<&Glimpse>) -> Result<Rc<Self>, Problem> {
-        thread_local!(static KNOWN: Memo<Option<Vec<u8>>, Routes> = const { Memo::new() });
-        let bytes = table.map(|table| table.bytes().to_vec());
+/// A route that somebody has.
+#[derive(Debug, Clone, Copy)]
+struct Line<'t> {
+    service: &'t str,
+    method: &'t str,
+    pattern: &'t str,
+}
+
+impl Table {
+    /// The table as it is stored.
+    pub fn of(stored: Option<&Glimpse>) -> Result<Rc<Self>, Problem> {
+        thread_local!(static KNOWN: Memo<Option<Vec<u8>>, Table> = const { Memo::new() });
+        let bytes = stored.map(|table| table.bytes().to_vec());
         KNOWN.with(|known| {
-            known.get(bytes, |_| {
-                let table = table.map_or(Ok(None), Glimpse::read::<Table>)?;
-                Ok(Self::new(&table.unwrap_or_default()))
-            })
+            known.get(bytes, |_| Ok(stored.map_or(Ok(None), Glimpse::read)?.unwrap_or_default()))
         })
     }
 
-    fn new(table: &Table) -> Self {
-        let own = Gateway::ROUTES.iter().map(|route| (Gateway::NAME, route.method, route.pattern));
-        let others = table.services.iter().filter(|known| known.name != Gateway::NAME);
-        let told = others.clone().flat_map(|known| {
-            known
-                .routes
-                .iter()
-                .map(move |line| (known.name.as_str(), line.method.as_str(), line.path.as_str()))
-        });
-        let mut by_shape: BTreeMap<Vec<Word>, BTreeMap<String, String>> = BTreeMap::new();
-        for (service, method, path) in own.chain(told) {
-            let services = by_shape.entry(words(path)).or_default();
-            services.entry(method.to_owned()).or_insert_with(|| service.to_owned());
+    fn put(&mut self, description: &Description) {
+        let public = description.routes.iter().filter(|route| route.public);
+        let lines: Vec<String> = public.map(|route| format!("{} {}", route.method, route.path)).collect();
+        let routes = lines.join(";");
+        match self.services.iter_mut().find(|known| known.name == description.name) {
+            Some(known) => known.routes = routes,
+            None => self.services.push(Known { name: description.name.clone(), routes }),
         }
-        let patterns = by_shape.into_iter().map(|(words, services)| Pattern { words, services });
-        Self { patterns: patterns.collect(), services: others.map(|known| known.name.clone()).collect() }
+    }
+
+    /// The services whose routes these are, but for the gateway itself.
+    pub fn others(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().map(|known| known.name.as_str()).filter(|name| *name != Gateway::NAME)
+    }
+
+    /// All routes, those of who came first before the others. The gateway's own are there before any other.
+    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let own = Gateway::ROUTES.iter();
+        let own =
+            own.map(|route| Line { service: Gateway::NAME, method: route.method, pattern: route.pattern });
+        let others = self.services.iter().filter(|known| known.name != Gateway::NAME);
+        own.chain(others.flat_map(|known| {
+            known.routes.split(';').filter_map(|line| {
+                let (method, pattern) = line.split_once(' ')?;
+                Some(Line { service: &known.name, method, pattern })
+            })
+        }))
     }
 
     /// Who answers. HEAD is answered by whoever answers GET. A path belongs to the pattern that says most of it,
     /// whatever the method: whoever says `/queue` does not mean `/{id}`.
     pub fn find(&self, method: &str, path: &Path) -> Found<'_> {
         let method = if method == "HEAD" { "GET" } else { method };
-        let Some(pattern) = self.patterns.iter().find(|pattern| pattern.is_for(path)) else {
-            return Found::Nothing;
-        };
-        if let Some(service) = pattern.services.get(method) {
-            return Found::Service(service);
+        let mut here: Vec<Line<'_>> = self.lines().filter(|line| path.fits(line.pattern)).collect();
+        let nearest = here.iter().map(|line| http::nearness(line.pattern)).max();
+        here.retain(|line| Some(http::nearness(line.pattern)) == nearest);
+        if let Some(line) = here.iter().find(|line| line.method == method) {
+            return Found::Service(line.service);
         }
-        let mut methods: Vec<&str> = pattern.services.keys().map(String::as_str).collect();
+        let mut methods: Vec<&str> = here.iter().map(|line| line.method).collect();
+        if methods.is_empty() {
+            return Found::Nothing;
+        }
         if methods.contains(&"GET") {
             methods.push("HEAD");
         }
         methods.push("OPTIONS");
         methods.sort_unstable();
+        methods.dedup();
         Found::Methods(methods.join(", "))
     }
 
     /// Whose route this is, for a path as it stands in a route table.
-    pub fn owner(&self, method: &str, path: &str) -> Option<&str> {
-        let words = words(path);
-        let pattern = self.patterns.iter().find(|pattern| pattern.words == words)?;
-        pattern.services.get(method).map(String::as_str)
+    pub fn owner(&self, method: &str, pattern: &str) -> Option<&str> {
+        let shape = http::shape(pattern);
+        let mut lines = self.lines().filter(|line| line.method == method);
+        lines.find(|line| http::shape(line.pattern) == shape).map(|line| line.service)
     }
-}
-
-impl Pattern {
-    fn is_for(&self, path: &Path) -> bool {
-        let fits = |(word, segment): (&Word, &String)| match word {
-            Word::Given(word) => word == segment,
-            Word::Any => true,
-        };
-        self.words.len() == path.segments.len() && self.words.iter().zip(&path.segments).all(fits)
-    }
-}
-
-fn words(path: &str) -> Vec<Word> {
-    let word = |word: &str| if http::is_any(word) { Word::Any } else { Word::Given(word.to_owned()) };
-    http::words(path).map(word).collect()
 }
 
 /// Whether there is anybody to pass requests on to.
 pub fn knows_services() -> Result<bool, Problem> {
     let seen = trellis_kit::glance(&[(SOURCE, DOC, ID)])?;
-    let routes = Routes::of(seen.first().and_then(Option::as_ref))?;
-    Ok(!routes.services.is_empty())
+    let table = Table::of(seen.first().and_then(Option::as_ref))?;
+    Ok(table.others().next().is_some())
 }

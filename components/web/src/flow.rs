@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
+use trellis_kit::services::LATELY;
 
 use crate::api::{Context, Page};
 use crate::ask::{self, Trouble};
 use crate::page;
 use crate::trellis::registry::types::{Flow, Presence};
-
-/// In how many seconds the registry has counted what was told lately.
-const LATELY_SECONDS: u64 = 10;
 
 /// The picture: how wide it is, where its lines begin and end, and how high one name is.
 const WIDTH: usize = 340;
@@ -198,7 +196,7 @@ fn plural(count: u64, what: &str) -> String {
 
 /// Events per second, to a tenth.
 fn rate(lately: u64) -> String {
-    let tenths = lately * 10 / LATELY_SECONDS;
+    let tenths = lately * 10 / LATELY.as_secs();
     format!("{}.{}", grouped(tenths / 10), tenths % 10)
 }
 

@@ -15,7 +15,7 @@ pub fn form(to: &str, was_refused: bool) -> Markup {
                 aria-describedby=(described_by) aria-invalid=[was_refused.then_some("true")] autofocus[was_refused];
             input type="hidden" name="to" value=(to);
             div.row {
-                p.hint #hint { "It is kept until you sign out or close the browser, and goes nowhere but here." }
+                p.hint #hint { "It is kept until you sign out or close the browser, and sent here only: by https, or to a server on your own machine." }
                 button type="submit" { "Sign in" }
             }
         }

@@ -6,7 +6,6 @@
 //! same with a million ids as with a hundred.
 
 use std::collections::VecDeque;
-use std::fmt::Display;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -190,8 +189,9 @@ impl Pages {
         while lanes.iter().any(Lane::is_dry) {
             let short = |lane: &Lane| lane.pages_left > 0 && lane.items.len() < wanted;
             let names = self.lanes.iter().zip(lanes.iter()).filter(|(_, lane)| short(lane));
-            let keys: Vec<String> =
-                names.map(|(name, lane)| self.key(generation, name, lane.pages_left - 1)).collect();
+            let keys: Vec<String> = names
+                .map(|(name, lane)| self.key(generation, name, &(lane.pages_left - 1).to_string()))
+                .collect();
             let pages = views::load_many::<Vec<Item>>(&keys, generation)?;
             for (lane, (page, key)) in
                 lanes.iter_mut().filter(|lane| short(lane)).zip(pages.into_iter().zip(&keys))
@@ -211,7 +211,7 @@ impl Pages {
         Ok(())
     }
 
-    fn key(&self, generation: u64, lane: &str, part: impl Display) -> String {
+    fn key(&self, generation: u64, lane: &str, part: &str) -> String {
         names::index_key(generation, self.source, self.name, lane, part)
     }
 }

@@ -276,7 +276,7 @@ pub struct ConsumerState {
 }
 
 /// What is counted as having come lately.
-const LATELY: Duration = Duration::from_secs(10);
+pub const LATELY: Duration = Duration::from_secs(10);
 
 /// The most consumers of a stream that are looked at.
 const CONSUMERS_MAX: usize = 1024;

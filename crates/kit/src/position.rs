@@ -249,11 +249,16 @@ pub(crate) struct Places {
 /// One partition of a source.
 #[derive(Debug)]
 struct Followed {
-    /// By which the backlogs know it.
-    name: String,
     source: String,
     partition: u32,
     place: Place,
+}
+
+impl Followed {
+    /// By which the backlogs know it.
+    fn name(&self) -> String {
+        [&self.source, ":", &self.partition.to_string()].concat()
+    }
 }
 
 /// What was read: [`SAID_FIRST`], and then the place of each partition.
@@ -324,7 +329,7 @@ impl Places {
         }
         let followed = partitions.into_iter().zip(SAID_FIRST.len()..).map(|((source, partition), at)| {
             let place = parse_place(said.value(at), generation)?.unwrap_or_default();
-            Ok(Followed { name: format!("{source}:{partition}"), source, partition, place })
+            Ok(Followed { source, partition, place })
         });
         Ok(Self { generation, followed: followed.collect::<Result<_, Fault>>()?, backlogs, said })
     }
@@ -353,7 +358,7 @@ impl Places {
         let is_known = (self.backlogs.asked_ms..known_until).contains(&now_ms);
         let asked = (!resting.is_empty() && !is_known).then(|| self.ask(service, now_ms, &resting));
         let waiting = &asked.as_ref().unwrap_or(&self.backlogs).waiting;
-        let at_rest = |of: &&Followed| waiting.get(&of.name).copied().unwrap_or(of.place.behind);
+        let at_rest = |of: &&Followed| waiting.get(&of.name()).copied().unwrap_or(of.place.behind);
         resting.iter().map(at_rest).sum::<u64>() + moving.iter().map(|of| of.place.behind).sum::<u64>()
     }
 
@@ -365,7 +370,7 @@ impl Places {
         for of in resting {
             let consumer = names::consumer(service, self.generation, of.partition);
             if let Ok(Some(progress)) = jetstream::progress(&names::log_stream(&of.source), &consumer) {
-                backlogs.waiting.insert(of.name.clone(), progress.backlog);
+                backlogs.waiting.insert(of.name(), progress.backlog);
             }
         }
         note(&backlogs);

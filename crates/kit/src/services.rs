@@ -6,7 +6,7 @@ use crate::jetstream::{self, Refusal};
 use crate::platform::{self, Fault, FaultKind, Platform};
 use crate::{Service, names};
 
-pub use crate::jetstream::{ConsumerState, StreamState};
+pub use crate::jetstream::{ConsumerState, LATELY, StreamState};
 
 /// How long one service may take to say that it is there.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -4,6 +4,8 @@
 //! request in a message, whole, with a `Content-Length` if it has a body. Everything else is refused, because
 //! what one reader of HTTP takes for a body another takes for a second request.
 
+use std::borrow::Cow;
+
 use super::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response, router};
 use crate::trace::Trace;
 use crate::{Problem, Service};
@@ -88,11 +90,11 @@ fn number(digits: &[u8]) -> Option<usize> {
 
 /// A request as a message. The length of the body is stated here and nowhere else.
 pub(super) fn write_request(request: &Request) -> Vec<u8> {
-    let mut message =
-        format!("{} {} HTTP/1.1\r\n", token(&request.method), visible(&request.target)).into_bytes();
     let stated = |name: &str| {
         name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
     };
+    let first = [&*token(&request.method), " ", &visible(&request.target), " HTTP/1.1\r\n"].concat();
+    let mut message = first.into_bytes();
     for (name, value) in request.headers.iter().filter(|(name, _)| !stated(name)) {
         message.extend_from_slice(token(name).as_bytes());
         message.extend_from_slice(b": ");
@@ -108,13 +110,19 @@ pub(super) fn write_request(request: &Request) -> Vec<u8> {
 }
 
 /// A word that cannot end its place, whatever it was made from.
-fn token(word: &str) -> String {
+fn token(word: &str) -> Cow<'_, str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if word.chars().all(fits) {
+        return word.into();
+    }
     word.chars().map(|c| if fits(c) { c } else { '_' }).collect()
 }
 
 /// A target that cannot end its line.
-fn visible(target: &str) -> String {
+fn visible(target: &str) -> Cow<'_, str> {
+    if target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return target.into();
+    }
     let each = target.bytes();
     each.map(
         |byte| if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02X}") },
@@ -123,18 +131,22 @@ fn visible(target: &str) -> String {
 }
 
 pub(crate) fn write(response: &Response) -> Vec<u8> {
-    let mut head = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
+    let mut message = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status)).into_bytes();
     for (name, value) in &response.headers {
-        head.push_str(&format!("{name}: {}\r\n", one_line(value)));
+        for part in [name, ": ", &one_line(value), "\r\n"] {
+            message.extend_from_slice(part.as_bytes());
+        }
     }
-    head.push_str("\r\n");
-    let mut message = head.into_bytes();
+    message.extend_from_slice(b"\r\n");
     message.extend_from_slice(&response.body);
     message
 }
 
 /// A header value cannot end its line, whatever it was made from.
-fn one_line(value: &str) -> String {
+fn one_line(value: &str) -> Cow<'_, str> {
+    if !value.contains(char::is_control) {
+        return value.into();
+    }
     value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -26,6 +26,13 @@ impl Path {
         let query = query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect::<Result<_, _>>()?;
         Ok(Self { raw: raw.to_owned(), segments, query })
     }
+
+    /// Whether a pattern is for this path.
+    pub fn fits(&self, pattern: &str) -> bool {
+        let mut words = words(pattern);
+        let fits = |segment: &String| words.next().is_some_and(|word| is_any(word) || word == segment);
+        self.segments.iter().all(fits) && words.next().is_none()
+    }
 }
 
 fn segment(text: &str) -> Result<String, Problem> {
@@ -75,6 +82,11 @@ pub fn words(pattern: &str) -> impl Iterator<Item = &str> {
 /// Whether a word of a pattern is in braces and stands for any segment.
 pub fn is_any(word: &str) -> bool {
     word.starts_with('{')
+}
+
+/// How much a pattern says of a path: a word that is given says more than one in braces, the earlier the more.
+pub fn nearness(pattern: &str) -> u64 {
+    words(pattern).fold(0, |nearness, word| nearness << 1 | u64::from(!is_any(word)))
 }
 
 /// A pattern without the names in its braces: two patterns of one shape are for the same paths.

@@ -1,6 +1,6 @@
 //! From a request to the route that answers it.
 
-use super::path::{Path, is_any, words};
+use super::path::{Path, nearness, words};
 use super::{Call, PROBLEM, Request, Response, remembered};
 use crate::platform::{self, Platform};
 use crate::position::{self, Position};
@@ -118,11 +118,6 @@ fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Pr
     }
     let trace = Trace::accept(context.traceparent.as_deref());
     Ok(refuse(&Problem::method_not_allowed(&request.method), trace.id()).with("allow", allowed))
-}
-
-/// How much a pattern says of a path: a word that is given says more than one in braces, the earlier the more.
-fn nearness(pattern: &str) -> u64 {
-    words(pattern).fold(0, |nearness, word| nearness << 1 | u64::from(!is_any(word)))
 }
 
 /// What stands for the words in braces, if the path has the shape of the pattern.
