@@ -212,7 +212,7 @@ pub fn read_models() -> BTreeMap<String, Json> {
     let of_slot = platform()
         .bucket()
         .into_iter()
-        .filter_map(|(key, value)| Some((key.strip_prefix(&slot)?.to_owned(), parse::<Json>(&value))));
+        .filter_map(|(key, value)| Some((key.strip_prefix(slot)?.to_owned(), parse::<Json>(&value))));
     let of_generation = of_slot.filter(|(_, kept)| kept.get("g") == Some(&generation.into()));
     of_generation.map(|(key, kept)| (key, kept.get("v").cloned().unwrap_or_default())).collect()
 }
