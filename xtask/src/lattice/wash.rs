@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::manifest::Manifest;
 use super::tools::Tools;
 use crate::failure::{Failure, Result};
 use crate::files;
@@ -13,21 +14,30 @@ use crate::step::Steps;
 use crate::workspace::Workspace;
 
 const VERSION: &str = "0.43.0";
+/// wadm.yaml with images that this machine has.
+const MANIFEST: &str = "build/wadm.yaml";
 
 /// Whoever has wash names it here.
 const VARIABLE: &str = "TRELLIS_WASH";
 
-/// Builds wash unless it is there, lays out what it would download, and says how to go on.
+/// Builds wash unless it is there, lays out what it would download, writes the manifest with images of this machine, and says
+/// how to go on.
 pub fn ready(workspace: &Workspace, tools: &Tools, steps: &mut Steps) -> Result<()> {
     let wash = steps.run_long("wash (a first build takes a quarter of an hour)", || build(workspace))?;
     let host = steps.run("what `wash up` downloads", || lay_out(tools))?;
+    let root = &workspace.root;
+    let source = root.join("wadm.yaml");
+    let text = fs::read_to_string(&source).map_err(|error| Failure::io("read", &source, &error))?;
+    let manifest = Manifest::read(&text, root, tools)?;
+    manifest.expect_files()?;
+    files::write_if_changed(&root.join(MANIFEST), manifest.text.as_bytes())?;
     println!(
         "{} up --nats-version v{} --wadm-version v{} --wasmcloud-version v{host} --allow-file-load true",
         wash.display(),
         version_of(&tools.nats_server)?,
         version_of(&tools.program("wadm"))?
     );
-    println!("{} app deploy wadm.yaml", wash.display());
+    println!("{} app deploy {MANIFEST}", wash.display());
     Ok(())
 }
 
