@@ -7,9 +7,10 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, Event};
 use clap::Args;
 
 use crate::failure::Failure;
@@ -40,6 +41,11 @@ impl Connection {
     pub(crate) async fn open(&self) -> Result<Client, Failure> {
         let (address, remedy) = self.find()?;
         let mut options = ConnectOptions::new().request_timeout(Some(ANSWER_TIME_MAX));
+        let is_lost = AtomicBool::new(false);
+        options = options.event_callback(move |event| {
+            tell(&is_lost, &event, address);
+            async {}
+        });
         if let Some(file) = &self.creds {
             options = options.credentials_file(file).await.map_err(|error| {
                 Failure::new(format!("cannot read the credentials in {}: {error}", file.display()))
@@ -69,6 +75,19 @@ impl Connection {
         let remedy =
             format!("and none runs on the data directory {shown} here; start `trellis up`, or {elsewhere}");
         Ok((NATS_ADDRESS, remedy))
+    }
+}
+
+/// The client goes on trying; whoever waits is to know what for.
+fn tell(is_lost: &AtomicBool, event: &Event, address: SocketAddr) {
+    match event {
+        Event::Disconnected if !is_lost.swap(true, Ordering::Relaxed) => {
+            eprintln!("trellis: NATS on {address} is gone; trying to reach it again");
+        }
+        Event::Connected if is_lost.swap(false, Ordering::Relaxed) => {
+            eprintln!("trellis: NATS on {address} is there again");
+        }
+        _ => {}
     }
 }
 

@@ -52,7 +52,7 @@ impl Events {
         let Some(mut notices) = notices else { return Ok(()) };
         loop {
             // What woke it does not matter, nor whether anything did.
-            let _ = tokio::time::timeout(LOOK_EVERY, notices.next()).await;
+            let _ = tokio::time::timeout(LOOK_EVERY, notice(&mut notices)).await;
             read_all(&client, &mut logs).await?;
         }
     }
@@ -84,6 +84,13 @@ async fn notices(client: &Client, logs: &[Log]) -> Result<SelectAll<Subscriber>,
         subscriptions.push(subscription.map_err(|error| Failure::new(format!("cannot subscribe: {error}")))?);
     }
     Ok(select_all(subscriptions))
+}
+
+/// Never, where there is no log that could have news.
+async fn notice(notices: &mut SelectAll<Subscriber>) {
+    if notices.next().await.is_none() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn read_all(client: &Client, logs: &mut [Log]) -> Result<(), Failure> {

@@ -171,15 +171,22 @@ fn events_are_printed_one_json_line_each() {
 
     let mut follow = trellis();
     follow.args(["events", "--follow", "--from", "4", "--nats", &nats]);
-    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut followed = BufReader::new(follow.stdout.take().unwrap()).lines();
     let id = up.post("later");
     assert!(followed.next().unwrap().unwrap().contains(&id));
-    follow.kill().unwrap();
-    follow.wait().unwrap();
 
     let unknown = refused(1, &["events", "--nats", &nats, "--service", "nobody"]);
     assert!(unknown.contains("there is no service nobody; there are posts"), "{unknown}");
+    let unread = refused(1, &["events", "--nats", &nats, "--creds", "nowhere.creds"]);
+    assert!(unread.contains("cannot read the credentials in nowhere.creds"), "{unread}");
+
+    assert_eq!(up.stop(), Some(0));
+    let mut said = BufReader::new(follow.stderr.take().unwrap()).lines();
+    let lost = said.next().unwrap().unwrap();
+    assert_eq!(lost, format!("trellis: NATS on {nats} is gone; trying to reach it again"));
+    follow.kill().unwrap();
+    follow.wait().unwrap();
 }
 
 #[test]
