@@ -1,5 +1,6 @@
 //! The kit as a service sees it, with every failure that a platform can have.
 
+mod access;
 mod ask;
 mod dead;
 mod delivery;
@@ -17,7 +18,7 @@ mod service;
 mod tally;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::event::{Envelope, Old};

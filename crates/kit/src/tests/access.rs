@@ -1,0 +1,61 @@
+//! That what a service is allowed is what it does: a service with one of everything lives through all that it can, and
+//! nothing that it asks or says is outside.
+
+use super::*;
+use crate::access::Member;
+use crate::testing::{message, settle, start};
+
+/// Whether a pattern, as permissions are written, covers a subject.
+fn covers(pattern: &str, subject: &str) -> bool {
+    let mut words = subject.split('.');
+    for expected in pattern.split('.') {
+        match (expected, words.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (expected, Some(word)) if expected == word => {}
+            _ => return false,
+        }
+    }
+    words.next().is_none()
+}
+
+/// What it asked and said since this was called last.
+fn touched() -> BTreeSet<String> {
+    let asked = platform().take_exchanges().into_iter().map(|exchange| exchange.subject);
+    let said = platform().take_published().into_iter().map(|(subject, _)| subject);
+    // These are what the tests let it say, to see that it did something.
+    let of_tests = ["heard", "looked.around"];
+    asked.chain(said).filter(|subject| !of_tests.contains(&subject.as_str())).collect()
+}
+
+#[test]
+fn whatever_a_service_does_is_allowed() {
+    let allowed = Member::of::<Notes>().publishes(&[Member::of::<Notes>()], &(1..=2));
+    start::<Notes>();
+    let note = write(&anonymous(), new("a")).unwrap();
+    edit(&anonymous(), &note.id, "b").unwrap();
+    write(&anonymous(), new("refused")).unwrap();
+    write(&anonymous(), new("poison")).unwrap();
+    settle::<Notes>();
+    let letters = platform().stored("DEAD_notes");
+    assert!(letters.len() >= 2, "{letters:?}");
+    platform().configure("accept", "yes");
+    for letter in letters {
+        let request = format!(r#"{{"replay-dead":{}}}"#, letter.seq);
+        message::<Notes>("deliver.notes", Some("_INBOX.1"), request.as_bytes()).unwrap();
+    }
+    message::<Notes>(names::ANNOUNCE, None, br#"{"replay":"notes"}"#).unwrap();
+    settle::<Notes>();
+    message::<Notes>(names::ANNOUNCE, None, b"").unwrap();
+    crate::ready::<Notes>().ok();
+
+    let touched = touched();
+    for operation in
+        ["STREAM.CREATE", "MSG.GET", "MSG.DELETE", "STREAM.PURGE", "CONSUMER.DELETE", "notes-g2-1"]
+    {
+        assert!(touched.iter().any(|subject| subject.contains(operation)), "{operation} was not done");
+    }
+    let outside = |subject: &&String| !allowed.iter().any(|pattern| covers(pattern, subject));
+    let refused: Vec<&String> = touched.iter().filter(outside).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
