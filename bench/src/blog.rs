@@ -7,23 +7,21 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::express::{Express, free_address};
-use crate::http::{Figures, Request, create_post, first_id, get, in_turn, post};
+use crate::follow::{SEEN_WITHIN, Site};
+use crate::http::{Figures, Request, create_post, feed, in_turn};
 use crate::load::{self, Connection, Until};
 use crate::server::Server;
-use crate::{machine, table};
+use crate::{machine, manifest, table};
 
 const CONNECTIONS: [usize; 2] = [1, 16];
 const FEW: u64 = 10;
 const MANY: u64 = 10_000;
 const READS: Until = Until::Elapsed(Duration::from_secs(4));
-/// How many posts and comments are followed until they are seen.
-const FOLLOWED: u64 = 300;
 /// How many posts a second are written meanwhile: less than Express takes, so that neither side drowns.
 const BESIDE: u32 = 300;
-const SEEN_WITHIN: Duration = Duration::from_secs(20);
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
 
 pub fn run(trellis: &Path, disk: &Path, express: &Path, most: u64) -> Result<()> {
@@ -52,10 +50,11 @@ impl Ground<'_> {
         let folder = self.disk.path().join(name);
         std::fs::create_dir_all(&folder)?;
         let (gateway, query) = (free_address()?, free_address()?);
-        let manifest = folder.join("wadm.yaml");
-        std::fs::write(&manifest, manifest_of(&gateway, &query)?)?;
+        let file = folder.join("wadm.yaml");
+        let more = manifest::with_http(&manifest::unlimited()?, "query", &query)?;
+        std::fs::write(&file, manifest::embedded(&more, &gateway)?)?;
         let mut command = Command::new(self.trellis);
-        command.arg("up").arg(&manifest).arg("--data").arg(folder.join("data")).args(options);
+        command.arg("up").arg(&file).arg("--data").arg(folder.join("data")).args(options);
         command.env("RUST_LOG", "warn");
         let blog = Blog { process: Server::start(command)?, gateway, query };
         blog.wait_until_routed()?;
@@ -211,107 +210,6 @@ impl Blog {
     fn resident_mib(&self) -> Result<f64> {
         machine::resident_mib(self.process.pid())
     }
-}
-
-/// Where one side's posts and comments are written, and where its readers look.
-struct Site<'a> {
-    posts: &'a str,
-    comments: &'a str,
-    reads: &'a str,
-    /// Where a post is shown with its comments, given its id.
-    page: fn(&str) -> String,
-}
-
-impl Site<'_> {
-    /// p50 and p99, in microseconds, of a post until it is in the feed and of a comment until its verdict is seen.
-    fn follow(&self, beside: Option<u32>) -> Result<[u32; 4]> {
-        let [posts, comments] = load::block_on(async {
-            match beside {
-                Some(rate) => load::beside(self.posts, rate, 201, create_post, self.follow_each()).await,
-                None => self.follow_each().await,
-            }
-        })?;
-        Ok([
-            load::percentile_us(&posts, 0.5),
-            load::percentile_us(&posts, 0.99),
-            load::percentile_us(&comments, 0.5),
-            load::percentile_us(&comments, 0.99),
-        ])
-    }
-
-    async fn follow_each(&self) -> Result<[Vec<u32>; 2]> {
-        let mut posts = Connection::open(self.posts).await?;
-        let mut comments = Connection::open(self.comments).await?;
-        let mut reads = Connection::open(self.reads).await?;
-        let mut took = [Vec::new(), Vec::new()];
-        let [of_posts, of_comments] = &mut took;
-        for n in 0..FOLLOWED {
-            let started = Instant::now();
-            let id = first_id(posts.expect(201, &create_post(n)).await?)?;
-            see(&mut reads, "/posts", &format!(r#""id":"{id}""#)).await?;
-            of_posts.push(started.elapsed());
-
-            let started = Instant::now();
-            let content = format!("a comment on {id}");
-            let comment = post(&format!("/posts/{id}/comments"), &format!(r#"{{"content":"{content}"}}"#));
-            comments.expect(201, &comment).await?;
-            see(&mut reads, &(self.page)(&id), &format!(r#""{content}","status":"approved""#)).await?;
-            of_comments.push(started.elapsed());
-        }
-        Ok(took.map(|mut times| {
-            times.sort_unstable();
-            times.into_iter().map(|time| time.as_micros().try_into().unwrap_or(u32::MAX)).collect()
-        }))
-    }
-}
-
-/// Asks until the answer has that in it.
-async fn see(connection: &mut Connection, path: &str, what: &str) -> Result<()> {
-    let deadline = Instant::now() + SEEN_WITHIN;
-    let request = get(path);
-    loop {
-        let answer = connection.expect(200, &request).await?;
-        if answer.windows(what.len()).any(|window| window == what.as_bytes()) {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "{path} does not show {what} within {SEEN_WITHIN:?}");
-    }
-}
-
-/// The application of the repository at these addresses: nobody's requests are counted or logged, and the query service is
-/// reached without the gateway too.
-fn manifest_of(gateway: &str, query: &str) -> Result<String> {
-    const SETTINGS: &str = "          - name: gateway-service\n            properties:\n";
-    const HTTP: &str = "    - name: httpserver\n";
-    const LINKS: &str = "      traits:\n";
-    let root = std::env::current_dir()?;
-    let text = std::fs::read_to_string("wadm.yaml").context("this runs in the root of the repository")?;
-    let text = text.replace("file://build", &format!("file://{}/build", root.display()));
-    let text = text.replace("127.0.0.1:8080", gateway);
-    let (before, settings) = text.split_once(SETTINGS).context("wadm.yaml has no settings of the gateway")?;
-    let (between, http) = settings.split_once(HTTP).context("wadm.yaml has no HTTP server")?;
-    let (image, links) = http.split_once(LINKS).context("the HTTP server of wadm.yaml has no links")?;
-    let off = "              limits: 'off'\n              access-log: 'off'\n";
-    let link = format!(
-        "        - type: link
-          properties:
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            target:
-              name: query
-            source:
-              config:
-                - name: query-http
-                  properties:
-                    address: {query}\n"
-    );
-    Ok([before, SETTINGS, off, between, HTTP, image, LINKS, &link, links].concat())
-}
-
-/// The feed as both sides have it at the same size.
-fn feed(_: u64) -> Vec<u8> {
-    get("/posts?limit=10")
 }
 
 /// Requests a second at 16 connections, and the p50 of one at a time, in microseconds.

@@ -31,7 +31,7 @@ pub fn posts(trellis: &Path, disk: &Path) -> Result<()> {
 
     let mut rows = Vec::new();
     for connections in CONNECTIONS {
-        let sides: [(&str, Request); 2] = [(&hyper.address, get_posts), (&durable.address, get_posts)];
+        let sides: [(&str, Request); 2] = [(&hyper.address, feed), (&durable.address, feed)];
         let [plain, ours] = in_turn(sides, connections, 200)?;
         rows.push(row("GET /posts (10)", connections, &plain, &[&ours]));
     }
@@ -122,11 +122,12 @@ pub fn first_id(answer: &[u8]) -> Result<String> {
     Ok(after.split('"').next().unwrap_or_default().to_owned())
 }
 
-fn get_posts(_: u64) -> Vec<u8> {
+/// The feed as all sides have it at the same size.
+pub fn feed(_: u64) -> Vec<u8> {
     get("/posts?limit=10")
 }
 
-fn get_root(_: u64) -> Vec<u8> {
+pub fn get_root(_: u64) -> Vec<u8> {
     get("/")
 }
 
@@ -141,12 +142,22 @@ pub type Request = fn(u64) -> Vec<u8>;
 /// The medians of one side's rounds.
 pub struct Figures {
     pub per_second: f64,
-    p50_us: f64,
-    p99_us: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
 }
 
 /// Each side, an address and what it is asked, as often as the others.
 pub fn in_turn<const SIDES: usize>(
+    sides: [(&str, Request); SIDES],
+    connections: usize,
+    expected: u16,
+) -> Result<[Figures; SIDES]> {
+    in_turn_for(ROUND, sides, connections, expected)
+}
+
+/// With rounds of another length.
+pub fn in_turn_for<const SIDES: usize>(
+    round: Duration,
     sides: [(&str, Request); SIDES],
     connections: usize,
     expected: u16,
@@ -157,7 +168,7 @@ pub fn in_turn<const SIDES: usize>(
     }
     for _ in 0..ROUNDS {
         for ((address, request), outcomes) in sides.into_iter().zip(&mut outcomes) {
-            outcomes.push(load::run(address, connections, Until::Elapsed(ROUND), expected, request)?);
+            outcomes.push(load::run(address, connections, Until::Elapsed(round), expected, request)?);
         }
     }
     Ok(outcomes.map(|rounds| {

@@ -1,4 +1,5 @@
-//! The load: a number of keep-alive connections on one thread, each sending its next request when the last one is answered.
+//! The load: a number of connections on one thread, kept alive where the server does so, each sending its next request when
+//! the last one is answered.
 //!
 //! One thread on purpose: the machine's other cores belong to what is measured.
 
@@ -34,6 +35,10 @@ pub struct Outcome {
 impl Outcome {
     pub fn per_second(&self) -> f64 {
         self.latencies_us.len() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    pub fn requests(&self) -> usize {
+        self.latencies_us.len()
     }
 
     /// The latency that `share` of the requests stayed under, in microseconds.
@@ -155,30 +160,34 @@ async fn client<R: Fn(u64) -> Vec<u8>>(address: String, expected: u16, plan: Rc<
     Ok(())
 }
 
-/// One that is kept alive from request to request.
+/// One that is kept alive from request to request, unless the server says that it is not.
 #[derive(Debug)]
 pub struct Connection {
     address: String,
     stream: TcpStream,
+    /// Whether the server has ended it with its last answer.
+    is_over: bool,
     buffer: Vec<u8>,
 }
 
 impl Connection {
     pub async fn open(address: &str) -> Result<Self> {
-        let stream =
-            TcpStream::connect(address).await.with_context(|| format!("nobody listens at {address}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { address: address.to_owned(), stream, buffer: Vec::with_capacity(64 << 10) })
+        let stream = connect(address).await?;
+        Ok(Self { address: address.to_owned(), stream, is_over: false, buffer: Vec::with_capacity(64 << 10) })
     }
 
     /// Sends a request and returns the response, head and body, which must have that status.
     pub async fn expect(&mut self, status: u16, request: &[u8]) -> Result<&[u8]> {
+        if self.is_over {
+            self.stream = connect(&self.address).await?;
+        }
         self.stream.write_all(request).await?;
         let address = &self.address;
         let found = tokio::time::timeout(ANSWER_TIMEOUT, read_response(&mut self.stream, &mut self.buffer))
             .await
             .map_err(|_| anyhow!("no answer from {address} within {ANSWER_TIMEOUT:?}"))??;
         let response = &self.buffer;
+        self.is_over = header(response, "connection") == Some("close");
         ensure!(
             found == status,
             "{address} answered {found}, expected {status}:\n{}",
@@ -186,6 +195,12 @@ impl Connection {
         );
         Ok(response)
     }
+}
+
+async fn connect(address: &str) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await.with_context(|| format!("nobody listens at {address}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Reads one whole response into `buffer` and returns its status.

@@ -6,9 +6,14 @@ mod baseline;
 mod blog;
 mod call;
 mod express;
+mod follow;
+mod hops;
 mod http;
+mod lattice;
 mod load;
 mod machine;
+mod manifest;
+mod processors;
 mod scale;
 mod server;
 mod table;
@@ -54,6 +59,8 @@ enum Part {
     Blog,
     /// Latency, memory, recovery and start-up with few posts and with many.
     Scale,
+    /// The whole application on lattices of this machine beside the same in one process, hop by hop.
+    Lattice,
 }
 
 fn main() -> Result<()> {
@@ -78,6 +85,9 @@ fn main() -> Result<()> {
     }
     if wanted(Part::Scale) {
         scale::run(&arguments.trellis, &arguments.disk, arguments.posts)?;
+    }
+    if wanted(Part::Lattice) {
+        lattice::run(&arguments.trellis, &arguments.disk)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::components;
 use crate::failure::Result;
 use crate::files;
+use crate::lattice;
 use crate::nats;
 use crate::packages;
 use crate::process;
@@ -17,7 +18,7 @@ use crate::workspace::Workspace;
 const WASMTIME: &str = "48.0.8";
 
 /// What is measured of the whole.
-const PARTS: [&str; 5] = ["call", "http", "hello", "blog", "scale"];
+const PARTS: [&str; 6] = ["call", "http", "hello", "blog", "scale", "lattice"];
 
 /// The blog beside which ours is measured: the processes, and what npm goes by.
 const EXPRESS: [&str; 8] = [
@@ -87,6 +88,9 @@ pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> 
         let express =
             steps.run("Express", || packages::ready("express", &source, &EXPRESS, packages::npm))?;
         bench.arg("--express").arg(express);
+    }
+    if wants("lattice") {
+        lattice::run(&lattice::Task::Build, workspace, steps)?;
     }
     steps.run_long("the whole", || process::run(bench.args(whole)))
 }

@@ -30,6 +30,7 @@ use crate::step::Steps;
 use crate::workspace::Workspace;
 
 pub use accounts::Accounts;
+pub use manifest::on_every_host;
 pub use processes::Processes;
 pub use running::{Lattice, Plan};
 pub use tools::Tools;

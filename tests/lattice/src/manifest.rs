@@ -1,21 +1,6 @@
 //! Edits of the manifest, as whoever runs a lattice makes them.
 
-/// Every component, and every provider but the HTTP server, on every host: nothing is lost with one of them. The HTTP server
-/// has one address, and all hosts are on one machine here.
-pub fn on_every_host(manifest: &str) -> String {
-    let daemon = "        - type: daemonscaler\n          properties:\n            instances: 1\n";
-    let mut manifest = manifest.replace("type: spreadscaler", "type: daemonscaler");
-    for provider in ["messaging", "keyvalue"] {
-        let (before, at) = manifest.split_once(&format!("    - name: {provider}\n")).expect("the provider");
-        let (entry, after) = at.split_once("\n\n").unwrap_or((at.trim_end(), ""));
-        let entry = match entry.split_once("      traits:\n") {
-            Some((head, traits)) => format!("{head}      traits:\n{daemon}{traits}"),
-            None => format!("{entry}\n      traits:\n{}", daemon.trim_end()),
-        };
-        manifest = format!("{before}    - name: {provider}\n{entry}\n\n{after}");
-    }
-    manifest
-}
+pub use xtask::lattice::on_every_host;
 
 /// With so many instances of every component on each host.
 pub fn with_instances(manifest: &str, count: u32) -> String {
@@ -58,14 +43,6 @@ mod tests {
       properties:
         image: y
 ";
-
-    #[test]
-    fn on_every_host_is_a_scaler_for_each() {
-        let manifest = on_every_host(MANIFEST);
-        assert_eq!(manifest.matches("- type: daemonscaler").count(), 3, "{manifest}");
-        assert_eq!(manifest.matches("      traits:\n").count(), 3, "{manifest}");
-        assert_eq!(manifest.matches("- type: link").count(), 1, "{manifest}");
-    }
 
     #[test]
     fn instances_are_those_of_components() {

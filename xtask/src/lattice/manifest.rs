@@ -29,6 +29,8 @@ pub struct Provider {
 }
 
 const NATS_SCHEME: &str = "nats://";
+/// Of an image that is none: the host itself does what a provider would.
+const BUILTIN_SCHEME: &str = "wasmcloud+builtin://";
 
 impl Manifest {
     /// With image references that this machine has: files below `root`, and archives of providers.
@@ -103,10 +105,35 @@ impl Manifest {
         }
     }
 
+    /// What a host has to be told to allow, as it is off by default.
+    pub fn features(&self) -> Vec<String> {
+        let images = self.text.lines().filter_map(|line| line.trim_start().strip_prefix("image: "));
+        let builtins = images.filter_map(|image| image.strip_prefix(BUILTIN_SCHEME));
+        builtins.map(|name| format!("builtin-{name}")).collect()
+    }
+
     /// The services that answer requests.
     pub fn services(&self) -> impl Iterator<Item = &str> {
         self.subjects.iter().filter_map(|subject| subject.strip_prefix("svc."))
     }
+}
+
+/// Every component, and every provider but the HTTP server, on every host: nothing is lost with one of them. The HTTP server
+/// has one address, and all hosts are on one machine here.
+pub fn on_every_host(manifest: &str) -> String {
+    const DAEMON: &str = "        - type: daemonscaler\n          properties:\n            instances: 1\n";
+    let mut manifest = manifest.replace("type: spreadscaler", "type: daemonscaler");
+    for provider in ["messaging", "keyvalue"] {
+        let name = format!("    - name: {provider}\n");
+        let Some((before, at)) = manifest.split_once(&name) else { continue };
+        let (entry, after) = at.split_once("\n\n").unwrap_or((at.trim_end(), ""));
+        let entry = match entry.split_once("      traits:\n") {
+            Some((head, traits)) => format!("{head}      traits:\n{DAEMON}{traits}"),
+            None => format!("{entry}\n      traits:\n{}", DAEMON.trim_end()),
+        };
+        manifest = format!("{before}{name}{entry}\n\n{after}");
+    }
+    manifest
 }
 
 fn incomplete(what: &str) -> Failure {
@@ -137,7 +164,8 @@ fn images(
             lines.push(line.to_owned());
             continue;
         };
-        let here = replace(image).ok_or_else(|| {
+        let builtin = image.starts_with(BUILTIN_SCHEME).then(|| image.to_owned());
+        let here = builtin.or_else(|| replace(image)).ok_or_else(|| {
             Failure::new(format!(
                 "`image: {image}` of {name} in wadm.yaml has no counterpart on this machine"
             ))
@@ -304,5 +332,41 @@ spec:
         };
         let text = failure.to_string();
         assert!(text.contains("unknown:0.27.0") && text.contains("of web"), "{text}");
+    }
+
+    #[test]
+    fn what_the_host_does_itself_stays_and_has_to_be_allowed() {
+        assert!(read().features().is_empty());
+        let text = MANIFEST
+            .replace("registry.example:5000/wasmcloud/http-server:0.27.0", "wasmcloud+builtin://http-server");
+        let manifest = Manifest::with_images(&text, &image).unwrap();
+        assert!(manifest.text.contains("image: wasmcloud+builtin://http-server\n"), "{}", manifest.text);
+        assert_eq!(manifest.features(), ["builtin-http-server"]);
+    }
+
+    #[test]
+    fn on_every_host_is_a_scaler_for_each() {
+        let providers = "\
+    - name: posts
+      type: component
+      traits:
+        - type: spreadscaler
+
+    - name: messaging
+      type: capability
+      properties:
+        image: x
+      traits:
+        - type: link
+
+    - name: keyvalue
+      type: capability
+      properties:
+        image: y
+";
+        let manifest = on_every_host(providers);
+        assert_eq!(manifest.matches("- type: daemonscaler").count(), 3, "{manifest}");
+        assert_eq!(manifest.matches("      traits:\n").count(), 3, "{manifest}");
+        assert_eq!(manifest.matches("- type: link").count(), 1, "{manifest}");
     }
 }

@@ -131,6 +131,11 @@ impl Processes {
 }
 
 impl Process {
+    /// Its number, which is that of its group too.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     pub fn is_running(&self) -> bool {
         started(self.pid) == Some(self.started)
     }

@@ -286,24 +286,22 @@ impl Lattice {
         let (address, port) = nats.rsplit_once(':').unwrap_or((&nats, "4222"));
         let heartbeat = self.plan.heartbeat.as_secs().to_string();
         let (host, zone) = (format!("host={number}"), format!("zone={zone}"));
-        self.start_process(
-            &format!("host-{number}"),
-            "wasmcloud_host",
-            &[
-                "--nats-host",
-                address,
-                "--nats-port",
-                port,
-                "--allow-file-load",
-                "--label",
-                &host,
-                "--label",
-                &zone,
-                "--heartbeat-interval-seconds",
-                &heartbeat,
-            ],
-            "--nats-creds",
-        )
+        let features = self.manifest.features();
+        let mut arguments = vec![
+            "--nats-host",
+            address,
+            "--nats-port",
+            port,
+            "--allow-file-load",
+            "--label",
+            &host,
+            "--label",
+            &zone,
+            "--heartbeat-interval-seconds",
+            &heartbeat,
+        ];
+        arguments.extend(features.iter().flat_map(|feature| ["--experimental-features", feature]));
+        self.start_process(&format!("host-{number}"), "wasmcloud_host", &arguments, "--nats-creds")
     }
 
     /// `creds` is the option by which it is told who it is to NATS.
