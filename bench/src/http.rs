@@ -16,7 +16,6 @@ const CONNECTIONS: [usize; 3] = [1, 16, 256];
 /// Each side is run this often, in turn, and the median counts: the machine's speed drifts.
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(4);
-const WARM_UP: Until = Until::Requests(500);
 
 /// GET and durable POST of posts, on disk and where a sync costs nothing, beside hyper.
 pub fn posts(trellis: &Path, disk: &Path) -> Result<()> {
@@ -164,7 +163,7 @@ pub fn in_turn_for<const SIDES: usize>(
 ) -> Result<[Figures; SIDES]> {
     let mut outcomes: [Vec<Outcome>; SIDES] = std::array::from_fn(|_| Vec::new());
     for (address, request) in sides {
-        load::run(address, connections, WARM_UP, expected, request)?;
+        load::run(address, connections, Until::Elapsed(round / 4), expected, request)?;
     }
     for _ in 0..ROUNDS {
         for ((address, request), outcomes) in sides.into_iter().zip(&mut outcomes) {
