@@ -100,11 +100,14 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
     }
 }
 
-/// A lattice for tests to share, whose hosts are missed soon. Returns its folder, which the tests are told by [`VARIABLE`].
+/// So that a host that is killed is missed soon.
+const HEARTBEAT_IN_TESTS: Duration = Duration::from_secs(3);
+
+/// A lattice for tests to share. Returns its folder, which the tests are told by [`VARIABLE`].
 pub fn for_tests(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
     let tools = tools::ready(workspace, steps)?;
     let plan = Plan::of(workspace, "lattice-tests")?;
-    let plan = Plan { as_in_manifest: false, heartbeat: Duration::from_secs(5), ..plan };
+    let plan = Plan { as_in_manifest: false, heartbeat: HEARTBEAT_IN_TESTS, ..plan };
     let folder = plan.folder.clone();
     // One that was interrupted has left it.
     Lattice::down(&folder)?;

@@ -49,11 +49,15 @@ pub fn on_lattice(workspace: &Workspace, filter: &[String], steps: &mut Steps) -
     steps.run_long("command, as the tests use it", || {
         process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
     })?;
+    steps.run_long("tests of the tests", || {
+        process::run(&mut runner(workspace, &["--package", LATTICE_TESTS, "--lib"]))
+    })?;
     let nats_server = steps.run("nats-server", nats::ready)?;
     let folder = lattice::for_tests(workspace, steps)?;
     let result = steps.run_long("tests on the lattice", || {
-        let mut tests = runner(workspace, &["--package", "system", "--package", LATTICE_TESTS]);
-        // Every file of tests; the folder `embedded` is none.
+        // Of the whole workspace, whose packages are then built as for its other tests.
+        let mut tests = runner(workspace, &["--workspace"]);
+        // Every file of these tests; the folder `embedded` is none.
         for folder in ["tests/system/tests", "tests/lattice/tests"] {
             for file in files::below(&workspace.root.join(folder))? {
                 if let (Some(name), 1) = (file.file_stem(), file.components().count()) {

@@ -7,9 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use wadm_client::Client as Wadm;
 use wadm_types::api::{Status, StatusType};
-use wasmcloud_control_interface::{Client as Control, ClientBuilder};
+use wasmcloud_control_interface::{Client as Control, ClientBuilder, HostInventory};
 
 const POLL: Duration = Duration::from_millis(200);
+/// How long answers of all hosts are waited for before they are asked again.
+const ROUND: Duration = Duration::from_secs(1);
+/// Says, of what runs on a host, for which part of which manifest wadm started it.
+const SCALER: &str = "wasmcloud.dev/scaler";
 
 /// How far a deployment has come, for whoever has to be told that it went no further.
 #[derive(Default)]
@@ -27,40 +31,72 @@ pub async fn wait_for_manager(client: async_nats::Client, lattice: &str) -> Resu
 }
 
 pub async fn wait_for_hosts(client: async_nats::Client, lattice: &str, count: usize) -> Result<()> {
-    let control = control(client, lattice);
-    loop {
-        // An answer of nobody is an error here, and only means that no host is there yet.
-        if control.get_hosts().await.is_ok_and(|hosts| hosts.len() >= count) {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
-    }
+    hosts(&control(client, lattice), count).await;
+    Ok(())
 }
 
+/// What was deployed under the same name is taken away first if it is to be replaced, as `wash app deploy --replace` does.
 pub async fn deploy(
     client: async_nats::Client,
     lattice: &str,
     manifest: &Path,
+    replace: Option<&str>,
+    host_count: usize,
     progress: &mut Progress,
 ) -> Result<()> {
-    let wadm = Wadm::from_nats_client(lattice, None, client);
+    let wadm = Wadm::from_nats_client(lattice, None, client.clone());
+    if let Some(application) = replace {
+        wadm.delete_manifest(application, None)
+            .await
+            .map_err(|error| anyhow!("cannot take away {application}: {error}"))?;
+    }
     let path = manifest.to_path_buf();
-    let (name, _version) = until_answered(|| wadm.put_and_deploy_manifest(path.clone()))
+    let failed = || format!("cannot deploy {}", manifest.display());
+    let (name, version) = until_answered(|| wadm.put_manifest(path.clone())).await.with_context(failed)?;
+    forget_status(client.clone(), lattice, &name).await.with_context(failed)?;
+    let control = control(client, lattice);
+    wadm.deploy_manifest(&name, Some(&version))
         .await
-        .with_context(|| format!("cannot deploy {}", manifest.display()))?;
+        .map_err(|error| anyhow!("{error}"))
+        .with_context(failed)?;
     loop {
         let status = wadm.get_manifest_status(&name).await.map_err(|error| anyhow!("{error}"))?;
         progress.0 = lines(&status);
         // Neither is a failure the end: wadm reports one when it scales a component before it has put its config, and
         // tries again with the next event that it sees.
-        if status.info.status_type == StatusType::Deployed {
+        if status.info.status_type == StatusType::Deployed
+            && is_what_runs(&status, &name, &inventories(&control, host_count).await)
+        {
             return Ok(());
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-pub async fn undeploy(client: async_nats::Client, lattice: &str, application: &str) -> Result<()> {
+/// Whether every component was started for this manifest: one that was for the one before is about to end, and has its config.
+fn is_what_runs(status: &Status, application: &str, inventories: &[HostInventory]) -> bool {
+    let prefix = format!("{application}-");
+    let components = inventories.iter().flat_map(HostInventory::components);
+    components.filter(|component| component.id().starts_with(&prefix)).all(|component| {
+        let scaler = component.annotations().and_then(|all| all.get(SCALER));
+        status.scalers.iter().any(|of| Some(&of.id) == scaler)
+    })
+}
+
+/// Until wadm has looked at a manifest that was deployed again, it would say of the one before that all of it runs.
+async fn forget_status(client: async_nats::Client, lattice: &str, application: &str) -> Result<()> {
+    let jetstream = async_nats::jetstream::new(client);
+    let statuses = jetstream.get_stream("wadm_status").await?;
+    statuses.purge().filter(format!("wadm.status.{lattice}.{application}")).await?;
+    Ok(())
+}
+
+pub async fn undeploy(
+    client: async_nats::Client,
+    lattice: &str,
+    application: &str,
+    host_count: usize,
+) -> Result<()> {
     let wadm = Wadm::from_nats_client(lattice, None, client.clone());
     wadm.undeploy_manifest(application)
         .await
@@ -69,7 +105,7 @@ pub async fn undeploy(client: async_nats::Client, lattice: &str, application: &s
     let prefix = format!("{application}-");
     loop {
         let mut left = 0;
-        for inventory in inventories(&control).await? {
+        for inventory in inventories(&control, host_count).await {
             let components = inventory.components().iter().map(|component| component.id());
             let providers = inventory.providers().iter().map(|provider| provider.id());
             left += components.chain(providers).filter(|id| id.starts_with(&prefix)).count();
@@ -81,10 +117,15 @@ pub async fn undeploy(client: async_nats::Client, lattice: &str, application: &s
     }
 }
 
-pub async fn stop_provider(client: async_nats::Client, lattice: &str, provider: &str) -> Result<()> {
+pub async fn stop_provider(
+    client: async_nats::Client,
+    lattice: &str,
+    provider: &str,
+    host_count: usize,
+) -> Result<()> {
     let control = control(client, lattice);
     let mut stopped = 0;
-    for inventory in inventories(&control).await? {
+    for inventory in inventories(&control, host_count).await {
         if inventory.providers().iter().any(|running| running.id() == provider) {
             let answer = control
                 .stop_provider(inventory.host_id(), provider)
@@ -100,17 +141,36 @@ pub async fn stop_provider(client: async_nats::Client, lattice: &str, provider: 
 }
 
 fn control(client: async_nats::Client, lattice: &str) -> Control {
-    ClientBuilder::new(client).lattice(lattice).build()
+    ClientBuilder::new(client).lattice(lattice).auction_timeout(ROUND).build()
 }
 
-async fn inventories(control: &Control) -> Result<Vec<wasmcloud_control_interface::HostInventory>> {
-    let hosts = control.get_hosts().await.map_err(|error| anyhow!("{error}"))?;
-    let mut found = Vec::new();
-    for host in hosts.into_iter().filter_map(|answer| answer.into_data()) {
-        let answer = control.get_host_inventory(host.id()).await.map_err(|error| anyhow!("{error}"))?;
-        found.extend(answer.into_data());
+/// The identifiers of all hosts, once so many answer: one may be slow, or about to start.
+async fn hosts(control: &Control, count: usize) -> Vec<String> {
+    loop {
+        // An answer of nobody is an error here, and only means that no host is there yet.
+        let answers = control.get_hosts().await.unwrap_or_default();
+        let hosts: Vec<String> =
+            answers.into_iter().filter_map(|answer| Some(answer.into_data()?.id().to_owned())).collect();
+        if hosts.len() >= count {
+            return hosts;
+        }
+        tokio::time::sleep(POLL).await;
     }
-    Ok(found)
+}
+
+/// What each of so many hosts runs. One that does not answer in time is busy, and asked again with all others.
+async fn inventories(control: &Control, count: usize) -> Vec<HostInventory> {
+    loop {
+        let mut found = Vec::new();
+        for host in hosts(control, count).await {
+            let answer = control.get_host_inventory(&host).await.ok();
+            found.extend(answer.and_then(|answer| answer.into_data()));
+        }
+        if found.len() >= count {
+            return found;
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Again while nobody listens: wadm was started a moment ago. Whoever calls this has a deadline.

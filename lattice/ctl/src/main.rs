@@ -47,18 +47,27 @@ enum Command {
     Deploy {
         #[command(flatten)]
         lattice: Lattice,
+        #[command(flatten)]
+        hosts: Hosts,
+        /// The application that is taken away before, with all that runs of it
+        #[arg(long, value_name = "APPLICATION")]
+        replace: Option<String>,
         manifest: PathBuf,
     },
     /// Undeploy an application and wait until none of it runs
     Undeploy {
         #[command(flatten)]
         lattice: Lattice,
+        #[command(flatten)]
+        hosts: Hosts,
         application: String,
     },
     /// Stop a provider wherever it runs; wadm starts it again, with every link that there is by then
     RestartProvider {
         #[command(flatten)]
         lattice: Lattice,
+        #[command(flatten)]
+        hosts: Hosts,
         /// Its identifier, `<application>-<name in the manifest>`
         provider: String,
     },
@@ -77,6 +86,13 @@ struct Lattice {
     /// How long to wait for it all
     #[arg(long, default_value_t = 60)]
     timeout_seconds: u64,
+}
+
+#[derive(Args)]
+struct Hosts {
+    /// How many hosts there are: all of them are asked
+    #[arg(long = "hosts")]
+    count: usize,
 }
 
 impl Lattice {
@@ -117,25 +133,32 @@ async fn main() -> Result<()> {
             let what = format!("{count} hosts did not join");
             lattice.within(&what, deploy::wait_for_hosts(client, &lattice.lattice, count)).await
         }
-        Command::Deploy { lattice, manifest } => {
+        Command::Deploy { lattice, hosts, replace, manifest } => {
             let client = lattice.connect().await?;
             let mut progress = deploy::Progress::default();
             let result = lattice
                 .within(
                     "the application did not run",
-                    deploy::deploy(client, &lattice.lattice, &manifest, &mut progress),
+                    deploy::deploy(
+                        client,
+                        &lattice.lattice,
+                        &manifest,
+                        replace.as_deref(),
+                        hosts.count,
+                        &mut progress,
+                    ),
                 )
                 .await;
             result.with_context(|| progress.to_string())
         }
-        Command::Undeploy { lattice, application } => {
+        Command::Undeploy { lattice, hosts, application } => {
             let client = lattice.connect().await?;
-            let work = deploy::undeploy(client, &lattice.lattice, &application);
+            let work = deploy::undeploy(client, &lattice.lattice, &application, hosts.count);
             lattice.within("the application did not end", work).await
         }
-        Command::RestartProvider { lattice, provider } => {
+        Command::RestartProvider { lattice, hosts, provider } => {
             let client = lattice.connect().await?;
-            let work = deploy::stop_provider(client, &lattice.lattice, &provider);
+            let work = deploy::stop_provider(client, &lattice.lattice, &provider, hosts.count);
             lattice.within("the provider did not stop", work).await
         }
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
@@ -18,7 +18,7 @@ use crate::files;
 
 const POLL: Duration = Duration::from_millis(20);
 /// How long a process may take to end by itself. A host gives its providers and requests up to ten seconds.
-const TERMINATE: Duration = Duration::from_secs(12);
+const TERMINATE: Duration = Duration::from_secs(30);
 const KILL: Duration = Duration::from_secs(5);
 
 /// One that was started.
@@ -85,9 +85,9 @@ impl Processes {
         self.get_mut(name)?.end_by(&[(Signal::KILL, KILL)])
     }
 
-    /// Asks it to end, and sees that it does.
+    /// Asks it to end, and sees that it does. What it has started ends with it.
     pub fn stop(&mut self, name: &str) -> Result<()> {
-        self.get_mut(name)?.end_by(&[(Signal::TERM, TERMINATE)])
+        self.get_mut(name)?.end()
     }
 
     /// Holds it up, with all that it has started, as a machine that swaps does.
@@ -158,6 +158,7 @@ impl Process {
         Ok(Self { pid, started, ..self.clone() })
     }
 
+    /// By itself, if it does; what is left is killed.
     fn end(&self) -> Result<()> {
         self.end_by(&[(Signal::TERM, TERMINATE), (Signal::KILL, KILL)])
     }
@@ -169,7 +170,8 @@ impl Process {
                 return Ok(());
             }
             let deadline = Instant::now() + *patience;
-            while self.group_is_running() {
+            // Whoever was asked to end may leave others behind.
+            while if *signal == Signal::TERM { self.is_running() } else { self.group_is_running() } {
                 if Instant::now() >= deadline {
                     break;
                 }
@@ -186,10 +188,14 @@ impl Process {
         if self.signal(signal) { Ok(()) } else { Err(Failure::new(format!("{} is not running", self.name))) }
     }
 
-    /// Whether there was anybody to send it to.
+    /// Whether there was anybody to send it to. Only the first of the group is asked to end: a host starts a provider again
+    /// that ends by itself.
     fn signal(&self, signal: Signal) -> bool {
-        let group = Pid::from_raw(self.pid).filter(|_| self.group_is_running());
-        group.is_some_and(|group| kill_process_group(group, signal).is_ok())
+        let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.group_is_running()) else { return false };
+        match signal {
+            Signal::TERM => !self.is_running() || kill_process(pid, signal).is_ok(),
+            _ => kill_process_group(pid, signal).is_ok(),
+        }
     }
 
     /// Whether it, or what it started, still runs. While anything does, its number is not given to another group.

@@ -1,5 +1,7 @@
 //! A lattice that runs: starting it, deploying on it, what may happen to its processes, and ending it.
 
+mod answer;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,8 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::accounts::Accounts;
-use super::http;
-use super::manifest::{Manifest, Provider};
+use super::manifest::Manifest;
 use super::processes::Processes;
 use super::servers::{self, Free, Server};
 use super::tools::Tools;
@@ -23,10 +24,6 @@ const POLL: Duration = Duration::from_millis(100);
 const NATS_PATIENCE: Duration = Duration::from_secs(30);
 const HOSTS_PATIENCE_SECONDS: u64 = 60;
 const DEPLOY_PATIENCE_SECONDS: u64 = 180;
-/// How long the application may take to answer once everything runs; then its providers are started again, and it gets as
-/// long once more.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(45);
-
 /// Copies of a log and of a bucket, where there are several servers: one can be lost of three.
 const COPIES_MAX: u8 = 3;
 
@@ -47,7 +44,7 @@ pub struct Plan {
     pub servers: u8,
     /// Whether it listens where the manifest says, if that is free; else in places of its own.
     pub as_in_manifest: bool,
-    /// How often hosts say that they live. wadm gives up a host that was silent for two and a third of that.
+    /// How often hosts say that they live. wadm gives up a host that was silent for five of these.
     pub heartbeat: Duration,
     /// Whether services are kept apart: each is a user of NATS, with permissions.
     pub accounts: Option<Accounts>,
@@ -199,12 +196,26 @@ impl Lattice {
     /// Deploys another manifest of the same application in place of what is deployed, and returns when that answers.
     pub fn deploy(&mut self, manifest: &str) -> Result<()> {
         self.manifest = self.here(manifest)?;
-        self.deploy_manifest()?;
+        self.deploy_again()
+    }
+
+    /// Deploys what is deployed already: wadm looks at all of it anew.
+    pub fn deploy_again(&self) -> Result<()> {
+        self.deploy_manifest(&[])?;
         self.wait_for_answer()
     }
 
+    /// The same, after what is deployed has been taken away, as `wash app deploy --replace` does.
+    pub fn replace(&mut self, manifest: &str) -> Result<()> {
+        self.manifest = self.here(manifest)?;
+        self.deploy_manifest(&["--replace", &self.manifest.application])?;
+        self.wait_for_answer()
+    }
+
+    /// Returns when none of the application runs.
     pub fn undeploy(&self) -> Result<()> {
-        self.ask(&["undeploy"], DEPLOY_PATIENCE_SECONDS, &[&self.manifest.application])
+        let hosts = self.hosts_running().to_string();
+        self.ask(&["undeploy", "--hosts", &hosts], DEPLOY_PATIENCE_SECONDS, &[&self.manifest.application])
     }
 
     /// A manifest as this lattice can run it.
@@ -230,9 +241,9 @@ impl Lattice {
         // Only then: wadm hears of a host when it starts, and otherwise not before its first heartbeat, half a minute later.
         steps.run("hosts", || {
             (1..=self.plan.hosts).try_for_each(|number| self.start_host(number))?;
-            self.wait_for_hosts(self.plan.hosts)
+            self.wait_for_hosts(usize::from(self.plan.hosts))
         })?;
-        steps.run_long("deployment", || self.deploy_manifest())?;
+        steps.run_long("deployment", || self.deploy_manifest(&[]))?;
         steps.run("answer", || self.wait_for_answer())
     }
 
@@ -265,16 +276,31 @@ impl Lattice {
         self.processes.iter().any(|process| process.name == name && process.is_running())
     }
 
+    /// Starts a host again that has ended, and returns when it has joined.
+    ///
+    /// The application is there once it is deployed again. By itself, wadm would put components there at once, but providers
+    /// up to a minute after it last had one started: for so long it waits for the word that it runs, which it does not
+    /// recognise if the image is a file.
+    pub fn start_host_again(&mut self, host: &str) -> Result<()> {
+        self.processes.start_again(host)?;
+        self.wait_for_hosts(self.hosts_running())
+    }
+
+    fn hosts_running(&self) -> usize {
+        let hosts = self.processes.iter().filter(|process| process.name.starts_with("host-"));
+        hosts.filter(|host| host.is_running()).count()
+    }
+
     /// Until so many hosts have said that they are there.
-    pub fn wait_for_hosts(&self, count: u8) -> Result<()> {
+    pub fn wait_for_hosts(&self, count: usize) -> Result<()> {
         self.ask(&["hosts", "--count", &count.to_string()], HOSTS_PATIENCE_SECONDS, &[])
     }
 
     fn start_wadm(&mut self) -> Result<()> {
-        // As its default is to the default of hosts: two heartbeats and a third of one.
-        let silence = (self.plan.heartbeat.as_secs() * 7).div_ceil(3).to_string();
+        // As its default is to the default of hosts. Shorter, it would give up hosts whose heartbeats it is slow to hear.
+        let interval = (self.plan.heartbeat.as_secs() * 7).div_ceil(3).to_string();
         let nats = self.manifest.nats.clone();
-        let arguments = ["--nats-server", &nats, "--cleanup-interval", &silence];
+        let arguments = ["--nats-server", &nats, "--cleanup-interval", &interval];
         self.start_process("wadm", "wadm", &arguments, "--nats-creds-file")
     }
 
@@ -328,11 +354,13 @@ impl Lattice {
         self.plan.folder.join(format!("{name}.log"))
     }
 
-    fn deploy_manifest(&self) -> Result<()> {
+    fn deploy_manifest(&self, how: &[&str]) -> Result<()> {
         self.manifest.expect_files()?;
         let file = self.plan.folder.join("wadm.yaml");
         files::write_if_changed(&file, self.manifest.text.as_bytes())?;
-        self.ask(&["deploy"], DEPLOY_PATIENCE_SECONDS, &[&file.display().to_string()])
+        let hosts = self.hosts_running().to_string();
+        let what = [&["deploy", "--hosts", &hosts], how].concat();
+        self.ask(&what, DEPLOY_PATIENCE_SECONDS, &[&file.display().to_string()])
     }
 
     fn ask(&self, what: &[&str], seconds: u64, then: &[&str]) -> Result<()> {
@@ -343,72 +371,10 @@ impl Lattice {
         ctl.args(self.as_lattice("--creds"));
         process::run(ctl.args(then))
     }
-
-    /// Until the application answers and hears.
-    ///
-    /// A link that is put while a provider is starting can be lost: after the host has told the provider which links
-    /// there are, and before the provider listens for more. Nobody notices, wadm neither. A provider that is started when
-    /// the links are there gets them all, so one that seems to miss some is started again.
-    pub fn wait_for_answer(&self) -> Result<()> {
-        if self.answers_within(ANSWER_PATIENCE).is_ok() {
-            return Ok(());
-        }
-        for Provider { id, image } in &self.manifest.providers {
-            eprintln!(
-                "xtask: no answer yet; starting the provider {id} ({image}) again, in case it has missed a link"
-            );
-            // One that is not there is about to be started: a host was lost, and wadm has noticed that by now.
-            if let Err(failure) = self.ask(&["restart-provider"], HOSTS_PATIENCE_SECONDS, &[id]) {
-                eprintln!("xtask: {failure}");
-            }
-        }
-        self.answers_within(ANSWER_PATIENCE * 2)
-    }
-
-    fn answers_within(&self, patience: Duration) -> Result<()> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let Err(missing) = self.answers() else { return Ok(()) };
-            if Instant::now() >= deadline {
-                return Err(Failure::new(format!("the application runs and does not work: {missing}")));
-            }
-            std::thread::sleep(POLL);
-        }
-    }
-
-    /// Or what is missing.
-    fn answers(&self) -> std::result::Result<(), String> {
-        let subscribed: Vec<String> = self.servers.iter().flat_map(Server::subscriptions).collect();
-        if let Some(subject) = self.manifest.subjects.iter().find(|subject| !subscribed.contains(subject)) {
-            return Err(format!("nobody is subscribed to {subject}"));
-        }
-        let http = &self.manifest.http;
-        match http::get(http, "/readyz") {
-            Some((200, _)) => {}
-            Some((status, body)) => return Err(format!("GET /readyz answers {status} {body}")),
-            None => return Err(format!("nobody answers at http://{http}")),
-        }
-        // At a first start, services tell each other that they are there.
-        let registry = http::get_json(http, "/registry?limit=100").unwrap_or_default();
-        let is_present = |name: &&str| {
-            let mut services = registry.as_array().into_iter().flatten();
-            services.any(|service: &Value| {
-                text_of(service, "name") == Some(*name) && text_of(service, "presence") == Some("present")
-            })
-        };
-        match self.manifest.services().find(|name| !is_present(name)) {
-            Some(service) => Err(format!("the registry has not heard of {service}")),
-            None => Ok(()),
-        }
-    }
 }
 
 fn state(folder: &Path) -> PathBuf {
     folder.join("state.json")
-}
-
-fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
-    value.get(name)?.as_str()
 }
 
 fn note(folder: &Path) -> PathBuf {

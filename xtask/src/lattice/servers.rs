@@ -1,6 +1,8 @@
 //! NATS servers: one, or several that are a cluster.
 
+use std::iter::Chain;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use crate::files;
 
 /// Ports for what may choose. Not among those that the system gives to connections, which would be in the way when a server
 /// that was killed comes back.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
+const PORTS: Range<u16> = 20_000..30_000;
 
 /// Where one of them listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,14 +98,18 @@ impl Server {
 }
 
 /// Addresses at which nobody listens, each given once.
-pub struct Free(std::ops::Range<u16>);
+pub struct Free(Chain<Range<u16>, Range<u16>>);
 
 impl Free {
     /// Begins somewhere else in each process: two that look at the same time do not find the same.
     pub fn new() -> Self {
         let width = PORTS.end - PORTS.start;
-        let begin = u16::try_from(std::process::id() * 37 % u32::from(width)).unwrap_or_default();
-        Self(PORTS.start + begin..PORTS.end)
+        let begin = u16::try_from(std::process::id() % u32::from(width) * 37 % u32::from(width));
+        Self::from(PORTS.start + begin.unwrap_or_default())
+    }
+
+    fn from(begin: u16) -> Self {
+        Self((begin..PORTS.end).chain(PORTS.start..begin))
     }
 
     pub fn next(&mut self) -> Result<String> {
@@ -148,5 +154,13 @@ mod tests {
 
         let wanted = all[0].to_owned();
         assert_eq!(plan(1, Some(wanted.clone()), &mut Free::new()).unwrap()[0].client, wanted, "it is free");
+    }
+
+    #[test]
+    fn wherever_it_begins_there_are_addresses() {
+        let mut free = Free::from(PORTS.end - 1);
+        let ports: Vec<u16> =
+            (0..50).map(|_| free.next().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()).collect();
+        assert!(ports.iter().all(|port| PORTS.contains(port)), "{ports:?}");
     }
 }

@@ -73,7 +73,8 @@ fn folder(sources: &Path) -> Result<PathBuf> {
 /// Stands for everything that the programs are built from.
 fn fingerprint(sources: &Path) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
-    for file in files::below(sources)?.iter().filter(|file| !file.starts_with("target")) {
+    let is_source = |file: &&PathBuf| !file.starts_with("target") && file.extension() != Some("md".as_ref());
+    for file in files::below(sources)?.iter().filter(is_source) {
         file.hash(&mut hasher);
         files::read(&sources.join(file))?.hash(&mut hasher);
     }
