@@ -28,8 +28,8 @@ impl Deployed {
     /// With nothing in it, unless it was started with the same `data` before.
     #[track_caller]
     pub fn start(folder: &Path, data: &Path, manifest: &str) -> Self {
-        let tools = Tools::built(&repository()).unwrap_or_else(|failure| panic!("{failure}"));
-        let mut lattice = Lattice::attach(folder, tools).unwrap_or_else(|failure| panic!("{failure}"));
+        let tools = done(Tools::built(&repository()));
+        let mut lattice = done(Lattice::attach(folder, tools));
         let log_begin = lattice.log(HOST).len();
         let http = lattice.http().parse().unwrap();
         let nats = lattice.nats().next().unwrap().to_owned();
@@ -37,22 +37,25 @@ impl Deployed {
         // Says, for the next start with this folder, that what is there now is to be kept.
         let mark = data.join("is-on-the-lattice");
         let is_again = mark.is_file();
-        if is_again {
-            if lattice.is_running(HOST) {
-                lattice.processes().stop(HOST).unwrap();
-            }
-            lattice.processes().start_again(HOST).unwrap();
-        } else {
-            std::fs::create_dir_all(data).unwrap();
+        if is_again && lattice.is_running(HOST) {
+            lattice.processes().stop(HOST).unwrap();
+        }
+        // It was stopped or killed, perhaps by a test that failed.
+        let starts = !lattice.is_running(HOST);
+        if starts {
+            done(lattice.start_host_again(HOST));
+        }
+        if starts || done(lattice.is_other(manifest)) {
+            done(lattice.deploy(manifest));
+        }
+        if !is_again {
+            // Only now, when everybody hears that there is something to make anew.
             empty(&application.nats());
+            application.bus().publish("trellis.announce", b"");
+            std::fs::create_dir_all(data).unwrap();
             std::fs::write(&mark, "").unwrap();
         }
-        // wadm looks at all of it again when it is deployed again, and not only at what it has heard of since a host was lost.
-        if is_again || lattice.is_other(manifest).unwrap() {
-            lattice.deploy(manifest).unwrap_or_else(|failure| panic!("{failure}"));
-        }
-        application.bus().publish("trellis.announce", b"");
-        lattice.wait_for_answer().unwrap_or_else(|failure| panic!("{failure}"));
+        done(lattice.wait_for_answer());
         application.wait_for_routes();
         Self { lattice, application, log_begin }
     }
@@ -82,6 +85,12 @@ impl Deref for Deployed {
     fn deref(&self) -> &Application {
         &self.application
     }
+}
+
+/// What has to succeed.
+#[track_caller]
+pub fn done<T>(result: Result<T, xtask::Failure>) -> T {
+    result.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 /// Takes away every log, dead letter and read model. Services make anew what they miss as soon as they look around.

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 pub use application::{Application, command, repository};
 pub use bus::{Bus, Message};
 pub use client::{Client, Request, Response};
-pub use deployed::Deployed;
+pub use deployed::{Deployed, done};
 pub use documents::{python, wrong_for_kubernetes, wrong_in_asyncapi, wrong_in_dockerfile, wrong_in_openapi};
 pub use embedded::Embedded;
 pub use load::{Load, Written};

@@ -20,7 +20,7 @@ use crate::random::Random;
 use crate::settled::text;
 
 const WRITERS: u64 = 8;
-/// Whoever gets no answer asks again after this.
+/// Whoever gets no answer asks again after this, at first.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 /// Nobody may have to ask for longer than this.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
@@ -106,7 +106,7 @@ struct Doors {
 impl Doors {
     #[track_caller]
     fn of(application: &Application) -> Self {
-        Self { gateway: application.client(), services: application.nats().patient_for(ANSWER_TIME_MAX) }
+        Self { gateway: application.client(), services: application.nats() }
     }
 }
 
@@ -123,12 +123,14 @@ impl Visitor {
     /// Sends a request that may be repeated, until the answer is one that `is_final`.
     fn send(&mut self, service: &str, request: &Request, is_final: impl Fn(&Response) -> bool) -> Response {
         let begun = Instant::now();
+        // Longer and longer: an application that is busy is not made busier.
+        let (mut patience, mut pause) = (ANSWER_TIME_MAX, Duration::from_millis(50));
         loop {
             let doors = *self.doors.lock().unwrap();
             let answer = if self.by_gateway {
                 doors.gateway.send(request).map_err(NoAnswer::from)
             } else {
-                doors.services.send(service, request)
+                doors.services.patient_for(patience).send(service, request)
             };
             if let Ok(answer) = &answer
                 && is_final(answer)
@@ -137,7 +139,9 @@ impl Visitor {
             }
             assert!(begun.elapsed() < GIVE_UP_AFTER, "{}: {request:?} gets no answer: {answer:?}", self.name);
             self.repeated += 1;
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(pause);
+            patience = (patience * 2).min(8 * ANSWER_TIME_MAX);
+            pause = (pause * 2).min(ANSWER_TIME_MAX / 4);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The repository's application, configured for a test.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::json;
 
 use crate::repository;
@@ -33,11 +35,17 @@ pub fn configured(settings: &[Setting<'_>]) -> String {
     all.extend(settings);
     let manifest = std::fs::read_to_string(repository().join("wadm.yaml")).unwrap();
     let mut manifest = manifest.replace("file://build", &format!("file://{}/build", repository().display()));
+    // A lattice starts a component anew if its settings have another name; that they are others comes to it at some time.
+    let mut hasher = DefaultHasher::new();
+    all.hash(&mut hasher);
+    let name = format!("of-{:016x}", hasher.finish());
     for (service, key, value) in all {
-        let before = format!("          - name: {service}-service\n            properties:\n");
-        assert!(manifest.contains(&before), "wadm.yaml has {before}");
+        let head = |name: &str| format!("          - name: {service}-{name}\n            properties:\n");
+        let renamed = head(&format!("{name}-service"));
+        let manifest_of = manifest.replace(&head("service"), &renamed);
+        assert!(manifest_of.contains(&renamed), "wadm.yaml has {}", head("service"));
         let line = format!("              {key}: '{}'\n", value.replace('\'', "''"));
-        manifest = manifest.replace(&before, &format!("{before}{line}"));
+        manifest = manifest_of.replace(&renamed, &format!("{renamed}{line}"));
     }
     manifest
 }

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::client::{Request, Response};
 
+/// The head of the server's word that nobody listens.
+const NOBODY: &[u8] = b"NATS/1.0 503";
+
 /// Opens one connection per question.
 #[derive(Clone, Copy, Debug)]
 pub struct Nats {
@@ -28,6 +31,12 @@ impl From<std::io::Error> for NoAnswer {
     fn from(error: std::io::Error) -> Self {
         Self::Broken(error)
     }
+}
+
+fn take(from: &mut impl Read, length: &str) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length.parse().map_err(std::io::Error::other)?];
+    from.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl Nats {
@@ -62,13 +71,16 @@ impl Nats {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words[..] {
                 ["PING"] => to.write_all(b"PONG\r\n")?,
-                // Headers come only with the word of the server that nobody listens.
-                ["HMSG", ..] => return Err(NoAnswer::Nobody),
-                ["MSG", .., length] => {
-                    let mut answer = vec![0; length.parse().map_err(std::io::Error::other)?];
-                    from.read_exact(&mut answer)?;
-                    return Ok(answer);
+                ["HMSG", .., head, length] => {
+                    let answer = take(&mut from, length)?;
+                    let head: usize = head.parse().map_err(std::io::Error::other)?;
+                    return match answer.split_at_checked(head) {
+                        Some((head, _)) if head.starts_with(NOBODY) => Err(NoAnswer::Nobody),
+                        Some((_, body)) => Ok(body.to_vec()),
+                        None => Err(std::io::Error::other(line).into()),
+                    };
                 }
+                ["MSG", .., length] => return Ok(take(&mut from, length)?),
                 ["-ERR", ..] => return Err(std::io::Error::other(line).into()),
                 _ => {}
             }
