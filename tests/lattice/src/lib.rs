@@ -10,12 +10,21 @@ use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use system::{Application, Load, assert_each_is_there_once, assert_equal, repository, settled};
+use system::{
+    Application, Load, Request, assert_each_is_there_once, assert_equal, done, repository, settled,
+};
 use xtask::lattice::{Accounts, Lattice, Plan, Tools};
 use xtask::{Steps, Workspace};
 
-pub use manifest::{on_every_host, with_instances};
+pub use manifest::{on_every_host, only, with_instances};
 pub use read_models::read_models;
+
+/// How long load goes on before and after what happens.
+const A_WHILE: Duration = Duration::from_secs(5);
+
+pub fn for_a_while() {
+    std::thread::sleep(A_WHILE);
+}
 
 /// So that a host that is gone is missed soon.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -31,14 +40,14 @@ impl Running {
     /// Starts it with the application on every host; `name` is that of the test.
     #[track_caller]
     pub fn start(name: &str, hosts: u8, servers: u8) -> Self {
-        Self::start_with(name, hosts, servers, None)
+        Self::start_with(name, hosts, servers, on_every_host(&system::configured(&[])))
     }
 
     /// Starts it on one host, with services that may touch on NATS what is their own.
     #[track_caller]
     pub fn start_kept_apart(name: &str) -> Self {
         let accounts = Accounts::ready(&done(Workspace::read()), &mut Steps::start());
-        Self::start_with(name, 1, 1, Some(done(accounts)))
+        Self::start_in(name, 1, 1, on_every_host(&system::configured(&[])), Some(done(accounts)))
     }
 
     /// The application by HTTP, and by its operator's credentials: NATS lets in who signs in.
@@ -51,12 +60,16 @@ impl Running {
     }
 
     #[track_caller]
-    fn start_with(name: &str, hosts: u8, servers: u8, accounts: Option<Accounts>) -> Self {
+    pub fn start_with(name: &str, hosts: u8, servers: u8, manifest: String) -> Self {
+        Self::start_in(name, hosts, servers, manifest, None)
+    }
+
+    #[track_caller]
+    fn start_in(name: &str, hosts: u8, servers: u8, manifest: String, accounts: Option<Accounts>) -> Self {
         let root = repository();
         let folder = root.join("build").join(format!("lattice-test-{name}"));
         // One that was interrupted has left it.
         done(Lattice::down(&folder));
-        let manifest = on_every_host(&system::configured(&[]));
         let plan = Plan {
             folder: folder.clone(),
             root,
@@ -78,6 +91,17 @@ impl Running {
         let there = nats.into_iter().find(|address| std::net::TcpStream::connect(address).is_ok());
         let nats = there.expect("a NATS server is there");
         Application::new(self.lattice.http().parse().unwrap(), Some(nats), ["--nats", &nats.to_string()])
+    }
+
+    /// What is written is answered, and known the next time.
+    #[track_caller]
+    pub fn assert_works(&self, what: &str) {
+        let application = self.application();
+        let post = Request::post("/posts", r#"{"title": "It works"}"#).header("idempotency-key", what);
+        let [first, again] = [&post, &post].map(|request| application.send(request));
+        assert_eq!((first.status, again.status), (201, 201), "{what}: {first:?} {again:?}");
+        assert_eq!(first.json()["id"], again.json()["id"], "{what}");
+        eprintln!("{what}: it works");
     }
 
     /// Lets something happen under load. Afterwards, what was answered is there once, and read models are those that are
@@ -124,10 +148,4 @@ impl Drop for Running {
             done(ended);
         }
     }
-}
-
-/// What has to succeed.
-#[track_caller]
-pub fn done<T>(result: Result<T, xtask::Failure>) -> T {
-    result.unwrap_or_else(|failure| panic!("{failure}"))
 }

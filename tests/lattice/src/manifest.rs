@@ -19,6 +19,24 @@ pub fn with_instances(manifest: &str, count: u32) -> String {
     lines.collect()
 }
 
+/// With these components only, and the providers.
+pub fn only(manifest: &str, components: &[&str]) -> String {
+    let is_kept = |paragraph: &&str| {
+        let of = |mark| paragraph.split_once(mark).and_then(|(_, rest)| rest.lines().next());
+        let is_component = paragraph.contains("      type: component\n");
+        // A link to a component stands by itself, but for the one of the provider that has only that.
+        let is_link = paragraph.contains("        - type: link\n") && !paragraph.contains("      type: ");
+        let name = match (is_component, is_link) {
+            (true, _) => of("- name: "),
+            (_, true) => of("            target:\n              name: "),
+            _ => None,
+        };
+        name.is_none_or(|name| components.contains(&name))
+    };
+    let paragraphs: Vec<&str> = manifest.split("\n\n").filter(is_kept).collect();
+    paragraphs.join("\n\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,12 +55,33 @@ mod tests {
         image: x
       traits:
         - type: link
+          properties:
+            target:
+              name: posts
+
+        - type: link
+          properties:
+            target:
+              name: query
 
     - name: keyvalue
       type: capability
       properties:
         image: y
 ";
+
+    #[test]
+    fn what_is_left_out_has_no_links() {
+        let query = MANIFEST.replacen("- name: posts", "- name: query", 1);
+        let query = query.split_once("\n\n").unwrap().0;
+        let whole = format!("{query}\n\n{}", MANIFEST);
+        let without = MANIFEST.replace(
+            "\n        - type: link\n          properties:\n            target:\n              name: query\n",
+            "",
+        );
+        assert_eq!(only(&whole, &["posts"]), without);
+        assert_eq!(only(&whole, &["posts", "query"]), whole);
+    }
 
     #[test]
     fn instances_are_those_of_components() {

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use lattice_tests::{Running, done, on_every_host};
-use system::{Application, Request, configured};
+use lattice_tests::{Running, on_every_host};
+use system::{Application, Request, configured, done};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 

@@ -1,18 +1,8 @@
-//! What dies, is held up or is replaced, under load. What was answered is there once, and every read model is the one that is
-//! built anew.
+//! What dies or is held up, under load. What was answered is there once, and every read model is the one that is built anew.
 
-use std::time::Duration;
-
-use lattice_tests::{Running, done, with_instances};
-use system::configured;
+use lattice_tests::{Running, for_a_while};
+use system::done;
 use xtask::lattice::Lattice;
-
-/// How long load goes on before and after what happens.
-const A_WHILE: Duration = Duration::from_secs(5);
-
-fn for_a_while() {
-    std::thread::sleep(A_WHILE);
-}
 
 /// It is killed, and after a while started again; `wait` sees that it is there.
 fn dies_and_comes_back(
@@ -59,16 +49,5 @@ fn one_server_of_three_is_killed_and_comes_back() {
     // Whom the load and the application are not connected to may be the leader of anything.
     Running::start("servers", 1, 3).under_load(|lattice| {
         dies_and_comes_back(lattice, "nats-3", Lattice::wait_for_servers);
-    });
-}
-
-#[test]
-fn components_are_scaled_while_they_work() {
-    Running::start("scaled", 1, 1).under_load(|lattice| {
-        let manifest = lattice_tests::on_every_host(&configured(&[]));
-        for instances in [4, 64, 8] {
-            for_a_while();
-            done(lattice.deploy(&with_instances(&manifest, instances)));
-        }
     });
 }
