@@ -21,7 +21,7 @@ const FEW: u64 = 10;
 const MANY: u64 = 10_000;
 const READS: Until = Until::Elapsed(Duration::from_secs(4));
 /// How many posts a second are written meanwhile: less than Express takes, so that neither side drowns.
-const BESIDE: u32 = 300;
+const BESIDE: u32 = 100;
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
 
 pub fn run(trellis: &Path, disk: &Path, express: &Path, most: u64) -> Result<()> {
