@@ -80,7 +80,7 @@ fn main() -> Result<()> {
     }
 
     let before = server.resident()?;
-    println!("nats-server {} with an empty log: {} MB resident", server::VERSION, before / MB);
+    println!("nats-server {} with an empty log: {} MB resident", server.version()?, before / MB);
     println!("{:>12} {:>10} {:>14} {:>10} {:>10}", "events", "resident", "bytes/event", "disk", "events/s");
     let body = vec![b'e'; arguments.bytes];
     let mut stored = 0;

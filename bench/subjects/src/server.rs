@@ -10,8 +10,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::client::Client;
 
-pub const VERSION: &str = "2.15.1";
-
 const CONFIGURATION: &str = "nats.conf";
 
 /// To read what is on disk again takes as long as there is much.
@@ -53,6 +51,13 @@ impl Server {
         self.child = start(&self.program, self.folder.path())?;
         self.wait()?;
         Ok(started.elapsed())
+    }
+
+    /// The last word of what it says of itself.
+    pub fn version(&self) -> Result<String> {
+        let said = Command::new(&self.program).arg("--version").output()?;
+        let said = String::from_utf8_lossy(&said.stdout);
+        Ok(said.split_whitespace().last().unwrap_or_default().trim_start_matches('v').to_owned())
     }
 
     pub fn connect(&self) -> Result<Client> {

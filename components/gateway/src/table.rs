@@ -121,26 +121,17 @@ impl Table {
     }
 
     /// Who answers. HEAD is answered by whoever answers GET. A path belongs to the pattern that says most of it,
-    /// whatever the method: whoever says `/queue` does not mean `/{id}`.
+    /// whatever the method.
     pub fn find(&self, method: &str, path: &Path) -> Found<'_> {
         let method = if method == "HEAD" { "GET" } else { method };
-        let mut here: Vec<Line<'_>> = self.lines().filter(|line| path.fits(line.pattern)).collect();
-        let nearest = here.iter().map(|line| http::nearness(line.pattern)).max();
-        here.retain(|line| Some(http::nearness(line.pattern)) == nearest);
+        let here = path.nearest(self.lines(), |line| line.pattern);
         if let Some(line) = here.iter().find(|line| line.method == method) {
             return Found::Service(line.service);
         }
-        let mut methods: Vec<&str> = here.iter().map(|line| line.method).collect();
-        if methods.is_empty() {
+        if here.is_empty() {
             return Found::Nothing;
         }
-        if methods.contains(&"GET") {
-            methods.push("HEAD");
-        }
-        methods.push("OPTIONS");
-        methods.sort_unstable();
-        methods.dedup();
-        Found::Methods(methods.join(", "))
+        Found::Methods(http::allowed(here.iter().map(|line| line.method)))
     }
 
     /// Whose route this is, for a path as it stands in a route table.

@@ -96,11 +96,8 @@ impl Consumer {
 
     /// Waits for a place and handles the message there, beside others.
     async fn give(&self, message: Message) {
-        let purpose = purpose_of(&message);
-        let place = self.component.place(purpose).await;
-        let (broker, component) = (self.broker.clone(), self.component.clone());
-        let on = component.runs_on(purpose);
-        on.spawn(async move { handle(&broker, &component, place, message).await });
+        let place = self.component.place(purpose_of(&message)).await;
+        begin(&self.broker, &self.component, place, message);
     }
 }
 
@@ -110,10 +107,15 @@ fn at_once(broker: &Broker, component: &Arc<Component>, message: Message) -> Res
         return Err(message);
     }
     let Some(place) = component.free_place(Purpose::Request) else { return Err(message) };
-    let (broker, component) = (broker.clone(), component.clone());
-    let on = component.runs_on(Purpose::Request);
-    on.spawn(async move { handle(&broker, &component, Ok(place), message).await });
+    begin(broker, component, Ok(place), message);
     Ok(())
+}
+
+/// Begins to handle a message where messages of its purpose are handled.
+fn begin(broker: &Broker, component: &Arc<Component>, place: Result<Place, CallError>, message: Message) {
+    let (broker, component) = (broker.clone(), component.clone());
+    let on = component.runs_on(purpose_of(&message));
+    on.spawn(async move { handle(&broker, &component, place, message).await });
 }
 
 fn purpose_of(message: &Message) -> Purpose {

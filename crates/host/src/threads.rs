@@ -4,7 +4,7 @@
 //! On threads of their own, requests leave events their share of the processors, however many wait, so that read models keep
 //! up.
 
-use std::cell::RefCell;
+use std::cell::OnceCell;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
-thread_local!(static HERE: RefCell<Option<Handle>> = const { RefCell::new(None) });
+thread_local!(static HERE: OnceCell<Handle> = const { OnceCell::new() });
 
 /// Where requests are handled.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl RequestThreads {
 
     /// The thread that this is called on if it is one for requests, and the next in turn if not.
     pub(crate) fn here_or_next(&self) -> Handle {
-        HERE.with_borrow(Clone::clone).unwrap_or_else(|| self.next().clone())
+        HERE.with(|here| here.get().cloned()).unwrap_or_else(|| self.next().clone())
     }
 
     /// Each in turn.
@@ -64,9 +64,9 @@ fn one(mut stopped: watch::Receiver<bool>, end: mpsc::Sender<()>) -> io::Result<
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
     std::thread::Builder::new().name("trellis-requests".to_owned()).spawn(move || {
-        HERE.set(Some(runtime.handle().clone()));
+        HERE.with(|here| _ = here.set(runtime.handle().clone()));
         // A sender that is gone means the same.
-        runtime.block_on(async { _ = stopped.wait_for(|stopped| *stopped).await.map(|_| ()) });
+        runtime.block_on(async { _ = stopped.wait_for(|stopped| *stopped).await });
         runtime.shutdown_timeout(END_TIME_MAX);
         drop(end);
     })?;

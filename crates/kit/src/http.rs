@@ -33,7 +33,7 @@ pub(crate) use message::answer as answer_message;
 #[cfg(test)]
 pub(crate) use message::parse as read_message;
 pub use path::percent_decoded as decoded;
-pub use path::{Path, is_any, is_pattern, nearness, shape, words};
+pub use path::{Path, allowed, is_any, is_pattern, shape, words};
 #[doc(hidden)]
 pub use route::{Answers, Argument, Function, Handler, Rest, Takes, answer, function};
 pub use route::{Page, Record, Route};

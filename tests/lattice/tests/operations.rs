@@ -1,4 +1,5 @@
-//! What an operator does to an application that works: scale it, restart what it runs on, take it away and bring it back. Under load, what was answered is there once, and every read model is the one that is built anew.
+//! What an operator does to an application that works: scale it, restart what it runs on, take it away and bring it back.
+//! Under load, what was answered is there once, and every read model is the one that is built anew.
 
 use lattice_tests::{Running, for_a_while, on_every_host, only, with_instances};
 use system::{Request, configured, done};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Check;
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -28,7 +29,7 @@ pub const README_COMMANDS_EXIST: Check = Check {
     reason: "they are the first thing that anyone tries",
     find: |workspace| {
         let readme = workspace.root.join("README.md");
-        let text = std::fs::read_to_string(&readme).map_err(|error| Failure::io("read", &readme, &error))?;
+        let text = files::read_text(&readme)?;
         let missing = REQUIRED.iter().filter(|command| !text.lines().any(|line| line.trim() == **command));
         let unknown = commands(&text).filter(|name| !crate::command_names().contains(name));
         let missing = missing.map(|command| format!("README.md does not show `{command}`"));

@@ -1,12 +1,11 @@
 //! The accounts of the application on NATS: made by `deploy/accounts`, which knows the services.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::files;
 use crate::process;
 use crate::step::Steps;
@@ -37,8 +36,7 @@ impl Accounts {
         files::write_if_changed(&plain, manifest.as_bytes())?;
         let made = folder.join(FOLDER);
         self.write(&plain, &made)?;
-        let with_credentials = made.join("wadm.yaml");
-        fs::read_to_string(&with_credentials).map_err(|error| Failure::io("read", &with_credentials, &error))
+        files::read_text(&made.join("wadm.yaml"))
     }
 
     pub fn write(&self, manifest: &Path, into: &Path) -> Result<()> {

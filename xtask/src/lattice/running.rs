@@ -59,7 +59,7 @@ impl Plan {
         Ok(Self {
             folder: workspace.root.join("build").join(name),
             root: workspace.root.clone(),
-            manifest: text(&workspace.root.join("wadm.yaml"))?,
+            manifest: files::read_text(&workspace.root.join("wadm.yaml"))?,
             hosts: 1,
             servers: 1,
             as_in_manifest: true,
@@ -117,7 +117,7 @@ impl Lattice {
         let processes = Processes::read(&state(folder))?.ok_or_else(nothing)?;
         let noted = serde_json::from_slice(&files::read(&note(folder))?).unwrap_or_default();
         let (root, servers, heartbeat) = noted_values(&noted).ok_or_else(nothing)?;
-        let manifest = Manifest::deployed(&text(&folder.join("wadm.yaml"))?)?;
+        let manifest = Manifest::deployed(&files::read_text(&folder.join("wadm.yaml"))?)?;
         let hosts = processes.iter().filter(|process| process.name.starts_with("host-")).count();
         let plan = Plan {
             folder: folder.to_owned(),
@@ -379,10 +379,6 @@ fn state(folder: &Path) -> PathBuf {
 
 fn note(folder: &Path) -> PathBuf {
     folder.join("lattice.json")
-}
-
-fn text(file: &Path) -> Result<String> {
-    fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))
 }
 
 fn noted_values(noted: &Value) -> Option<(PathBuf, Vec<Server>, Duration)> {

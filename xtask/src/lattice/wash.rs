@@ -26,8 +26,7 @@ pub fn ready(workspace: &Workspace, tools: &Tools, steps: &mut Steps) -> Result<
     let wash = steps.run_long("wash (a first build takes a quarter of an hour)", || build(workspace))?;
     let host = steps.run("what `wash up` downloads", || lay_out(tools))?;
     let root = &workspace.root;
-    let source = root.join("wadm.yaml");
-    let text = fs::read_to_string(&source).map_err(|error| Failure::io("read", &source, &error))?;
+    let text = files::read_text(&root.join("wadm.yaml"))?;
     let manifest = Manifest::read(&text, root, tools)?;
     manifest.expect_files()?;
     files::write_if_changed(&root.join(MANIFEST), manifest.text.as_bytes())?;

@@ -3,7 +3,6 @@
 //! Signatures are checked as always, with the keys that the sources name. The system's configuration, lists and set of
 //! installed packages stay as they are.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -111,7 +110,7 @@ fn own_sources() -> Result<Vec<Source>> {
     );
     let mut sources = Vec::new();
     for path in paths.into_iter().filter(|path| path.is_file()) {
-        let text = fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))?;
+        let text = files::read_text(&path)?;
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("sources") => sources.extend(apt_sources::parse_stanzas(&text)),
             Some("list") => sources.extend(apt_sources::parse_lines(&text)),
@@ -128,7 +127,7 @@ fn own_sources() -> Result<Vec<Source>> {
 /// be a reason for apt to see a conflict.
 fn status_without_rust() -> Result<String> {
     let path = Path::new(INSTALLED);
-    let text = fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
+    let text = files::read_text(path)?;
     let is_rust = |stanza: &&str| {
         let name = stanza.lines().find_map(|line| line.strip_prefix("Package: ")).unwrap_or_default();
         name.contains("rust") || name.contains("cargo")

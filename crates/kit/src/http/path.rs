@@ -27,12 +27,38 @@ impl Path {
         Ok(Self { raw: raw.to_owned(), segments, query })
     }
 
-    /// Whether a pattern is for this path.
-    pub fn fits(&self, pattern: &str) -> bool {
+    /// Of what has patterns, what is for this path and says most of it: whoever says `/queue` does not mean `/{id}`.
+    pub fn nearest<T>(&self, all: impl Iterator<Item = T>, pattern: impl Fn(&T) -> &str) -> Vec<T> {
+        let mut here: Vec<T> = all.filter(|one| self.fits(pattern(one))).collect();
+        let nearest = here.iter().map(|one| nearness(pattern(one))).max();
+        here.retain(|one| Some(nearness(pattern(one))) == nearest);
+        here
+    }
+
+    fn fits(&self, pattern: &str) -> bool {
         let mut words = words(pattern);
         let fits = |segment: &String| words.next().is_some_and(|word| is_any(word) || word == segment);
         self.segments.iter().all(fits) && words.next().is_none()
     }
+
+    /// What stands for the words in braces of a pattern that is for this path.
+    pub(crate) fn params<'p>(&'p self, pattern: &'static str) -> Vec<(&'static str, &'p str)> {
+        let named = |word: &'static str| word.strip_prefix('{')?.strip_suffix('}');
+        let each = words(pattern).zip(&self.segments);
+        each.filter_map(|(word, segment)| Some((named(word)?, segment.as_str()))).collect()
+    }
+}
+
+/// The methods that can be used at a path where somebody has routes for these.
+pub fn allowed<'m>(methods: impl IntoIterator<Item = &'m str>) -> String {
+    let mut methods: Vec<&str> = methods.into_iter().collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.push("OPTIONS");
+    methods.sort_unstable();
+    methods.dedup();
+    methods.join(", ")
 }
 
 fn segment(text: &str) -> Result<String, Problem> {
@@ -85,7 +111,7 @@ pub fn is_any(word: &str) -> bool {
 }
 
 /// How much a pattern says of a path: a word that is given says more than one in braces, the earlier the more.
-pub fn nearness(pattern: &str) -> u64 {
+fn nearness(pattern: &str) -> u64 {
     words(pattern).fold(0, |nearness, word| nearness << 1 | u64::from(!is_any(word)))
 }
 

@@ -1,6 +1,6 @@
 //! From a request to the route that answers it.
 
-use super::path::{Path, nearness, words};
+use super::path::{Path, allowed};
 use super::{Call, PROBLEM, Request, Response, remembered};
 use crate::platform::{self, Platform};
 use crate::position::{self, Position};
@@ -90,47 +90,22 @@ fn wanted(request: &Request, path: &Path) -> Result<Vec<Position>, Problem> {
 fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Problem> {
     let path = Path::parse(&request.target)?;
     position::begin::<S>(wanted(request, &path)?);
-    let matching = || S::ROUTES.iter().filter_map(|route| Some((route, matches(route.pattern, &path)?)));
-    // Whoever says `/queue` does not mean `/{id}`, whatever the method.
-    let nearest = matching().map(|(route, _)| nearness(route.pattern)).max();
-    let mut here = matching().filter(|(route, _)| Some(nearness(route.pattern)) == nearest).peekable();
-    if here.peek().is_none() {
+    let here = path.nearest(S::ROUTES.iter(), |route| route.pattern);
+    if here.is_empty() {
         return match (request.method.as_str(), path.raw == readiness::PATH) {
             ("GET" | "HEAD", true) => readiness::answer::<S>(),
             _ => Err(Problem::not_found("There is nothing at this path.")),
         };
     }
     let method = if request.method == "HEAD" { "GET" } else { &request.method };
-    let mut allowed = vec!["OPTIONS"];
-    for (route, params) in here {
-        if route.method == method {
-            return remembered::answer::<S>(&Call { request, path: &path, route, params, context });
-        }
-        allowed.push(route.method);
+    if let Some(route) = here.iter().find(|route| route.method == method) {
+        let params = path.params(route.pattern);
+        return remembered::answer::<S>(&Call { request, path: &path, route, params, context });
     }
-    if allowed.contains(&"GET") {
-        allowed.push("HEAD");
-    }
-    allowed.sort_unstable();
-    let allowed = allowed.join(", ");
+    let allowed = allowed(here.iter().map(|route| route.method));
     if method == "OPTIONS" {
         return Ok(Response::empty(204).with("allow", allowed));
     }
     let trace = Trace::accept(context.traceparent.as_deref());
     Ok(refuse(&Problem::method_not_allowed(&request.method), trace.id()).with("allow", allowed))
-}
-
-/// What stands for the words in braces, if the path has the shape of the pattern.
-fn matches<'p>(pattern: &'static str, path: &'p Path) -> Option<Vec<(&'static str, &'p str)>> {
-    let mut words = words(pattern);
-    let mut params = Vec::new();
-    for segment in &path.segments {
-        let word = words.next()?;
-        match word.strip_prefix('{').and_then(|word| word.strip_suffix('}')) {
-            Some(name) => params.push((name, segment.as_str())),
-            None if word == segment => {}
-            None => return None,
-        }
-    }
-    if words.next().is_none() { Some(params) } else { None }
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use super::{Entry, Fault, Level, Platform};
 use jetstream::Streams;
+#[cfg(test)]
+pub(crate) use jetstream::matches;
 pub use jetstream::{Delivery, Stored};
 
 /// When every simulation starts: 2026-01-01T00:00:00Z.

@@ -3,21 +3,8 @@
 
 use super::*;
 use crate::access::Member;
+use crate::platform::memory::matches;
 use crate::testing::{message, settle, start};
-
-/// Whether a pattern, as permissions are written, covers a subject.
-fn covers(pattern: &str, subject: &str) -> bool {
-    let mut words = subject.split('.');
-    for expected in pattern.split('.') {
-        match (expected, words.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (expected, Some(word)) if expected == word => {}
-            _ => return false,
-        }
-    }
-    words.next().is_none()
-}
 
 /// What it asked and said since this was called last.
 fn touched() -> BTreeSet<String> {
@@ -55,7 +42,7 @@ fn whatever_a_service_does_is_allowed() {
     {
         assert!(touched.iter().any(|subject| subject.contains(operation)), "{operation} was not done");
     }
-    let outside = |subject: &&String| !allowed.iter().any(|pattern| covers(pattern, subject));
+    let outside = |subject: &&String| !allowed.iter().any(|pattern| matches(pattern, subject));
     let refused: Vec<&String> = touched.iter().filter(outside).collect();
     assert!(refused.is_empty(), "{refused:#?}");
 }

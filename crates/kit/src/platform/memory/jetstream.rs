@@ -319,7 +319,7 @@ fn error(code: u16, err_code: u32, description: &str) -> Value {
 }
 
 /// Whether a subject fits a pattern with `*` for one word and `>` for the rest.
-fn matches(pattern: &str, subject: &str) -> bool {
+pub fn matches(pattern: &str, subject: &str) -> bool {
     let mut words = subject.split('.');
     for expected in pattern.split('.') {
         match (expected, words.next()) {
