@@ -191,6 +191,20 @@ fn bad_rules_judge_nothing() {
 }
 
 #[test]
+fn a_comment_waits_for_a_config_that_was_taken_away() {
+    given::<Comment>("p1-a", [commented("p1-a", "An orange")]);
+    start::<Moderation>();
+    platform().lose_config();
+    let delivery = platform().deliver("moderation").unwrap();
+    deliver::<Moderation>(&delivery).unwrap();
+    assert_eq!(Moderation::get(mia(), "p1-a".to_owned()).unwrap_err().status, 404);
+    platform().configure("rules", r#"[{"name":"fruit","words":["orange"]}]"#);
+    settle::<Moderation>();
+    assert_eq!(verdict("p1-a").reason.as_deref(), Some("fruit"));
+    assert_eq!(platform().stored("DEAD_moderation"), []);
+}
+
+#[test]
 fn a_moderator_overturns_a_verdict_and_another_one_that() {
     given::<Verdict>("p1-a", [given_verdict("p1-a", "An orange", Outcome::Rejected, Some("orange"))])
         .when(|| say(mia(), "p1-a", Outcome::Approved))

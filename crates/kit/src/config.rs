@@ -6,8 +6,18 @@ use crate::http;
 use crate::platform::{self, Fault, Platform};
 
 /// The value of a key, as it is; none if the key is not set.
+///
+/// No key at all is never meant: wadm takes the config away from a component that it replaces, and what instances did
+/// without it would not be what the operator set.
 pub fn text(key: &str) -> Result<Option<String>, Fault> {
-    platform::current().config(key)
+    let settings = platform::current().settings()?;
+    if settings.is_empty() {
+        return Err(Fault::new(
+            "the config is empty, as that of a component that is being replaced; if this goes on, deploy the \
+             manifest again, with some `config` for this component",
+        ));
+    }
+    Ok(settings.get(key).cloned())
 }
 
 /// The value of a key, which is JSON; none if the key is not set.

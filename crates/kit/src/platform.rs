@@ -4,7 +4,9 @@
 //! memory ([`memory`]), so that a service's domain and every failure path of the kit are tested without a host.
 //! The kit reads no clock, takes no random number and does no I/O in any other way.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -41,8 +43,8 @@ pub trait Platform {
     fn pause(&self, time: Duration);
     fn random(&self) -> u64;
 
-    /// What the operator set for this component.
-    fn config(&self, key: &str) -> Result<Option<String>, Fault>;
+    /// All that the operator set for this component.
+    fn settings(&self) -> Result<Rc<BTreeMap<String, String>>, Fault>;
     fn log(&self, level: Level, context: &str, message: &str);
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::delivery::ACK_WAIT;
 use crate::jetstream::{self, ConsumerConfig, Refusal, StreamConfig};
 use crate::platform::{self, Fault, Platform};
-use crate::{Service, generation, log as lines, names, position};
+use crate::{Service, config, generation, log as lines, names, position};
 
 /// Makes sure of everything.
 pub(crate) fn all<S: Service>() -> Result<(), Fault> {
@@ -134,7 +134,7 @@ fn stream(name: &str, subjects: &str, partitions: u32) -> Result<(), Fault> {
 
 /// How many servers keep a copy, as the operator says.
 fn replicas() -> Result<u32, Fault> {
-    let Some(text) = platform::current().config("replicas")? else { return Ok(1) };
+    let Some(text) = config::text("replicas")? else { return Ok(1) };
     match text.parse() {
         Ok(replicas @ 1..=5) => Ok(replicas),
         _ => Err(Fault::new(format!("config replicas is {text:?}; it must be a number from 1 to 5"))),

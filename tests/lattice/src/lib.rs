@@ -16,7 +16,7 @@ use system::{
 use xtask::lattice::{Accounts, Lattice, Plan, Tools};
 use xtask::{Steps, Workspace};
 
-pub use manifest::{on_every_host, only, with_instances};
+pub use manifest::{on_every_host, only, updated, with_instances};
 pub use read_models::read_models;
 
 /// How long load goes on before and after what happens.

@@ -1,5 +1,8 @@
 //! Edits of the manifest, as whoever runs a lattice makes them.
 
+use std::fs;
+
+use system::repository;
 pub use xtask::lattice::on_every_host;
 
 /// With so many instances of every component on each host.
@@ -17,6 +20,22 @@ pub fn with_instances(manifest: &str, count: u32) -> String {
         }
     });
     lines.collect()
+}
+
+/// A section that every WebAssembly host passes over: its kind, its length, that of its name, and its name.
+const NOTHING_NEW: &[u8] = b"\x00\x08\x07version";
+
+/// With another version of a component, which does the same, and with another name of its config: the one that it has, wadm
+/// takes away with the version before.
+#[track_caller]
+pub fn updated(manifest: &str, component: &str) -> String {
+    let (build, file) = (repository().join("build"), format!("{component}.wasm"));
+    let (old, new) = (build.join(&file), build.join("updated").join(&file));
+    fs::create_dir_all(build.join("updated")).unwrap();
+    fs::write(&new, [&fs::read(&old).unwrap(), NOTHING_NEW].concat()).unwrap();
+    let [old, new] = [old, new].map(|file| format!("image: file://{}\n", file.display()));
+    let (before, after) = manifest.split_once(&old).expect("the component is there");
+    format!("{before}{new}{}", after.replacen("-service\n", "-updated-service\n", 1))
 }
 
 /// With these components only, and the providers.

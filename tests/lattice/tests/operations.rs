@@ -1,7 +1,7 @@
 //! What an operator does to an application that works: scale it, restart what it runs on, take it away and bring it back.
 //! Under load, what was answered is there once, and every read model is the one that is built anew.
 
-use lattice_tests::{Running, for_a_while, on_every_host, only, with_instances};
+use lattice_tests::{Running, for_a_while, on_every_host, only, updated, with_instances};
 use system::{Request, configured, done};
 
 #[test]
@@ -12,6 +12,19 @@ fn components_are_scaled_while_they_work() {
             for_a_while();
             done(lattice.deploy(&with_instances(&manifest, instances)));
         }
+    });
+}
+
+#[test]
+fn components_are_updated_while_they_work() {
+    Running::start("updated", 1, 1).under_load(|lattice| {
+        let mut manifest = on_every_host(&configured(&[]));
+        for component in ["moderation", "comments", "posts", "query", "gateway", "registry", "web"] {
+            for_a_while();
+            manifest = updated(&manifest, component);
+            done(lattice.deploy(&manifest));
+        }
+        for_a_while();
     });
 }
 

@@ -53,6 +53,18 @@ fn a_browser_is_known_by_the_cookie_that_it_gets_for_a_key() {
     assert_problem(&send("GET", "/moderation/queue", &[HERE, OURS], ""), 401);
 }
 
+/// wadm takes the config away from a gateway that it replaces: who is known may not hear that nobody is.
+#[test]
+fn without_its_config_nobody_is_told_that_a_key_is_unknown() {
+    blog();
+    let queue = || send("GET", "/moderation/queue", &[("authorization", &bearer("s3cret"))], "");
+    assert_eq!(queue().status, 200);
+    platform().lose_config();
+    assert_problem(&queue(), 503);
+    configure_keys();
+    assert_eq!(queue().status, 200);
+}
+
 #[test]
 fn only_on_the_machine_itself_does_a_key_go_without_tls() {
     blog();

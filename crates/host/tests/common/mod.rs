@@ -38,7 +38,7 @@ spec:
       type: component
       properties:
         image: file://{wasm}
-        config: [{{ name: settings, properties: {{ {config} }} }}]
+        config: [{{ name: settings, properties: {{ roles-header: trellis-roles, {config} }} }}]
       traits:
         - {{ type: spreadscaler, properties: {{ instances: {instances} }} }}
         - type: link

@@ -2,10 +2,9 @@
 
 use super::path::{Path, allowed};
 use super::{Call, PROBLEM, Request, Response, remembered};
-use crate::platform::{self, Platform};
 use crate::position::{self, Position};
 use crate::trace::Trace;
-use crate::{Context, Problem, Service, readiness};
+use crate::{Context, Problem, Service, config, readiness};
 
 /// The config key that names the header in which a gateway says who calls. Set it only behind a gateway that
 /// removes that header from what comes from outside: whoever can set the header is whom it names.
@@ -72,8 +71,8 @@ fn context(request: &Request, trace: &Trace, (caller, roles): Caller) -> Result<
 }
 
 /// What stands in the header that the config names, if it names one. A header that is there twice says nothing.
-fn said_by_gateway<'r>(request: &'r Request, config: &str) -> Result<Option<&'r str>, Problem> {
-    let Some(header) = platform::current().config(config)? else { return Ok(None) };
+fn said_by_gateway<'r>(request: &'r Request, key: &str) -> Result<Option<&'r str>, Problem> {
+    let Some(header) = config::text(key)? else { return Ok(None) };
     Ok(request.header(&header).filter(|value| !value.is_empty()))
 }
 

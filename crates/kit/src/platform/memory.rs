@@ -23,7 +23,7 @@ pub use jetstream::{Delivery, Stored};
 const START_MS: u64 = 1_767_225_600_000;
 
 /// A handle on this thread's platform.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Memory(Rc<RefCell<State>>);
 
 /// What goes wrong with one call.
@@ -57,7 +57,7 @@ pub struct Exchange {
 struct State {
     streams: Streams,
     bucket: BTreeMap<String, Vec<u8>>,
-    config: BTreeMap<String, String>,
+    settings: Rc<BTreeMap<String, String>>,
     elapsed: Duration,
     chance: u64,
     calls: u64,
@@ -78,10 +78,24 @@ pub fn current() -> Memory {
     CURRENT.with(Memory::clone)
 }
 
+impl Default for Memory {
+    /// Somebody has set something, if only what is so anyway.
+    fn default() -> Self {
+        let memory = Self(Rc::default());
+        memory.configure("replicas", "1");
+        memory
+    }
+}
+
 impl Memory {
     /// Sets a config value, as an operator would.
     pub fn configure(&self, key: &str, value: &str) {
-        self.0.borrow_mut().config.insert(key.to_owned(), value.to_owned());
+        Rc::make_mut(&mut self.0.borrow_mut().settings).insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Takes the whole config away, as wadm does from a component that it replaces.
+    pub fn lose_config(&self) {
+        self.0.borrow_mut().settings = Rc::default();
     }
 
     /// Lets time pass.
@@ -310,8 +324,8 @@ impl Platform for Memory {
         mixed ^ (mixed >> 31)
     }
 
-    fn config(&self, key: &str) -> Result<Option<String>, Fault> {
-        Ok(self.0.borrow().config.get(key).cloned())
+    fn settings(&self) -> Result<Rc<BTreeMap<String, String>>, Fault> {
+        Ok(Rc::clone(&self.0.borrow().settings))
     }
 
     fn log(&self, level: Level, _context: &str, message: &str) {

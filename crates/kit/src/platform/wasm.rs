@@ -34,19 +34,6 @@ fn bucket() -> Result<Rc<store::Bucket>, Fault> {
     })
 }
 
-/// What the operator set, which an instance asks for once.
-fn settings() -> Result<Rc<BTreeMap<String, String>>, Fault> {
-    thread_local!(static SET: RefCell<Option<Rc<BTreeMap<String, String>>>> = const { RefCell::new(None) });
-    SET.with_borrow_mut(|set| match set {
-        Some(values) => Ok(Rc::clone(values)),
-        None => {
-            let values = config::store::get_all()
-                .map_err(|error| Fault::new(format!("cannot read the config: {error:?}")))?;
-            Ok(Rc::clone(set.insert(Rc::new(values.into_iter().collect()))))
-        }
-    })
-}
-
 fn fault(doing: &str, error: store::Error) -> Fault {
     let why = match error {
         store::Error::NoSuchStore => "there is no such store".to_owned(),
@@ -112,8 +99,17 @@ impl Platform for Wasm {
         random::random::get_random_u64()
     }
 
-    fn config(&self, key: &str) -> Result<Option<String>, Fault> {
-        Ok(settings()?.get(key).cloned())
+    /// An instance asks for them once.
+    fn settings(&self) -> Result<Rc<BTreeMap<String, String>>, Fault> {
+        thread_local!(static SET: RefCell<Option<Rc<BTreeMap<String, String>>>> = const { RefCell::new(None) });
+        SET.with_borrow_mut(|set| match set {
+            Some(values) => Ok(Rc::clone(values)),
+            None => {
+                let values = config::store::get_all()
+                    .map_err(|error| Fault::new(format!("cannot read the config: {error:?}")))?;
+                Ok(Rc::clone(set.insert(Rc::new(values.into_iter().collect()))))
+            }
+        })
     }
 
     fn log(&self, level: Level, context: &str, message: &str) {

@@ -210,6 +210,27 @@ fn what_callers_are_trusted_with_is_believed_only_where_the_operator_says_so() {
     assert_eq!(roles(&[("x-roles", "moderator"), ("X-Roles", "x")]), [""; 0], "two claims are none");
 }
 
+/// Without the config, a caller would be nobody, and the repetition of a request another caller's first.
+#[test]
+fn without_its_config_a_service_answers_nobody() {
+    start::<Notes>();
+    platform().configure("caller-header", "X-Caller");
+    let write = || {
+        let headers = [("x-caller", "ann"), ("idempotency-key", "k"), ("content-type", "application/json")];
+        request::<Notes>("POST", "/notes", &headers, r#"{"text":"a"}"#)
+    };
+    let first = write();
+    assert_eq!(first.status, 201);
+    platform().lose_config();
+    for response in [write(), request::<Notes>("GET", "/whoami", &[("x-caller", "ann")], "")] {
+        assert_eq!(response.status, 503, "{response:?}");
+    }
+    assert!(platform().take_lines().iter().any(|(_, line)| line.contains("the config is empty")));
+    platform().configure("caller-header", "X-Caller");
+    assert_eq!(write().body, first.body);
+    assert_eq!(stored().len(), 1);
+}
+
 #[test]
 fn lists_link_to_their_next_page() {
     start::<Notes>();

@@ -214,7 +214,7 @@ fn echo(event: &Recorded<NoteEvent>, reaction: &Reaction) -> Result<(), Failure>
     if let NoteEvent::Written(note) = &event.data
         && ["echo?", "refused"].contains(&note.text.as_str())
     {
-        if note.text == "refused" && platform().config("accept")?.as_deref() != Some("yes") {
+        if note.text == "refused" && crate::config::text("accept")?.as_deref() != Some("yes") {
             return Err(Failure::lasting("such notes are refused"));
         }
         reaction.create::<Note>(&note.id, |id| {
