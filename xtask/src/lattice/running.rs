@@ -1,11 +1,13 @@
 //! A lattice that runs: starting it, deploying on it, what may happen to its processes, and ending it.
 
 mod answer;
+mod deployment;
+mod programs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -21,14 +23,7 @@ use crate::step::Steps;
 use crate::workspace::Workspace;
 
 const POLL: Duration = Duration::from_millis(100);
-const NATS_PATIENCE: Duration = Duration::from_secs(30);
 const HOSTS_PATIENCE_SECONDS: u64 = 60;
-const DEPLOY_PATIENCE_SECONDS: u64 = 180;
-/// Copies of a log and of a bucket, where there are several servers: one can be lost of three.
-const COPIES_MAX: u8 = 3;
-
-/// Zones for labels: by them a manifest spreads things.
-const ZONES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
 /// What is started, and where.
 #[derive(Debug)]
@@ -186,181 +181,6 @@ impl Lattice {
             format!("{} has ended, and said:\n  {}", process.name, last.join("\n  "))
         });
         words.collect()
-    }
-
-    /// Whether this manifest asks for something else than what is deployed.
-    pub fn is_other(&self, manifest: &str) -> Result<bool> {
-        Ok(self.here(manifest)?.text != self.manifest.text)
-    }
-
-    /// Deploys another manifest of the same application in place of what is deployed, and returns when that answers.
-    pub fn deploy(&mut self, manifest: &str) -> Result<()> {
-        self.manifest = self.here(manifest)?;
-        self.deploy_again()
-    }
-
-    /// Deploys what is deployed already: wadm looks at all of it anew.
-    pub fn deploy_again(&self) -> Result<()> {
-        self.deploy_manifest(&[])?;
-        self.wait_for_answer()
-    }
-
-    /// The same, after what is deployed has been taken away, as `wash app deploy --replace` does.
-    pub fn replace(&mut self, manifest: &str) -> Result<()> {
-        self.manifest = self.here(manifest)?;
-        self.deploy_manifest(&["--replace", &self.manifest.application])?;
-        self.wait_for_answer()
-    }
-
-    /// Returns when none of the application runs.
-    pub fn undeploy(&self) -> Result<()> {
-        let hosts = self.hosts_running().to_string();
-        self.ask(&["undeploy", "--hosts", &hosts], DEPLOY_PATIENCE_SECONDS, &[&self.manifest.application])
-    }
-
-    /// A manifest as this lattice can run it.
-    fn here(&self, manifest: &str) -> Result<Manifest> {
-        let clients: Vec<String> = self.nats().map(str::to_owned).collect();
-        let with_accounts = self.plan.accounts.as_ref().map(|of| of.make(&self.plan.folder, manifest));
-        let with_accounts = with_accounts.transpose()?;
-        let manifest = with_accounts.as_deref().unwrap_or(manifest);
-        let manifest = Manifest::read(manifest, &self.plan.root, &self.tools)?;
-        let manifest = manifest.at(&self.manifest.http, &clients);
-        Ok(match self.plan.servers {
-            1 => manifest,
-            several => manifest.replicated(several.min(COPIES_MAX)),
-        })
-    }
-
-    fn start(&mut self, steps: &mut Steps) -> Result<()> {
-        steps.run("NATS", || self.start_servers())?;
-        steps.run("wadm", || {
-            self.start_wadm()?;
-            self.ask(&["manager"], HOSTS_PATIENCE_SECONDS, &[])
-        })?;
-        // Only then: wadm hears of a host when it starts, and otherwise not before its first heartbeat, half a minute later.
-        steps.run("hosts", || {
-            (1..=self.plan.hosts).try_for_each(|number| self.start_host(number))?;
-            self.wait_for_hosts(usize::from(self.plan.hosts))
-        })?;
-        steps.run_long("deployment", || self.deploy_manifest(&[]))?;
-        steps.run("answer", || self.wait_for_answer())
-    }
-
-    fn start_servers(&mut self) -> Result<()> {
-        for server in &self.servers {
-            let mut command = vec![self.tools.nats_server.display().to_string()];
-            command.extend(server.configure(&self.servers, &self.plan.folder, self.configuration())?);
-            let log = self.log_file(&server.name);
-            self.processes.start(&server.name, command, log)?;
-        }
-        self.wait_for_servers()
-    }
-
-    /// Until every NATS server serves.
-    pub fn wait_for_servers(&self) -> Result<()> {
-        let deadline = Instant::now() + NATS_PATIENCE;
-        for server in &self.servers {
-            while !server.is_ready() {
-                if Instant::now() >= deadline || !self.is_running(&server.name) {
-                    let Server { name, client, .. } = server;
-                    return Err(Failure::new(format!("{name}, a NATS server, does not serve at {client}")));
-                }
-                std::thread::sleep(POLL);
-            }
-        }
-        Ok(())
-    }
-
-    pub fn is_running(&self, name: &str) -> bool {
-        self.processes.iter().any(|process| process.name == name && process.is_running())
-    }
-
-    /// Starts a host again that has ended, and returns when it has joined.
-    ///
-    /// The application is there once it is deployed again. By itself, wadm would put components there at once, but providers
-    /// up to a minute after it last had one started: for so long it waits for the word that it runs, which it does not
-    /// recognise if the image is a file.
-    pub fn start_host_again(&mut self, host: &str) -> Result<()> {
-        self.processes.start_again(host)?;
-        self.wait_for_hosts(self.hosts_running())
-    }
-
-    fn hosts_running(&self) -> usize {
-        let hosts = self.processes.iter().filter(|process| process.name.starts_with("host-"));
-        hosts.filter(|host| host.is_running()).count()
-    }
-
-    /// Until so many hosts have said that they are there.
-    pub fn wait_for_hosts(&self, count: usize) -> Result<()> {
-        self.ask(&["hosts", "--count", &count.to_string()], HOSTS_PATIENCE_SECONDS, &[])
-    }
-
-    fn start_wadm(&mut self) -> Result<()> {
-        // As its default is to the default of hosts. Shorter, it would give up hosts whose heartbeats it is slow to hear.
-        let interval = (self.plan.heartbeat.as_secs() * 7).div_ceil(3).to_string();
-        let nats = self.manifest.nats.clone();
-        let arguments = ["--nats-server", &nats, "--cleanup-interval", &interval];
-        self.start_process("wadm", "wadm", &arguments, "--nats-creds-file")
-    }
-
-    fn start_host(&mut self, number: u8) -> Result<()> {
-        let zone = ZONES.get(usize::from(number) - 1).copied().unwrap_or("a");
-        // Each by way of another server, as far as there are others.
-        let servers: Vec<String> = self.nats().map(str::to_owned).collect();
-        let nats = servers.get(usize::from(number - 1) % servers.len()).cloned().unwrap_or_default();
-        let (address, port) = nats.rsplit_once(':').unwrap_or((&nats, "4222"));
-        let heartbeat = self.plan.heartbeat.as_secs().to_string();
-        let (host, zone) = (format!("host={number}"), format!("zone={zone}"));
-        let features = self.manifest.features();
-        let mut arguments = vec![
-            "--nats-host",
-            address,
-            "--nats-port",
-            port,
-            "--allow-file-load",
-            "--label",
-            &host,
-            "--label",
-            &zone,
-            "--heartbeat-interval-seconds",
-            &heartbeat,
-        ];
-        arguments.extend(features.iter().flat_map(|feature| ["--experimental-features", feature]));
-        self.start_process(&format!("host-{number}"), "wasmcloud_host", &arguments, "--nats-creds")
-    }
-
-    /// `creds` is the option by which it is told who it is to NATS.
-    fn start_process(&mut self, name: &str, program: &str, arguments: &[&str], creds: &str) -> Result<()> {
-        let program = self.tools.program(program).display().to_string();
-        let arguments = arguments.iter().map(|&word| word.to_owned());
-        let command = std::iter::once(program).chain(arguments).chain(self.as_lattice(creds)).collect();
-        let log = self.log_file(name);
-        self.processes.start(name, command, log)
-    }
-
-    /// The arguments that say who somebody of the lattice is.
-    fn as_lattice(&self, option: &str) -> Vec<String> {
-        let file = self.plan.accounts.as_ref().map(|of| of.lattice(&self.plan.folder));
-        file.map_or_else(Vec::new, |file| vec![option.to_owned(), file.display().to_string()])
-    }
-
-    /// What servers have to know beyond what every lattice has.
-    fn configuration(&self) -> &str {
-        self.plan.accounts.as_ref().map_or("", |_| Accounts::CONFIGURATION)
-    }
-
-    fn log_file(&self, name: &str) -> PathBuf {
-        self.plan.folder.join(format!("{name}.log"))
-    }
-
-    fn deploy_manifest(&self, how: &[&str]) -> Result<()> {
-        self.manifest.expect_files()?;
-        let file = self.plan.folder.join("wadm.yaml");
-        files::write_if_changed(&file, self.manifest.text.as_bytes())?;
-        let hosts = self.hosts_running().to_string();
-        let what = [&["deploy", "--hosts", &hosts], how].concat();
-        self.ask(&what, DEPLOY_PATIENCE_SECONDS, &[&file.display().to_string()])
     }
 
     fn ask(&self, what: &[&str], seconds: u64, then: &[&str]) -> Result<()> {
