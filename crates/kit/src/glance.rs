@@ -26,7 +26,7 @@ pub fn glance(places: &[Place<'_>]) -> Result<Vec<Option<Glimpse>>, Problem> {
     let keys: Vec<String> = std::iter::once(generation::KEY.to_owned()).chain(in_slots).collect();
     let mut found = platform::current().get_many(&keys)?.into_iter();
     let generation = Generations::parse(found.next().flatten())?.active;
-    let skipped = if generation % 2 == 0 { 0 } else { places.len() };
+    let skipped = names::slot(generation) * places.len();
     let of_generation = keys.into_iter().skip(1).zip(found).skip(skipped).take(places.len());
     Ok(of_generation.map(|(key, bytes)| Some(Glimpse { key, generation, bytes: bytes? })).collect())
 }

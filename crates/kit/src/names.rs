@@ -112,9 +112,14 @@ pub fn parse_consumer(service: &str, name: &str) -> Option<(u32, Option<u64>)> {
     Some((partition.parse().ok()?, generation))
 }
 
-/// How the keys of all documents and lists of a generation begin. Generations take turns in two slots.
+/// Generations take turns in two slots, 0 and 1.
+pub fn slot(generation: u64) -> usize {
+    usize::from(!generation.is_multiple_of(2))
+}
+
+/// How the keys of all documents and lists of a generation begin.
 pub fn doc_keys(generation: u64) -> &'static str {
-    if generation.is_multiple_of(2) { "g0." } else { "g1." }
+    if slot(generation) == 0 { "g0." } else { "g1." }
 }
 
 // A request makes dozens of keys. What is put together from texts costs a fraction of what is formatted.
@@ -131,8 +136,8 @@ pub fn index_key(generation: u64, source: &str, name: &str, lane: &str, part: &s
 
 /// The key of how far a generation of the read models has come in one partition of a source.
 pub fn place_key(generation: u64, source: &str, partition: u32) -> String {
-    let slot = if generation.is_multiple_of(2) { "0" } else { "1" };
-    ["place.", slot, ".", source, ".", &partition.to_string()].concat()
+    let begin = if slot(generation) == 0 { "place.0." } else { "place.1." };
+    [begin, source, ".", &partition.to_string()].concat()
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 #![allow(clippy::indexing_slicing)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lattice_tests::{Running, on_every_host};
-use system::{Application, Request, configured, done};
+use system::{Application, Request, configured, done, within};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -14,11 +14,7 @@ const VIOLATION: &str = "Violation";
 
 #[track_caller]
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within {} s: {what}", PATIENCE.as_secs());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    within(PATIENCE, what, || condition().then_some(()));
 }
 
 #[test]

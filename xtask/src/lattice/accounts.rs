@@ -45,7 +45,7 @@ impl Accounts {
     }
 
     /// The credentials of those who are the lattice, in the folder of one.
-    pub fn lattice(&self, folder: &Path) -> PathBuf {
+    pub fn lattice(folder: &Path) -> PathBuf {
         folder.join(FOLDER).join("lattice.creds")
     }
 

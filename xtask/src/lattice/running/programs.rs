@@ -123,7 +123,7 @@ impl Lattice {
 
     /// The arguments that say who somebody of the lattice is.
     pub(super) fn as_lattice(&self, option: &str) -> Vec<String> {
-        let file = self.plan.accounts.as_ref().map(|of| of.lattice(&self.plan.folder));
+        let file = self.plan.accounts.as_ref().map(|_| Accounts::lattice(&self.plan.folder));
         file.map_or_else(Vec::new, |file| vec![option.to_owned(), file.display().to_string()])
     }
 
