@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::cache;
 use crate::components;
 use crate::failure::Result;
-use crate::files;
 use crate::lattice;
 use crate::nats;
 use crate::packages;
@@ -96,7 +96,7 @@ pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> 
 }
 
 fn wasmtime() -> Result<PathBuf> {
-    let folder = files::cache()?.join(format!("wasmtime-{WASMTIME}"));
+    let folder = cache::folder()?.join(format!("wasmtime-{WASMTIME}"));
     let program = folder.join("bin/wasmtime");
     if !program.is_file() {
         let mut cargo = process::cargo();

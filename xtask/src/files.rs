@@ -67,39 +67,3 @@ pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     found.sort();
     Ok(found)
 }
-
-/// A folder with what `fill` puts in it, unless an earlier run has.
-pub fn filled_once(folder: PathBuf, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let _lock = lock(&folder)?;
-    if !folder.is_dir() {
-        // Under another name until complete, so that an interrupted run is not taken for a finished one.
-        let unfinished = folder.with_added_extension("unfinished");
-        remove_folder(&unfinished)?;
-        create_folder(&unfinished)?;
-        fill(&unfinished)?;
-        fs::rename(&unfinished, &folder).map_err(|error| Failure::io("rename", &unfinished, &error))?;
-    }
-    Ok(folder)
-}
-
-/// Waits until no other process holds the lock of this folder, which need not exist yet. Held until dropped.
-pub fn lock(folder: &Path) -> Result<fs::File> {
-    let path = folder.with_added_extension("lock");
-    path.parent().map_or(Ok(()), create_folder)?;
-    let file = fs::File::create(&path).map_err(|error| Failure::io("create", &path, &error))?;
-    file.lock().map_err(|error| Failure::io("lock", &path, &error))?;
-    Ok(file)
-}
-
-/// Where slow downloads are kept between checkouts: `${XDG_CACHE_HOME:-~/.cache}/trellis`.
-pub fn cache() -> Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CACHE_HOME")
-        .filter(|path| path.is_absolute())
-        .or_else(|| set("HOME").map(|home| home.join(".cache")));
-    match base {
-        Some(base) => Ok(base.join("trellis")),
-        None => Err(Failure::new("there is no cache folder: neither XDG_CACHE_HOME nor HOME is set")
-            .remedy("set HOME or XDG_CACHE_HOME")),
-    }
-}

@@ -5,6 +5,7 @@
 
 mod bench;
 mod browser;
+mod cache;
 mod checks;
 mod components;
 mod documents;

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cache;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::process;
@@ -20,9 +21,9 @@ pub fn ready() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(VARIABLE).map(PathBuf::from) {
         return check(&path).map(|()| path);
     }
-    let folder = files::cache()?.join(format!("nats-server-{VERSION}"));
+    let folder = cache::folder()?.join(format!("nats-server-{VERSION}"));
     let server = folder.join("nats-server");
-    let _lock = files::lock(&folder)?;
+    let _lock = cache::lock(&folder)?;
     if !server.is_file() {
         download(&folder, &server)?;
     }

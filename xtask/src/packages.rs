@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cache;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::process;
@@ -16,8 +17,8 @@ pub fn ready(
     pinned: &[&str],
     fill: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
-    let folder = files::cache()?.join(format!("{name}-{:016x}", version(source, pinned)?));
-    files::filled_once(folder, |folder| {
+    let folder = cache::folder()?.join(format!("{name}-{:016x}", version(source, pinned)?));
+    cache::filled_once(folder, |folder| {
         for file in pinned {
             files::write_if_changed(&folder.join(file), &files::read(&source.join(file))?)?;
         }

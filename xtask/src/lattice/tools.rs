@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cache;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::nats;
@@ -56,7 +57,7 @@ impl Tools {
 pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
     let nats_server = steps.run("nats-server", nats::ready)?;
     let sources = workspace.root.join("lattice");
-    let folder = files::filled_once(folder(&sources)?, |folder| {
+    let folder = cache::filled_once(folder(&sources)?, |folder| {
         steps.run_long(
             "lattice: host, wadm and providers (a first build takes a quarter of an hour)",
             || build(workspace, &sources, folder),
@@ -67,7 +68,7 @@ pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
 }
 
 fn folder(sources: &Path) -> Result<PathBuf> {
-    Ok(files::cache()?.join(format!("lattice-{:016x}", fingerprint(sources)?)))
+    Ok(cache::folder()?.join(format!("lattice-{:016x}", fingerprint(sources)?)))
 }
 
 /// Stands for everything that the programs are built from.

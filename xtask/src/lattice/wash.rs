@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::manifest::Manifest;
 use super::tools::Tools;
+use crate::cache;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::process;
@@ -44,9 +45,9 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     if let Some(wash) = std::env::var_os(VARIABLE).map(PathBuf::from) {
         return fits(&wash).map(|()| wash);
     }
-    let folder = files::cache()?.join(format!("wash-{VERSION}"));
+    let folder = cache::folder()?.join(format!("wash-{VERSION}"));
     let wash = folder.join("bin/wash");
-    let _lock = files::lock(&folder)?;
+    let _lock = cache::lock(&folder)?;
     if !wash.is_file() {
         let mut cargo = process::cargo();
         cargo.args(["install", "wash", "--version", VERSION, "--locked", "--root"]).arg(&folder);

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use super::apt::Apt;
 use super::host::Host;
+use crate::cache;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::process;
@@ -42,7 +43,7 @@ pub fn ready() -> Result<Debian> {
     if debian.root.is_dir() {
         return Ok(debian);
     }
-    let _lock = files::lock(&folder)?;
+    let _lock = cache::lock(&folder)?;
     if debian.root.is_dir() {
         return Ok(debian); // Another process has just done it.
     }
@@ -120,7 +121,7 @@ fn release(version: &str) -> Vec<u32> {
 /// Named after all that decides what is in it.
 fn folder() -> Result<PathBuf> {
     let codename = super::os_release("VERSION_CODENAME").unwrap_or_else(|| "unknown".to_owned());
-    Ok(files::cache()?.join(format!("debian-{codename}-rust-{RUST_MIN}")))
+    Ok(cache::folder()?.join(format!("debian-{codename}-rust-{RUST_MIN}")))
 }
 
 /// The folders of `wasm-component-ld` and of `wasm-ld`, which it runs.
