@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, kv, stream};
 use bytes::Bytes;
-use common::{LIMIT, Nats};
+use common::{LIMIT, Nats, cluster_of_three};
 use keyvalue_nats::bucket::{BATCH_LEN_MAX, Bucket};
 use keyvalue_nats::error::Error;
 
@@ -96,20 +96,44 @@ async fn batches_answer_in_the_order_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn increments_of_many_processes_all_count() {
-    const PROCESSES: usize = 8;
-    const EACH: usize = 40;
     let nats = Nats::start();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut buckets = Vec::new();
     for _ in 0..PROCESSES {
-        // Its own connection and its own turns, as another process would have.
-        let bucket = std::sync::Arc::new(nats.bucket("b").await);
-        for _ in 0..EACH {
+        buckets.push(nats.bucket("b").await);
+    }
+    all_count(buckets, 40).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn increments_on_a_cluster_all_count() {
+    const REPLICATED: [(&str, &str); 2] = [CREATE, ("num_replicas", "3")];
+    let servers = cluster_of_three();
+    // They are still finding each other.
+    for server in &servers {
+        let bucket = server.bucket_with("b", &REPLICATED, SHORT).await;
+        until(async || bucket.increment("found", 1).await.is_ok()).await;
+    }
+    let mut buckets = Vec::new();
+    for process in 0..PROCESSES {
+        buckets.push(servers[process % servers.len()].bucket_with("b", &REPLICATED, LIMIT).await);
+    }
+    all_count(buckets, 10).await;
+}
+
+/// Each with its own connection and its own turns, as another process would have.
+const PROCESSES: usize = 8;
+
+async fn all_count(buckets: Vec<Bucket>, each: usize) {
+    let all = u64::try_from(buckets.len() * each).unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for bucket in buckets {
+        let bucket = std::sync::Arc::new(bucket);
+        for _ in 0..each {
             let bucket = bucket.clone();
             tasks.spawn(async move { bucket.increment("count", 1).await.unwrap() });
         }
     }
     let sums: BTreeSet<u64> = tasks.join_all().await.into_iter().collect();
-    let all = u64::try_from(PROCESSES * EACH).unwrap();
     assert_eq!(sums, (1..=all).collect(), "a sum was given twice, or lost");
 }
 

@@ -18,7 +18,7 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 const START: Duration = Duration::from_secs(30);
 
 pub struct Nats {
-    port: u16,
+    address: String,
     configuration: String,
     folder: TempDir,
     child: Option<Child>,
@@ -37,8 +37,12 @@ impl Nats {
     }
 
     pub fn not_started(configuration: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { port, configuration: configuration.to_owned(), folder: TempDir::new().unwrap(), child: None }
+        Self {
+            address: free_address(),
+            configuration: configuration.to_owned(),
+            folder: TempDir::new().unwrap(),
+            child: None,
+        }
     }
 
     pub fn start_again(&mut self) {
@@ -65,7 +69,7 @@ impl Nats {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.clone()
     }
 
     pub fn url(&self) -> String {
@@ -102,6 +106,25 @@ impl Drop for Nats {
             eprintln!("nats-server said:\n{}", self.log());
         }
     }
+}
+
+/// Three servers that are one cluster, as soon as they have found each other.
+pub fn cluster_of_three() -> [Nats; 3] {
+    let routes: [String; 3] = std::array::from_fn(|_| free_address());
+    let all = routes.each_ref().map(|address| format!("\"nats://{address}\"")).join(", ");
+    let mut number = 0;
+    routes.map(|address| {
+        number += 1;
+        Nats::with(&format!(
+            "server_name: n{number}
+             jetstream {{ store_dir: STORE }}
+             cluster {{ name: c, listen: \"{address}\", routes: [{all}] }}"
+        ))
+    })
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Where `cargo xtask lattice build` and `cargo xtask test` put it.
