@@ -22,7 +22,7 @@ mod wash;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::components;
 use crate::failure::Result;
@@ -40,16 +40,12 @@ pub const VARIABLE: &str = "TRELLIS_LATTICE";
 
 #[derive(Debug, Subcommand)]
 pub enum Task {
-    /// Build the host, wadm and the providers, unless this version of them is in the cache
+    /// Build and test the host, wadm and the providers, unless this version of them is in the cache
     Build,
     /// Start NATS, wadm and hosts, and deploy wadm.yaml; it all keeps running
     Up {
-        /// How many wasmCloud hosts; they are labelled host=1, host=2, … and zone=a, zone=b, …
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
-        hosts: u8,
-        /// How many NATS servers; more than one are a cluster
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
-        servers: u8,
+        #[command(flatten)]
+        size: Size,
         /// Keep services apart: each is a user of NATS that may touch what is its own
         #[arg(long)]
         accounts: bool,
@@ -60,6 +56,22 @@ pub enum Task {
     Down,
     /// Build wash, and lay NATS, wadm and the host where `wash up` looks for them
     Wash,
+}
+
+/// How much a lattice is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct Size {
+    /// How many wasmCloud hosts; they are labelled host=1, host=2, … and zone=a, zone=b, …
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    hosts: u8,
+    /// How many NATS servers; more than one are a cluster
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    servers: u8,
+}
+
+impl Size {
+    /// As it is unless somebody asks for more.
+    pub const LEAST: Self = Self { hosts: 1, servers: 1 };
 }
 
 pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> {
@@ -76,13 +88,13 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
             println!("{}", folder.display());
             Ok(())
         }
-        Task::Up { hosts, servers, accounts } => {
+        Task::Up { size, accounts } => {
             let tools = tools::ready(workspace, steps)?;
             components::build_all(workspace, steps)?;
             let plan = Plan::of(workspace, "lattice")?;
             let accounts = accounts.then(|| Accounts::ready(workspace, steps)).transpose()?;
             let operator = accounts.as_ref().map(|_| Accounts::operator(&plan.folder));
-            let plan = Plan { hosts: *hosts, servers: *servers, accounts, ..plan };
+            let plan = Plan { hosts: size.hosts, servers: size.servers, accounts, ..plan };
             let lattice = Lattice::up(plan, tools, steps)?;
             if let Some(file) = operator {
                 eprintln!("xtask: commands of an operator take --creds {}", file.display());
@@ -104,10 +116,13 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
 const HEARTBEAT_IN_TESTS: Duration = Duration::from_secs(3);
 
 /// A lattice for tests to share. Returns its folder, which the tests are told by [`VARIABLE`].
-pub fn for_tests(workspace: &Workspace, steps: &mut Steps) -> Result<PathBuf> {
+pub fn for_tests(workspace: &Workspace, size: Size, steps: &mut Steps) -> Result<PathBuf> {
     let tools = tools::ready(workspace, steps)?;
     let plan = Plan::of(workspace, "lattice-tests")?;
-    let plan = Plan { as_in_manifest: false, heartbeat: HEARTBEAT_IN_TESTS, ..plan };
+    let Size { hosts, servers } = size;
+    let manifest = if hosts > 1 { on_every_host(&plan.manifest) } else { plan.manifest };
+    let plan =
+        Plan { hosts, servers, manifest, as_in_manifest: false, heartbeat: HEARTBEAT_IN_TESTS, ..plan };
     let folder = plan.folder.clone();
     // One that was interrupted has left it.
     Lattice::down(&folder)?;

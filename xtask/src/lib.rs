@@ -90,9 +90,11 @@ enum Task {
     },
     /// Run every test, or those that the filter names
     Test {
-        /// Run those of the whole application on a real wasmCloud lattice
+        /// Run those of the whole application on a real wasmCloud lattice, by default of one host and one NATS server
         #[arg(long)]
         lattice: bool,
+        #[command(flatten)]
+        size: lattice::Size,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         filter: Vec<String>,
     },
@@ -127,8 +129,11 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
             tests::run(&workspace, &[], steps)
         }
         Task::Chaos { seconds, seed } => tests::chaos(&workspace, seconds, seed, steps),
-        Task::Test { lattice: true, filter } => tests::on_lattice(&workspace, &filter, steps),
-        Task::Test { lattice: false, filter } => tests::run(&workspace, &filter, steps),
+        Task::Test { lattice: true, size, filter } => tests::on_lattice(&workspace, size, &filter, steps),
+        Task::Test { lattice: false, size, .. } if size != lattice::Size::LEAST => {
+            Err(Failure::new("hosts and servers are those of a lattice").remedy("add `--lattice`"))
+        }
+        Task::Test { lattice: false, filter, .. } => tests::run(&workspace, &filter, steps),
         Task::Up { arguments } => {
             let trellis = build_all(&workspace, steps)?;
             steps.run("trellis up", || {
@@ -145,7 +150,11 @@ fn command_names() -> Vec<String> {
 
 /// All that can be said without running anything.
 fn check(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
-    steps.run("format", || process::run(workspace.cargo().args(["fmt", "--all", "--check"])))?;
+    steps.run("format", || {
+        process::run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
+        let lattice = workspace.root.join("lattice");
+        process::run(process::cargo().current_dir(lattice).args(["fmt", "--all", "--check"]))
+    })?;
     components::build_all(workspace, steps)?;
     checks::run(workspace, steps)?;
     steps.run_long("lints", || {

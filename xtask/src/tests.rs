@@ -7,7 +7,7 @@ use crate::components;
 use crate::documents;
 use crate::failure::Result;
 use crate::files;
-use crate::lattice::{self, Lattice};
+use crate::lattice::{self, Lattice, Size};
 use crate::nats;
 use crate::process;
 use crate::step::Steps;
@@ -43,7 +43,7 @@ pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Resul
 }
 
 /// The tests of the whole against a lattice that is started for them, one after the other: they share it.
-pub fn on_lattice(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Result<()> {
+pub fn on_lattice(workspace: &Workspace, size: Size, filter: &[String], steps: &mut Steps) -> Result<()> {
     components::build_all(workspace, steps)?;
     let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
     steps.run_long("command, as the tests use it", || {
@@ -53,7 +53,7 @@ pub fn on_lattice(workspace: &Workspace, filter: &[String], steps: &mut Steps) -
         process::run(&mut runner(workspace, &["--package", LATTICE_TESTS, "--lib"]))
     })?;
     let nats_server = steps.run("nats-server", nats::ready)?;
-    let folder = lattice::for_tests(workspace, steps)?;
+    let folder = lattice::for_tests(workspace, size, steps)?;
     let result = steps.run_long("tests on the lattice", || {
         // Of the whole workspace, whose packages are then built as for its other tests.
         let mut tests = runner(workspace, &["--workspace"]);

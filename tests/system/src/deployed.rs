@@ -5,14 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use xtask::lattice::{Lattice, Tools};
+use xtask::lattice::{Lattice, Tools, on_every_host};
 
 use crate::application::{Application, repository};
 use crate::eventually;
 use crate::nats::Nats;
 
-/// The lattice that the tests share has one.
-const HOST: &str = "host-1";
 /// How long what an earlier test has left behind may take to be handled.
 const IDLE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -20,8 +18,8 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Deployed {
     lattice: Lattice,
     application: Application,
-    /// How long the log was before.
-    log_begin: usize,
+    /// How long the log of each host was before.
+    log_begins: Vec<(String, usize)>,
 }
 
 impl Deployed {
@@ -30,21 +28,29 @@ impl Deployed {
     pub fn start(folder: &Path, data: &Path, manifest: &str) -> Self {
         let tools = done(Tools::built(&repository()));
         let mut lattice = done(Lattice::attach(folder, tools));
-        let log_begin = lattice.log(HOST).len();
+        let hosts: Vec<String> = lattice.hosts().map(str::to_owned).collect();
+        let log_begins = hosts.iter().map(|host| (host.clone(), lattice.log(host).len())).collect();
         let http = lattice.http().parse().unwrap();
         let nats = lattice.nats().next().unwrap().to_owned();
         let application = Application::new(http, nats.parse().ok(), ["--nats", &nats]);
         // Says, for the next start with this folder, that what is there now is to be kept.
         let mark = data.join("is-on-the-lattice");
         let is_again = mark.is_file();
-        if is_again && lattice.is_running(HOST) {
-            lattice.processes().stop(HOST).unwrap();
+        let mut starts = false;
+        for host in &hosts {
+            if is_again && lattice.is_running(host) {
+                lattice.processes().stop(host).unwrap();
+            }
         }
-        // It was stopped or killed, perhaps by a test that failed.
-        let starts = !lattice.is_running(HOST);
-        if starts {
-            done(lattice.start_host_again(HOST));
+        for host in &hosts {
+            // It was stopped or killed, perhaps by a test that failed.
+            if !lattice.is_running(host) {
+                done(lattice.start_host_again(host));
+                starts = true;
+            }
         }
+        let everywhere = (hosts.len() > 1).then(|| on_every_host(manifest));
+        let manifest = everywhere.as_deref().unwrap_or(manifest);
         if starts || done(lattice.is_other(manifest)) {
             done(lattice.deploy(manifest));
         }
@@ -57,15 +63,17 @@ impl Deployed {
         }
         done(lattice.wait_for_answer());
         application.wait_for_routes();
-        Self { lattice, application, log_begin }
+        Self { lattice, application, log_begins }
     }
 
-    /// The machine on which the host runs loses its power. NATS has others.
+    /// The machines on which hosts run lose their power. NATS has others.
     pub fn kill(mut self) {
-        self.lattice.processes().kill(HOST).unwrap();
+        for (host, _) in &self.log_begins {
+            self.lattice.processes().kill(host).unwrap();
+        }
     }
 
-    /// The host goes on, for the next test; it is stopped when this application is started again. Whether a component has
+    /// Hosts go on, for the next test; they are stopped when this application is started again. Whether a component has
     /// failed by its own fault shows now.
     #[track_caller]
     pub fn stop(self) {
@@ -75,7 +83,8 @@ impl Deployed {
     }
 
     pub fn output(&self) -> String {
-        self.lattice.log(HOST).split_off(self.log_begin)
+        let logs = self.log_begins.iter().map(|(host, begin)| self.lattice.log(host).split_off(*begin));
+        logs.collect()
     }
 }
 
@@ -106,17 +115,17 @@ fn empty(nats: &Nats) {
     while !logs.iter().all(|log| is_idle(nats, log)) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
-    for stream in logs.iter().chain(&names("dead.>")) {
-        let answer = nats.ask(&format!("$JS.API.STREAM.DELETE.{stream}"), b"").unwrap();
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
-        assert_eq!(answer["success"], true, "{answer}");
-    }
-    for stream in names("$KV.>").iter().filter(|stream| is_of_a_service(stream)) {
-        eventually("the bucket is empty", || {
-            let answer = nats.jetstream(&format!("STREAM.PURGE.{stream}"), json!({}));
-            (answer["success"] == true).then_some(())
-        });
-    }
+    let buckets: Vec<String> = names("$KV.>").into_iter().filter(|stream| is_of_a_service(stream)).collect();
+    // Hosts say that they live, and whoever hears it makes anew what it misses. What such a log tells must come after the read
+    // models are emptied, or they would never have it: so no log may be there by then.
+    eventually("all of it is gone", || {
+        for stream in names("log.>").iter().chain(&names("dead.>")) {
+            nats.ask(&format!("$JS.API.STREAM.DELETE.{stream}"), b"").unwrap();
+        }
+        let purge = |stream: &String| nats.jetstream(&format!("STREAM.PURGE.{stream}"), json!({}));
+        let are_empty = buckets.iter().all(|stream| purge(stream)["success"] == true);
+        (are_empty && names("log.>").is_empty()).then_some(())
+    });
 }
 
 /// wasmCloud has buckets of its own, for hosts and for wadm.

@@ -62,6 +62,10 @@ pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
             "lattice: host, wadm and providers (a first build takes a quarter of an hour)",
             || build(workspace, &sources, folder),
         )?;
+        steps.run_long("lattice: tests of what is our own", || {
+            let mut tests = cargo(workspace, &sources, &["test", "--workspace", "--tests"]);
+            process::run(tests.env(nats::VARIABLE, &nats_server))
+        })?;
         steps.run("lattice: provider archives", || archives(folder))
     })?;
     Ok(Tools { folder, nats_server })
@@ -83,13 +87,17 @@ fn fingerprint(sources: &Path) -> Result<u64> {
     Ok(hasher.finish())
 }
 
+/// From inside, so that cargo finds the settings that belong to this workspace.
+fn cargo(workspace: &Workspace, sources: &Path, what: &[&str]) -> Command {
+    let mut cargo = process::cargo();
+    cargo.current_dir(sources).args(what);
+    cargo.args(["--release", "--locked", "--target-dir"]).arg(workspace.target.join("lattice"));
+    cargo
+}
+
 fn build(workspace: &Workspace, sources: &Path, into: &Path) -> Result<()> {
     let target = workspace.target.join("lattice");
-    let mut cargo = process::cargo();
-    // From inside, so that cargo finds the settings that belong to this workspace.
-    cargo.current_dir(sources);
-    cargo.args(["build", "--release", "--locked", "--bins", "--target-dir"]).arg(&target);
-    process::run(&mut cargo)?;
+    process::run(&mut cargo(workspace, sources, &["build", "--bins"]))?;
     let providers = PROVIDERS.iter().map(|(name, _)| *name);
     for name in PROGRAMS.into_iter().chain(providers) {
         let (built, copy) = (target.join("release").join(name), into.join(name));

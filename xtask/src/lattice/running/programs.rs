@@ -68,9 +68,13 @@ impl Lattice {
         self.wait_for_hosts(self.hosts_running())
     }
 
+    /// The names of all hosts that were ever started: `host-1` …
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.processes.iter().map(|process| process.name.as_str()).filter(|name| name.starts_with("host-"))
+    }
+
     pub(super) fn hosts_running(&self) -> usize {
-        let hosts = self.processes.iter().filter(|process| process.name.starts_with("host-"));
-        hosts.filter(|host| host.is_running()).count()
+        self.hosts().filter(|host| self.is_running(host)).count()
     }
 
     /// Until so many hosts have said that they are there.
