@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use serde_json::{Value, json};
-use system::{ANN, OLAF, Request, Response, Trellis, eventually};
+use system::{ANN, OLAF, Request, Response, Trellis, eventually, settled};
 use tempfile::tempdir;
 
 fn create(trellis: &Trellis, title: &str) -> Value {
@@ -179,6 +179,8 @@ fn a_restart_keeps_everything() {
     trellis.stop();
 
     let trellis = Trellis::start(data.path());
+    // What was being handled when it stopped is handled again, on a lattice after as long as an acknowledgement may take.
+    settled(&trellis);
     for written in &written {
         assert_eq!(read(&trellis, written), written.json());
     }
