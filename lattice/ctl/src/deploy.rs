@@ -5,9 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use async_nats::jetstream::Context as JetStream;
 use wadm_client::Client as Wadm;
 use wadm_types::api::{Status, StatusType};
 use wasmcloud_control_interface::{Client as Control, ClientBuilder, HostInventory};
+
+use crate::config::Configs;
 
 const POLL: Duration = Duration::from_millis(200);
 /// How long answers of all hosts are waited for before they are asked again.
@@ -36,6 +39,9 @@ pub async fn wait_for_hosts(client: async_nats::Client, lattice: &str, count: us
 }
 
 /// What was deployed under the same name is taken away first if it is to be replaced, as `wash app deploy --replace` does.
+///
+/// wadm takes away the configs of what it replaces, even if what it deploys has one of the same name and wadm has found it in
+/// place. It puts back what is missing when it is told to deploy the same again.
 pub async fn deploy(
     client: async_nats::Client,
     lattice: &str,
@@ -53,24 +59,55 @@ pub async fn deploy(
     let path = manifest.to_path_buf();
     let failed = || format!("cannot deploy {}", manifest.display());
     let (name, version) = until_answered(|| wadm.put_manifest(path.clone())).await.with_context(failed)?;
-    forget_status(client.clone(), lattice, &name).await.with_context(failed)?;
+    let stated = wadm.get_manifest(&name, Some(&version)).await.map_err(|error| anyhow!("{error}"))?;
+    let configs = Configs::of(&stated);
+    let jetstream = async_nats::jetstream::new(client.clone());
     let control = control(client, lattice);
-    wadm.deploy_manifest(&name, Some(&version))
-        .await
-        .map_err(|error| anyhow!("{error}"))
-        .with_context(failed)?;
     loop {
-        let status = wadm.get_manifest_status(&name).await.map_err(|error| anyhow!("{error}"))?;
+        forget_status(&jetstream, lattice, &name).await.with_context(failed)?;
+        wadm.deploy_manifest(&name, Some(&version))
+            .await
+            .map_err(|error| anyhow!("{error}"))
+            .with_context(failed)?;
+        until_deployed(&wadm, &control, &name, host_count, progress).await?;
+        until_obeyed(&jetstream).await?;
+        let missing = configs.missing(&control).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        progress.0 = missing.into_iter().map(|name| format!("config {name} is missing")).collect();
+    }
+}
+
+/// Until wadm says that all of it runs, and that is so.
+async fn until_deployed(
+    wadm: &Wadm,
+    control: &Control,
+    application: &str,
+    host_count: usize,
+    progress: &mut Progress,
+) -> Result<()> {
+    loop {
+        let status = wadm.get_manifest_status(application).await.map_err(|error| anyhow!("{error}"))?;
         progress.0 = lines(&status);
         // Neither is a failure the end: wadm reports one when it scales a component before it has put its config, and
         // tries again with the next event that it sees.
         if status.info.status_type == StatusType::Deployed
-            && is_what_runs(&status, &name, &inventories(&control, host_count).await)
+            && is_what_runs(&status, application, &inventories(control, host_count).await)
         {
             return Ok(());
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Until hosts have done all that wadm has told them.
+async fn until_obeyed(jetstream: &JetStream) -> Result<()> {
+    let mut commands = jetstream.get_stream("wadm_commands").await?;
+    while commands.info().await?.state.messages > 0 {
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// Whether every component was started for this manifest: one that was for the one before is about to end, and has its config.
@@ -84,8 +121,7 @@ fn is_what_runs(status: &Status, application: &str, inventories: &[HostInventory
 }
 
 /// Until wadm has looked at a manifest that was deployed again, it would say of the one before that all of it runs.
-async fn forget_status(client: async_nats::Client, lattice: &str, application: &str) -> Result<()> {
-    let jetstream = async_nats::jetstream::new(client);
+async fn forget_status(jetstream: &JetStream, lattice: &str, application: &str) -> Result<()> {
     let statuses = jetstream.get_stream("wadm_status").await?;
     statuses.purge().filter(format!("wadm.status.{lattice}.{application}")).await?;
     Ok(())

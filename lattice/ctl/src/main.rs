@@ -2,6 +2,7 @@
 //! of. `wash` does them too, and takes as long to build as everything else here together.
 
 mod archive;
+mod config;
 mod deploy;
 
 use std::path::PathBuf;

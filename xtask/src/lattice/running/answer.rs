@@ -10,11 +10,9 @@ use crate::lattice::http;
 use crate::lattice::manifest::Provider;
 use crate::lattice::servers::Server;
 
-/// How long the application may take to answer once everything runs; then its providers are started again, and it gets as
-/// long once more.
+/// How long the application may take to answer once everything runs; then its providers are started again, and it gets twice
+/// as long.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(45);
-/// How long it may take before the manifest is deployed again, which does no harm.
-const FIRST_PATIENCE: Duration = Duration::from_secs(15);
 
 impl Lattice {
     /// Until the application answers and hears.
@@ -22,15 +20,7 @@ impl Lattice {
     /// A link that is put while a provider is starting can be lost: after the host has told the provider which links
     /// there are, and before the provider listens for more. Nobody notices, wadm neither. A provider that is started when
     /// the links are there gets them all, so one that seems to miss some is started again.
-    ///
-    /// Likewise a config can be lost that wadm takes away with what it replaces. It puts back what is missing when the manifest
-    /// is deployed again.
     pub fn wait_for_answer(&self) -> Result<()> {
-        if self.answers_within(FIRST_PATIENCE).is_ok() {
-            return Ok(());
-        }
-        eprintln!("xtask: no answer yet; deploying the manifest again, in case a config was lost");
-        self.deploy_manifest(&[])?;
         if self.answers_within(ANSWER_PATIENCE).is_ok() {
             return Ok(());
         }
