@@ -30,7 +30,7 @@ use crate::step::Steps;
 use crate::workspace::Workspace;
 
 pub use accounts::Accounts;
-pub use manifest::on_every_host;
+pub use manifest::{on_every_host, on_hosts};
 pub use processes::Processes;
 pub use running::{Lattice, Plan};
 pub use tools::Tools;
@@ -62,10 +62,10 @@ pub enum Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
 pub struct Size {
     /// How many wasmCloud hosts; they are labelled host=1, host=2, … and zone=a, zone=b, …
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    #[arg(long, default_value_t = Self::LEAST.hosts, value_parser = clap::value_parser!(u8).range(1..=9))]
     hosts: u8,
     /// How many NATS servers; more than one are a cluster
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, default_value_t = Self::LEAST.servers, value_parser = clap::value_parser!(u8).range(1..=5))]
     servers: u8,
 }
 
@@ -120,7 +120,7 @@ pub fn for_tests(workspace: &Workspace, size: Size, steps: &mut Steps) -> Result
     let tools = tools::ready(workspace, steps)?;
     let plan = Plan::of(workspace, "lattice-tests")?;
     let Size { hosts, servers } = size;
-    let manifest = if hosts > 1 { on_every_host(&plan.manifest) } else { plan.manifest };
+    let manifest = on_hosts(&plan.manifest, usize::from(hosts));
     let plan =
         Plan { hosts, servers, manifest, as_in_manifest: false, heartbeat: HEARTBEAT_IN_TESTS, ..plan };
     let folder = plan.folder.clone();

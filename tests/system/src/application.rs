@@ -85,13 +85,15 @@ impl Application {
             ("/registry", "get"),
         ];
         eventually("the gateway knows the services", || {
-            let get = |path: &str| {
-                self.client().send(&Request::get(path)).ok().filter(|answer| answer.status == 200)
+            let get = |path: &str| match self.client().send(&Request::get(path)) {
+                Ok(answer) if answer.status == 200 => Ok(answer),
+                other => Err(format!("GET {path}: {other:?}")),
             };
             // Pages are not in the document.
             get("/")?;
             let document = get("/openapi.json")?.json();
-            routes.iter().all(|(path, method)| document["paths"][path][method].is_object()).then_some(())
+            let missing = routes.iter().find(|(path, method)| !document["paths"][path][method].is_object());
+            missing.map_or(Ok(()), |route| Err(format!("{route:?} is not in the document")))
         });
     }
 }

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use xtask::lattice::{Lattice, Tools, on_every_host};
+use xtask::lattice::{Lattice, Tools, on_hosts};
 
 use crate::application::{Application, repository};
-use crate::eventually;
 use crate::nats::Nats;
 
 /// How long what an earlier test has left behind may take to be handled.
@@ -36,27 +35,23 @@ impl Deployed {
         // Says, for the next start with this folder, that what is there now is to be kept.
         let mark = data.join("is-on-the-lattice");
         let is_again = mark.is_file();
-        let mut starts = false;
         for host in &hosts {
             if is_again && lattice.is_running(host) {
                 lattice.processes().stop(host).unwrap();
             }
         }
-        for host in &hosts {
-            // It was stopped or killed, perhaps by a test that failed.
-            if !lattice.is_running(host) {
-                done(lattice.start_host_again(host));
-                starts = true;
-            }
+        // Stopped or killed, perhaps by a test that failed.
+        let ended: Vec<&String> = hosts.iter().filter(|host| !lattice.is_running(host)).collect();
+        for host in &ended {
+            done(lattice.start_host_again(host));
         }
-        let everywhere = (hosts.len() > 1).then(|| on_every_host(manifest));
-        let manifest = everywhere.as_deref().unwrap_or(manifest);
-        if starts || done(lattice.is_other(manifest)) {
-            done(lattice.deploy(manifest));
+        let manifest = on_hosts(manifest, hosts.len());
+        if !ended.is_empty() || done(lattice.is_other(&manifest)) {
+            done(lattice.deploy(&manifest));
         }
         if !is_again {
             // Only now, when everybody hears that there is something to make anew.
-            empty(&application.nats());
+            empty(&application);
             application.bus().publish("trellis.announce", b"");
             std::fs::create_dir_all(data).unwrap();
             std::fs::write(&mark, "").unwrap();
@@ -102,9 +97,11 @@ pub fn done<T>(result: Result<T, xtask::Failure>) -> T {
     result.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// Takes away every log, dead letter and read model. Services make anew what they miss as soon as they look around.
+/// Takes away every log and dead letter, and gives services a new generation of their read models, with nothing in it. Whatever
+/// is still being handled goes into the one before, which nobody reads any more.
 #[track_caller]
-fn empty(nats: &Nats) {
+fn empty(application: &Application) {
+    let nats = application.nats();
     let names = |subject: &str| -> Vec<String> {
         let answer = nats.jetstream("STREAM.NAMES", json!({ "subject": subject }));
         let names = answer["streams"].as_array().into_iter().flatten();
@@ -112,26 +109,37 @@ fn empty(nats: &Nats) {
     };
     let logs = names("log.>");
     let deadline = Instant::now() + IDLE_PATIENCE;
-    while !logs.iter().all(|log| is_idle(nats, log)) && Instant::now() < deadline {
+    while !logs.iter().all(|log| is_idle(&nats, log)) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let buckets: Vec<String> = names("$KV.>").into_iter().filter(|stream| is_of_a_service(stream)).collect();
-    // Hosts say that they live, and whoever hears it makes anew what it misses. What such a log tells must come after the read
-    // models are emptied, or they would never have it: so no log may be there by then.
-    eventually("all of it is gone", || {
-        for stream in names("log.>").iter().chain(&names("dead.>")) {
-            nats.ask(&format!("$JS.API.STREAM.DELETE.{stream}"), b"").unwrap();
-        }
-        let purge = |stream: &String| nats.jetstream(&format!("STREAM.PURGE.{stream}"), json!({}));
-        let are_empty = buckets.iter().all(|stream| purge(stream)["success"] == true);
-        (are_empty && names("log.>").is_empty()).then_some(())
-    });
+    for stream in logs.iter().chain(&names("dead.>")) {
+        nats.jetstream(&format!("STREAM.DELETE.{stream}"), json!({}));
+    }
+    // Only now, or the new generation would follow the old logs.
+    let buckets = names("$KV.>");
+    for bucket in buckets.iter().filter(|stream| is_of_a_service(stream)) {
+        let service = service_of(bucket);
+        let read = value(&nats, service, "generation").map_or(1, |now| now["active"].as_u64().unwrap());
+        let next = json!({ "active": read + 1, "building": null, "retired": read }).to_string();
+        nats.ask(&format!("$KV.{service}.generation"), next.as_bytes()).unwrap();
+        let tallies = json!({ "filter": format!("$KV.{service}.tally.>") });
+        nats.jetstream(&format!("STREAM.PURGE.{bucket}"), tallies);
+    }
+}
+
+/// What is in the bucket of a service.
+fn value(nats: &Nats, service: &str, key: &str) -> Option<Value> {
+    let value = nats.ask(&format!("$JS.API.DIRECT.GET.KV_{service}.$KV.{service}.{key}"), b"").ok()?;
+    serde_json::from_slice(&value).ok()
 }
 
 /// wasmCloud has buckets of its own, for hosts and for wadm.
 fn is_of_a_service(stream: &str) -> bool {
-    let bucket = stream.trim_start_matches("KV_");
-    repository().join("components").join(bucket).is_dir()
+    repository().join("components").join(service_of(stream)).is_dir()
+}
+
+fn service_of(bucket: &str) -> &str {
+    bucket.trim_start_matches("KV_")
 }
 
 /// Whether everybody who follows this log has handled all of it.

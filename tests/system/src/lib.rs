@@ -38,21 +38,44 @@ pub use trellis::{Reuse, Trellis};
 /// How long anything may take before the test gives up. Far above what is normal, on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is asked for until it is there: none, or an error that says what is missing, for not yet.
+pub trait Asked {
+    type Answer;
+
+    fn answer(self) -> Result<Self::Answer, String>;
+}
+
+impl<T> Asked for Option<T> {
+    type Answer = T;
+
+    fn answer(self) -> Result<T, String> {
+        self.ok_or_else(|| "not yet".to_owned())
+    }
+}
+
+impl<T> Asked for Result<T, String> {
+    type Answer = T;
+
+    fn answer(self) -> Result<T, String> {
+        self
+    }
+}
+
 /// Asks again until there is an answer, for [`PATIENCE`].
 #[track_caller]
-pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<A: Asked>(what: &str, ask: impl FnMut() -> A) -> A::Answer {
     within(PATIENCE, what, ask)
 }
 
 /// The same, for so long.
 #[track_caller]
-pub fn within<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn within<A: Asked>(patience: Duration, what: &str, mut ask: impl FnMut() -> A) -> A::Answer {
     let deadline = Instant::now() + patience;
     loop {
-        if let Some(answer) = ask() {
-            return answer;
+        match ask().answer() {
+            Ok(answer) => return answer,
+            Err(missing) => assert!(Instant::now() < deadline, "not within {patience:?}: {what} ({missing})"),
         }
-        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -154,9 +154,15 @@ fn a_consumer_that_was_deleted_is_made_again() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
     let mut nats = trellis.bus();
-    for partition in 0..8 {
-        let delete = format!("$JS.API.CONSUMER.DELETE.LOG_posts.query-g1-{partition}");
-        let answer: Value = serde_json::from_slice(&nats.request(&delete, b"").body).unwrap();
+    let mut ask = |operation: &str| -> Value {
+        serde_json::from_slice(&nats.request(&format!("$JS.API.CONSUMER.{operation}"), b"{}").body).unwrap()
+    };
+    let consumers = ask("LIST.LOG_posts")["consumers"].take();
+    let names = consumers.as_array().unwrap().iter().map(|consumer| consumer["name"].as_str().unwrap());
+    let of_query: Vec<&str> = names.filter(|name| name.starts_with("query-g")).collect();
+    assert_eq!(of_query.len(), 8);
+    for consumer in of_query {
+        let answer = ask(&format!("DELETE.LOG_posts.{consumer}"));
         assert_eq!(answer["success"], true, "{answer}");
     }
     let written = trellis.send(&Request::post("/posts", r#"{"title": "While nobody listens"}"#));

@@ -136,6 +136,11 @@ pub fn on_every_host(manifest: &str) -> String {
     manifest
 }
 
+/// As tests deploy it on a lattice of so many hosts: with several, each has all of it.
+pub fn on_hosts(manifest: &str, hosts: usize) -> String {
+    if hosts > 1 { on_every_host(manifest) } else { manifest.to_owned() }
+}
+
 fn incomplete(what: &str) -> Failure {
     Failure::new(format!("wadm.yaml has {what}"))
 }

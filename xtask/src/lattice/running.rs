@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use self::programs::hosts_among;
 use super::accounts::Accounts;
 use super::manifest::Manifest;
 use super::processes::Processes;
@@ -113,7 +114,7 @@ impl Lattice {
         let noted = serde_json::from_slice(&files::read(&note(folder))?).unwrap_or_default();
         let (root, servers, heartbeat) = noted_values(&noted).ok_or_else(nothing)?;
         let manifest = Manifest::deployed(&files::read_text(&folder.join("wadm.yaml"))?)?;
-        let hosts = processes.iter().filter(|process| process.name.starts_with("host-")).count();
+        let hosts = hosts_among(&processes).count();
         let plan = Plan {
             folder: folder.to_owned(),
             root,

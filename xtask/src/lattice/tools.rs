@@ -91,16 +91,20 @@ fn fingerprint(sources: &Path) -> Result<u64> {
 fn cargo(workspace: &Workspace, sources: &Path, what: &[&str]) -> Command {
     let mut cargo = process::cargo();
     cargo.current_dir(sources).args(what);
-    cargo.args(["--release", "--locked", "--target-dir"]).arg(workspace.target.join("lattice"));
+    cargo.args(["--release", "--locked", "--target-dir"]).arg(target(workspace));
     cargo
 }
 
+fn target(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("lattice")
+}
+
 fn build(workspace: &Workspace, sources: &Path, into: &Path) -> Result<()> {
-    let target = workspace.target.join("lattice");
     process::run(&mut cargo(workspace, sources, &["build", "--bins"]))?;
+    let release = target(workspace).join("release");
     let providers = PROVIDERS.iter().map(|(name, _)| *name);
     for name in PROGRAMS.into_iter().chain(providers) {
-        let (built, copy) = (target.join("release").join(name), into.join(name));
+        let (built, copy) = (release.join(name), into.join(name));
         fs::copy(&built, &copy).map_err(|error| Failure::io("copy", &built, &error))?;
     }
     Ok(())

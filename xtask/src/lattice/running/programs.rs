@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{HOSTS_PATIENCE_SECONDS, Lattice, POLL};
 use crate::failure::{Failure, Result};
 use crate::lattice::accounts::Accounts;
+use crate::lattice::processes::Processes;
 use crate::lattice::servers::Server;
 use crate::step::Steps;
 
@@ -70,7 +71,7 @@ impl Lattice {
 
     /// The names of all hosts that were ever started: `host-1` …
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.processes.iter().map(|process| process.name.as_str()).filter(|name| name.starts_with("host-"))
+        hosts_among(&self.processes)
     }
 
     pub(super) fn hosts_running(&self) -> usize {
@@ -139,4 +140,8 @@ impl Lattice {
     pub(super) fn log_file(&self, name: &str) -> PathBuf {
         self.plan.folder.join(format!("{name}.log"))
     }
+}
+
+pub(super) fn hosts_among(processes: &Processes) -> impl Iterator<Item = &str> {
+    processes.iter().map(|process| process.name.as_str()).filter(|name| name.starts_with("host-"))
 }
