@@ -141,6 +141,8 @@ pub(crate) struct Delivery<'a> {
     /// How often it has been delivered, this time included.
     pub(crate) attempt: u64,
     pub(crate) seq: u64,
+    /// The how manieth delivery of its consumer it is.
+    pub(crate) nth: u64,
     /// How many are behind it.
     pub(crate) behind: u64,
 }
@@ -148,7 +150,18 @@ pub(crate) struct Delivery<'a> {
 impl<'a> Delivery<'a> {
     /// An event that is to be reacted to once more, without a consumer that waits for it.
     pub fn again(source: &'a str, consumer: &'a str, partition: u32, seq: u64, body: &'a [u8]) -> Self {
-        Self { reply_to: "", body, source, consumer, partition, generation: None, attempt: 1, seq, behind: 0 }
+        Self {
+            reply_to: "",
+            body,
+            source,
+            consumer,
+            partition,
+            generation: None,
+            attempt: 1,
+            seq,
+            nth: 1,
+            behind: 0,
+        }
     }
 
     /// Reads what the subject for the acknowledgement says: `$JS.ACK.<stream>.<consumer>.<attempt>.<stream
@@ -156,12 +169,12 @@ impl<'a> Delivery<'a> {
     /// the end, on servers that have domains.
     pub fn parse(service: &str, reply_to: &'a str, body: &'a [u8]) -> Option<Self> {
         let words: Vec<&str> = reply_to.split('.').collect();
-        let (stream, consumer, attempt, seq, behind) = match words[..] {
-            ["$JS", "ACK", stream, consumer, attempt, seq, _, _, behind] => {
-                (stream, consumer, attempt, seq, behind)
+        let (stream, consumer, attempt, seq, nth, behind) = match words[..] {
+            ["$JS", "ACK", stream, consumer, attempt, seq, nth, _, behind] => {
+                (stream, consumer, attempt, seq, nth, behind)
             }
-            ["$JS", "ACK", _, _, stream, consumer, attempt, seq, _, _, behind, ..] => {
-                (stream, consumer, attempt, seq, behind)
+            ["$JS", "ACK", _, _, stream, consumer, attempt, seq, nth, _, behind, ..] => {
+                (stream, consumer, attempt, seq, nth, behind)
             }
             _ => return None,
         };
@@ -175,6 +188,7 @@ impl<'a> Delivery<'a> {
             generation,
             attempt: attempt.parse().ok()?,
             seq: seq.parse().ok()?,
+            nth: nth.parse().ok()?,
             behind: behind.parse().ok()?,
         })
     }
@@ -249,6 +263,10 @@ fn apply<S: Service>(
     let (generations, place) = Place::load(delivery.source, delivery.partition, generation)?;
     if !generations.follows(generation) {
         return Ok(()); // A straggler of a generation that nobody reads any more.
+    }
+    if !place.is_known() && delivery.nth > delivery.attempt {
+        // An event before this one is done with, and its place was noted before that.
+        generation::rebuild::<S>(&format!("the bucket has lost what was read of {}", delivery.source))?;
     }
     let writer = Writer {
         source: delivery.source,

@@ -56,11 +56,22 @@ pub(crate) fn start<S: Service>() -> Result<(), Fault> {
     let now = clean_up::<S>(load()?)?;
     if now.building.is_none() {
         let next = now.active + 1;
+        // A bucket that was lost counts from the start again, and consumers of that time have read it all.
+        provision::remove::<S>(next)?;
         save(Generations { building: Some(next), ..now })?;
         log::info(&format!("{} builds generation {next} of its read models", S::NAME));
     }
     provision::consumers::<S>()?;
     advance::<S>(None).map(drop)
+}
+
+/// Builds the read models anew because of what is wrong with them, unless that is under way.
+pub(crate) fn rebuild<S: Service>(why: &str) -> Result<(), Fault> {
+    if load()?.building.is_some() {
+        return Ok(());
+    }
+    log::error(&format!("{why}; the read models of {} are built anew", S::NAME));
+    start::<S>()
 }
 
 /// Switches to the generation that is being built if it has caught up. `finishing` is a consumer whose last

@@ -223,8 +223,8 @@ pub fn create_stream(config: &StreamConfig<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes sure that there is this consumer.
-pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<(), Refusal> {
+/// Makes sure that there is this consumer. Returns its floor: everything up to that sequence is finished.
+pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<u64, Refusal> {
     #[derive(Serialize)]
     struct Request<'a> {
         stream_name: &'a str,
@@ -232,9 +232,13 @@ pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<(), 
         action: &'a str,
     }
     let request = Request { stream_name: stream, config, action: "" };
-    api(&names::consumer_api_subject(operation::CONSUMER_CREATE, stream, config.name), &request)??;
-    Ok(())
+    let subject = names::consumer_api_subject(operation::CONSUMER_CREATE, stream, config.name);
+    let answer = api(&subject, &request)??;
+    answer.pointer(FLOOR).and_then(Value::as_u64).ok_or_else(|| garbled(&subject).into())
 }
+
+/// Where a server that tells of a consumer says up to which sequence everything is finished.
+const FLOOR: &str = "/ack_floor/stream_seq";
 
 /// How far a consumer has come; none when there is no such consumer.
 pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusal> {
@@ -245,7 +249,7 @@ pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusa
     };
     let number = |pointer: &str| answer.pointer(pointer).and_then(Value::as_u64);
     let (Some(waiting), Some(on_their_way), Some(floor)) =
-        (number("/num_pending"), number("/num_ack_pending"), number("/ack_floor/stream_seq"))
+        (number("/num_pending"), number("/num_ack_pending"), number(FLOOR))
     else {
         return Err(garbled(&subject).into());
     };
@@ -344,6 +348,13 @@ fn consumer_state(info: &Value) -> ConsumerState {
         under_way: number("num_ack_pending"),
         redelivered: number("num_redelivered"),
     }
+}
+
+/// The sequence of the newest message that a stream has ever had.
+pub fn last(stream: &str) -> Result<u64, Refusal> {
+    let subject = names::api_subject(operation::STREAM_INFO, stream);
+    let info = api(&subject, &json!({}))??;
+    info.pointer("/state/last_seq").and_then(Value::as_u64).ok_or_else(|| garbled(&subject).into())
 }
 
 /// How many messages a stream holds.

@@ -206,6 +206,11 @@ impl Place {
         Ok((Generations::parse(generations)?, place))
     }
 
+    /// Whether it has been noted.
+    pub fn is_known(&self) -> bool {
+        !self.time.is_empty()
+    }
+
     /// That the event is done with. Events come in order, unless a lost consumer was made anew and begins
     /// from the start: the place does not go back then.
     pub fn passed(&self, event: &Delivery<'_>) -> Result<Entry, Fault> {
@@ -223,6 +228,14 @@ impl Place {
         let bytes = serde_json::to_vec(&place).map_err(|error| Fault::new(error.to_string()))?;
         Ok((names::place_key(self.generation, event.source, event.partition), bytes))
     }
+}
+
+/// How far a generation has come in each of these partitions, as the bucket says.
+pub(crate) fn come(generation: u64, partitions: &[(&'static str, u32)]) -> Result<Vec<u64>, Fault> {
+    let keys = partitions.iter().map(|(source, partition)| names::place_key(generation, source, *partition));
+    let values = platform::current().get_many(&keys.collect::<Vec<_>>())?;
+    let seq = |value| Ok(parse_place(value, generation)?.unwrap_or_default().seq);
+    values.into_iter().map(seq).collect()
 }
 
 /// Notes what the read models follow, so that their places are found without asking anybody.

@@ -1,7 +1,7 @@
 //! What a service owns outside itself: made when it is missing, repaired when it was lost, each step as often
 //! as anybody likes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::ACK_WAIT;
 use crate::jetstream::{self, ConsumerConfig, Refusal, StreamConfig};
@@ -13,8 +13,11 @@ pub(crate) fn all<S: Service>() -> Result<(), Fault> {
     log::<S>()?;
     if !(S::PROJECTIONS.is_empty() && S::REACTIONS.is_empty()) {
         dead_letters::<S>()?;
-        consumers::<S>()?;
+        let floors = consumers::<S>()?;
         generation::advance::<S>(None)?;
+        if let Some(what) = lost(&floors)? {
+            generation::rebuild::<S>(&what)?;
+        }
     }
     Ok(())
 }
@@ -40,19 +43,60 @@ pub(crate) fn dead_letters<S: Service>() -> Result<(), Fault> {
     stream(&names::dead_stream(S::NAME), &names::dead_subjects(S::NAME), 1)
 }
 
-/// Makes sure of the durable consumers for every partition of every source that exists by now.
-pub(crate) fn consumers<S: Service>() -> Result<(), Fault> {
+/// Up to where a consumer has finished everything.
+pub(crate) struct Floor {
+    source: &'static str,
+    partition: u32,
+    generation: u64,
+    seq: u64,
+}
+
+/// Makes sure of the durable consumers for every partition of every source that exists by now. Returns the floors of those
+/// that keep read models.
+pub(crate) fn consumers<S: Service>() -> Result<Vec<Floor>, Fault> {
     let projected = projected::<S>()?;
     position::follow(&projected)?;
+    let mut floors = Vec::new();
     for (source, partition) in projected {
         for generation in generation::load()?.live() {
-            consumer::<S>(source, partition, &names::consumer(S::NAME, generation, partition))?;
+            let name = names::consumer(S::NAME, generation, partition);
+            let seq = consumer::<S>(source, partition, &name)?;
+            floors.push(Floor { source, partition, generation, seq });
         }
     }
     for (source, partition) in reacted_to::<S>()? {
         consumer::<S>(source, partition, &names::reaction_consumer(S::NAME, partition))?;
     }
-    Ok(())
+    Ok(floors)
+}
+
+/// What the read models lack and will never be told, because their bucket was lost, or because a log was and what is stored
+/// now has numbers that they know. Others go on meanwhile, so the order matters: an event is stored, then a place is noted,
+/// then the consumer has finished, and this looks at the last first. Where events keep coming, [`delivery`](crate::delivery) sees it.
+fn lost(floors: &[Floor]) -> Result<Option<String>, Fault> {
+    let active = generation::load()?.active;
+    let floors: Vec<&Floor> = floors.iter().filter(|floor| floor.generation == active).collect();
+    let partitions: Vec<_> = floors.iter().map(|floor| (floor.source, floor.partition)).collect();
+    let come = position::come(active, &partitions)?;
+    let mut ends = BTreeMap::new();
+    for source in partitions.iter().map(|(source, _)| *source).collect::<BTreeSet<_>>() {
+        let end = jetstream::last(&names::log_stream(source)).map_err(|refusal| fault(source, refusal))?;
+        ends.insert(source, end);
+    }
+    for (&Floor { source, partition, seq: floor, .. }, come) in floors.into_iter().zip(come) {
+        if ends.get(source).is_some_and(|end| come > *end) {
+            return Ok(Some(format!("the log of {source} has lost event {come}, which was read")));
+        }
+        if come < floor {
+            let log = names::log_stream(source);
+            let next = jetstream::next(&log, &names::partition_subjects(source, partition), come + 1);
+            // What the log itself has forgotten is no loss.
+            if next.map_err(|refusal| fault(source, refusal))?.is_some_and(|event| event.seq <= floor) {
+                return Ok(Some(format!("the bucket has lost what was read of {source} after event {come}")));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Removes the consumers of a generation, and its dead letters: what replaced it has read those events again.
@@ -98,7 +142,8 @@ fn partitions_of(sources: impl Iterator<Item = &'static str>) -> Result<Vec<(&'s
     Ok(all)
 }
 
-fn consumer<S: Service>(source: &str, partition: u32, name: &str) -> Result<(), Fault> {
+/// Makes sure of a consumer, and returns up to where everything is finished.
+fn consumer<S: Service>(source: &str, partition: u32, name: &str) -> Result<u64, Fault> {
     let config = ConsumerConfig {
         durable_name: name,
         name,

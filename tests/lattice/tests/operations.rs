@@ -2,6 +2,7 @@
 //! Under load, what was answered is there once, and every read model is the one that is built anew.
 
 use lattice_tests::{Running, for_a_while, on_every_host, only, updated, with_instances};
+use serde_json::json;
 use system::{Request, configured, done};
 
 #[test]
@@ -36,6 +37,21 @@ fn every_host_is_restarted_one_after_the_other() {
             done(lattice.processes().stop(host));
             done(lattice.start_host_again(host));
             done(lattice.deploy_again());
+        }
+        for_a_while();
+    });
+}
+
+/// What is derived can be made again, and whoever keeps it sees that it has to be.
+#[test]
+fn buckets_are_emptied_under_their_services() {
+    let mut running = Running::start("emptied", 1, 1);
+    let nats = running.application().nats();
+    running.under_load(|_| {
+        for service in ["query", "moderation", "comments", "posts", "registry", "gateway"] {
+            for_a_while();
+            let answer = nats.jetstream(&format!("STREAM.PURGE.KV_{service}"), json!({}));
+            assert_eq!(answer["success"], true, "{answer}");
         }
         for_a_while();
     });

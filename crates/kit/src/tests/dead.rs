@@ -51,10 +51,7 @@ fn whoever_dies_over_a_letter_leaves_it_to_the_next() {
         [|| Harm::DiesBefore, || Harm::DiesAfter, || Harm::NotDone, || Harm::AnswerLost] as [fn() -> Harm; 4]
     {
         for nth in 0.. {
-            for stream in ["LOG_notes", "DEAD_notes"] {
-                platform().lose_stream(stream);
-            }
-            platform().forget_bucket();
+            lose_everything();
             platform().configure("accept", "no");
             let (_, letter) = refused_note();
             platform().configure("accept", "yes");

@@ -72,10 +72,7 @@ fn dying_anywhere_leaves_nothing_undone_and_nothing_done_twice() {
     for death in [|| Harm::DiesBefore, || Harm::DiesAfter] as [fn() -> Harm; 2] {
         let mut nth = 0;
         loop {
-            for stream in ["LOG_notes", "DEAD_notes"] {
-                platform().lose_stream(stream);
-            }
-            platform().forget_bucket();
+            lose_everything();
             start::<Notes>();
             let ids = some_history();
             let first = platform().calls();
@@ -158,9 +155,7 @@ fn a_dead_letter_is_kept_once_or_the_event_comes_again() {
         [|| Harm::NotDone, || Harm::AnswerLost, || Harm::DiesBefore, || Harm::DiesAfter] as [fn() -> Harm; 4]
     {
         for nth in 0..6 {
-            for stream in ["LOG_notes", "DEAD_notes"] {
-                platform().lose_stream(stream);
-            }
+            lose_everything();
             start::<Notes>();
             store_raw("x", b"rubbish");
             platform().harm(nth, harm());
@@ -179,9 +174,7 @@ fn a_dead_letter_is_kept_once_or_the_event_comes_again() {
 fn an_event_that_cannot_even_be_put_aside_comes_again() {
     // Putting aside is an append, and if that fails, making the stream and another append.
     for failing in [[0, 1], [0, 2]] {
-        for stream in ["LOG_notes", "DEAD_notes"] {
-            platform().lose_stream(stream);
-        }
+        lose_everything();
         start::<Notes>();
         store_raw("x", b"rubbish");
         while let Some(delivery) = platform().deliver("notes") {
@@ -227,9 +220,7 @@ fn what_cannot_be_read_is_put_aside_at_once_as_it_is() {
         event("note.edited.v3", "7"),
         event("note.written.v1", "{}"),
     ] {
-        for stream in ["LOG_notes", "DEAD_notes"] {
-            platform().lose_stream(stream);
-        }
+        lose_everything();
         start::<Notes>();
         store_raw("x", body.as_bytes());
         let mut deliveries = 0;

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::generation::{Generations, load};
-use crate::platform::memory::Harm;
+use crate::platform::Level;
+use crate::platform::memory::{Harm, Memory};
 use crate::testing::{deliver, message, settle, start};
 
 fn replay() -> Result<(), String> {
@@ -133,6 +134,158 @@ fn a_rebuild_without_any_event_is_done_at_once() {
     assert_eq!(load().unwrap(), active(2));
 }
 
+/// What the platform tells every half a minute.
+fn heartbeat() {
+    message::<Notes>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+    settle::<Notes>();
+}
+
+fn complaints() -> Vec<String> {
+    let lines = platform().take_lines().into_iter();
+    lines.filter(|(level, _)| *level == Level::Error).map(|(_, line)| line).collect()
+}
+
+fn put_back(bucket: &BTreeMap<String, Vec<u8>>) {
+    platform().forget_bucket();
+    for (key, value) in bucket {
+        platform().set(key, value).unwrap();
+    }
+}
+
+#[test]
+fn a_bucket_that_was_lost_is_noticed_and_made_anew() {
+    for kept in 0..3 {
+        lose_everything();
+        start::<Notes>();
+        let mut ids = Vec::new();
+        let mut buckets = vec![BTreeMap::new()];
+        for _ in 0..3 {
+            buckets.push(platform().bucket());
+            ids.insert(0, write(&anonymous(), new("a")).unwrap().id);
+            settle::<Notes>();
+        }
+        put_back(&buckets[kept]);
+        assert_ne!(listed(), ids);
+        heartbeat();
+        assert_eq!((load().unwrap(), listed()), (active(2), ids));
+        let complaints = complaints();
+        assert!(
+            complaints.len() == 1 && complaints[0].contains("the bucket has lost what was read of notes")
+        );
+        heartbeat();
+        assert_eq!((load().unwrap(), self::complaints().len()), (active(2), 0), "once is enough");
+    }
+}
+
+#[test]
+fn a_bucket_that_is_lost_while_events_keep_coming_is_noticed_with_the_next() {
+    start::<Notes>();
+    let mut ids = Vec::new();
+    for lose in [false, true, false] {
+        if lose {
+            platform().forget_bucket();
+        }
+        for _ in 0..10 {
+            ids.insert(0, write(&anonymous(), new("a")).unwrap().id);
+        }
+        settle::<Notes>();
+    }
+    assert_eq!((load().unwrap(), listed(), complaints().len()), (active(2), ids[..20].to_vec(), 1));
+}
+
+#[test]
+fn consumers_of_a_bucket_that_was_lost_are_not_taken_for_new_ones() {
+    start::<Notes>();
+    let id = write(&anonymous(), new("a")).unwrap().id;
+    settle::<Notes>();
+    replay().unwrap();
+    settle::<Notes>();
+    platform().forget_bucket();
+    // The first generation again, and then the second, whose consumers have read everything before.
+    heartbeat();
+    assert_eq!((load().unwrap().active, listed()), (1, vec![id.clone()]));
+    replay().unwrap();
+    settle::<Notes>();
+    assert_eq!((load().unwrap(), listed()), (active(2), vec![id]));
+}
+
+#[test]
+fn a_log_that_was_lost_is_noticed_and_read_anew() {
+    start::<Notes>();
+    for _ in 0..5 {
+        write(&anonymous(), new("a")).unwrap();
+    }
+    settle::<Notes>();
+    platform().lose_stream("LOG_notes");
+    start::<Notes>();
+    let id = write(&anonymous(), new("b")).unwrap().id;
+    settle::<Notes>();
+    heartbeat();
+    assert_eq!(listed(), [id], "what the old log told is gone, what the new one tells is there");
+    assert!(complaints()[0].contains("the log of notes has lost event"));
+    let generations = load().unwrap();
+    heartbeat();
+    assert_eq!((load().unwrap(), complaints().len()), (generations, 0), "once is enough");
+}
+
+#[test]
+fn what_a_log_has_forgotten_is_not_looked_for() {
+    start::<Notes>();
+    write(&anonymous(), new("a")).unwrap();
+    settle::<Notes>();
+    crate::jetstream::purge("LOG_notes", ">").unwrap();
+    platform().forget_bucket();
+    heartbeat();
+    assert_eq!((load().unwrap(), complaints().len()), (active(1), 0));
+}
+
+#[test]
+fn events_that_are_handled_meanwhile_are_not_taken_for_lost() {
+    start::<Notes>();
+    for nth in 0..40 {
+        write(&anonymous(), new("before")).unwrap();
+        platform().harm(
+            nth,
+            Harm::Meanwhile(Box::new(|_| {
+                settle::<Notes>();
+                write(&anonymous(), new("meanwhile")).unwrap();
+                settle::<Notes>();
+            })),
+        );
+        message::<Notes>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+        platform().revive();
+        settle::<Notes>();
+        assert_eq!((load().unwrap(), complaints()), (active(1), Vec::new()), "call {nth}");
+    }
+}
+
+#[test]
+fn a_write_that_came_too_late_is_noticed() {
+    let is_projected = |delivery: &crate::platform::memory::Delivery| delivery.reply_to.contains("notes-g1");
+    let mut too_late = 0;
+    for nth in 0..8 {
+        lose_everything();
+        start::<Notes>();
+        let id = write(&anonymous(), new("a")).unwrap().id;
+        let delivery = std::iter::from_fn(|| platform().deliver("notes")).find(is_projected).unwrap();
+        // Held up at a call, while others handle the same event and the next.
+        let edited = id.clone();
+        let others = move |_: &Memory| {
+            edit(&anonymous(), &edited, "b").unwrap();
+            settle::<Notes>();
+        };
+        platform().harm(nth, Harm::Meanwhile(Box::new(others)));
+        deliver::<Notes>(&delivery).unwrap();
+        platform().revive();
+        let text = || NOTES.get(&anonymous().views().unwrap(), &id).unwrap().unwrap().text;
+        let newest = anonymous().load::<Note>(&id).unwrap().text;
+        too_late += u32::from(text() != newest);
+        heartbeat();
+        assert_eq!(text(), newest, "call {nth}");
+    }
+    assert_eq!(too_late, 1, "at its write it puts an older value over a newer one");
+}
+
 #[test]
 fn a_rebuild_of_somebody_else_is_no_concern() {
     start::<Notes>();
@@ -160,13 +313,12 @@ fn dying_anywhere_during_a_rebuild_delays_it_only() {
             }
             let calls = platform().calls() - first;
             platform().revive();
-            // What the platform tells every half a minute finishes whatever was begun.
+            // Finishes whatever was begun.
             for _ in 0..2 {
-                message::<Notes>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
-                settle::<Notes>();
+                heartbeat();
             }
             let generations = load().unwrap();
-            let never_begun = nth < 2 && generations == active(1);
+            let never_begun = nth < 6 && generations == active(1);
             assert!(never_begun || generations == active(2), "call {nth}: {generations:?}");
             let reader = anonymous().views().unwrap();
             assert_eq!((listed(), EDITS.get(&reader, &id).unwrap()), (vec![id], Some(1)), "call {nth}");

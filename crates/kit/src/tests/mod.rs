@@ -224,7 +224,6 @@ fn echo(event: &Recorded<NoteEvent>, reaction: &Reaction) -> Result<(), Failure>
     Ok(())
 }
 
-/// A call that can be repeated.
 /// The same bytes, but for up to four that are changed, gone or new.
 pub fn mangled(good: &[u8]) -> Vec<u8> {
     let mut bytes = good.to_vec();
@@ -244,8 +243,17 @@ pub fn no_place() -> Entry {
     ("place".to_owned(), Vec::new())
 }
 
+/// A call that can be repeated.
 pub fn with_key(key: &str) -> Context {
     Context { idempotency_key: Some(key.to_owned()), ..anonymous() }
+}
+
+/// Takes away whatever there is.
+pub fn lose_everything() {
+    for stream in ["LOG_notes", "DEAD_notes"] {
+        platform().lose_stream(stream);
+    }
+    platform().forget_bucket();
 }
 
 /// The stored events, oldest first.

@@ -98,9 +98,7 @@ fn a_log_that_an_append_had_to_make_is_followed_as_soon_as_it_is_announced() {
 #[test]
 fn setting_up_fails_in_a_way_that_can_be_repeated() {
     for nth in 0..30 {
-        for stream in ["LOG_notes", "DEAD_notes"] {
-            platform().lose_stream(stream);
-        }
+        lose_everything();
         platform().harm(nth, Harm::DiesAfter);
         let _ = message::<Notes>(names::ANNOUNCE, None, b"");
         platform().revive();

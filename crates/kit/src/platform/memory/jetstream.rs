@@ -258,10 +258,9 @@ impl Stream {
 
     fn add_consumer(&mut self, name: &str, request: &Value) -> Value {
         let config = request.get("config").cloned().unwrap_or_default();
-        let consumer =
-            Consumer { config: config.clone(), done: 0, pending: None, delivered: 0, moved_ms: None };
+        let consumer = Consumer { config, done: 0, pending: None, delivered: 0, moved_ms: None };
         self.consumers.entry(name.to_owned()).or_insert(consumer);
-        json!({ "config": config })
+        self.consumer_info(name)
     }
 
     fn consumer_info(&self, name: &str) -> Value {
