@@ -65,7 +65,7 @@ pub fn on_lattice(workspace: &Workspace, size: Size, filter: &[String], steps: &
                 }
             }
         }
-        tests.env("NEXTEST_TEST_THREADS", "1").env("RUST_TEST_THREADS", "1");
+        tests.env("NEXTEST_PROFILE", "lattice").env("RUST_TEST_THREADS", "1");
         tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, &nats_server);
         tests.env(lattice::VARIABLE, &folder);
         process::run(tests.args(filter))

@@ -119,17 +119,20 @@ impl Manifest {
 }
 
 /// Every component, and every provider but the HTTP server, on every host: nothing is lost with one of them. The HTTP server
-/// has one address, and all hosts are on one machine here.
+/// has one address, and all hosts are on one machine here: it is for the first to run, since a second one would start, find
+/// the address taken, and perhaps be the one that wadm keeps.
 pub fn on_every_host(manifest: &str) -> String {
     const DAEMON: &str = "        - type: daemonscaler\n          properties:\n            instances: 1\n";
+    const FIRST: &str = "        - type: spreadscaler\n          properties:\n            instances: 1\n            spread:\n              \
+         - name: first\n                requirements:\n                  host: \"1\"\n";
     let mut manifest = manifest.replace("type: spreadscaler", "type: daemonscaler");
-    for provider in ["messaging", "keyvalue"] {
+    for (provider, scaler) in [("httpserver", FIRST), ("messaging", DAEMON), ("keyvalue", DAEMON)] {
         let name = format!("    - name: {provider}\n");
         let Some((before, at)) = manifest.split_once(&name) else { continue };
         let (entry, after) = at.split_once("\n\n").unwrap_or((at.trim_end(), ""));
         let entry = match entry.split_once("      traits:\n") {
-            Some((head, traits)) => format!("{head}      traits:\n{DAEMON}{traits}"),
-            None => format!("{entry}\n      traits:\n{}", DAEMON.trim_end()),
+            Some((head, traits)) => format!("{head}      traits:\n{scaler}{traits}"),
+            None => format!("{entry}\n      traits:\n{}", scaler.trim_end()),
         };
         manifest = format!("{before}{name}{entry}\n\n{after}");
     }
@@ -364,6 +367,11 @@ spec:
       traits:
         - type: link
 
+    - name: httpserver
+      type: capability
+      traits:
+        - type: link
+
     - name: keyvalue
       type: capability
       properties:
@@ -371,7 +379,12 @@ spec:
 ";
         let manifest = on_every_host(providers);
         assert_eq!(manifest.matches("- type: daemonscaler").count(), 3, "{manifest}");
-        assert_eq!(manifest.matches("      traits:\n").count(), 3, "{manifest}");
-        assert_eq!(manifest.matches("- type: link").count(), 1, "{manifest}");
+        assert_eq!(manifest.matches("      traits:\n").count(), 4, "{manifest}");
+        assert_eq!(manifest.matches("- type: link").count(), 2, "{manifest}");
+        let pinned = "        - type: spreadscaler\n          properties:\n            instances: 1\n            spread:\n";
+        assert!(
+            manifest.contains(&format!("      traits:\n{pinned}              - name: first\n")),
+            "{manifest}"
+        );
     }
 }
