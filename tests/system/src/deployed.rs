@@ -13,6 +13,9 @@ use crate::nats::Nats;
 /// How long what an earlier test has left behind may take to be handled.
 const IDLE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many lines of each host are shown when a test fails.
+const COMPLAINTS_MAX: usize = 40;
+
 #[derive(Debug)]
 pub struct Deployed {
     lattice: Lattice,
@@ -26,15 +29,23 @@ impl Deployed {
     #[track_caller]
     pub fn start(folder: &Path, data: &Path, manifest: &str) -> Self {
         let tools = done(Tools::built(&repository()));
-        let mut lattice = done(Lattice::attach(folder, tools));
-        let hosts: Vec<String> = lattice.hosts().map(str::to_owned).collect();
-        let log_begins = hosts.iter().map(|host| (host.clone(), lattice.log(host).len())).collect();
+        let lattice = done(Lattice::attach(folder, tools));
+        let log_begins = lattice.hosts().map(|host| (host.to_owned(), lattice.log(host).len())).collect();
         let http = lattice.http().parse().unwrap();
         let nats = lattice.nats().next().unwrap().to_owned();
         let application = Application::new(http, nats.parse().ok(), ["--nats", &nats]);
+        let mut deployed = Self { lattice, application, log_begins };
+        deployed.begin(data, manifest);
+        deployed
+    }
+
+    #[track_caller]
+    fn begin(&mut self, data: &Path, manifest: &str) {
         // Says, for the next start with this folder, that what is there now is to be kept.
         let mark = data.join("is-on-the-lattice");
         let is_again = mark.is_file();
+        let (lattice, application) = (&mut self.lattice, &self.application);
+        let hosts: Vec<String> = lattice.hosts().map(str::to_owned).collect();
         for host in &hosts {
             if is_again && lattice.is_running(host) {
                 lattice.processes().stop(host).unwrap();
@@ -51,14 +62,13 @@ impl Deployed {
         }
         if !is_again {
             // Only now, when everybody hears that there is something to make anew.
-            empty(&application);
+            empty(application);
             application.bus().publish("trellis.announce", b"");
             std::fs::create_dir_all(data).unwrap();
             std::fs::write(&mark, "").unwrap();
         }
         done(lattice.wait_for_answer());
         application.wait_for_routes();
-        Self { lattice, application, log_begins }
     }
 
     /// The machines on which hosts run lose their power. NATS has others.
@@ -78,8 +88,28 @@ impl Deployed {
     }
 
     pub fn output(&self) -> String {
-        let logs = self.log_begins.iter().map(|(host, begin)| self.lattice.log(host).split_off(*begin));
-        logs.collect()
+        self.logs().map(|(_, log)| log).collect()
+    }
+
+    /// What each host has written since the start.
+    fn logs(&self) -> impl Iterator<Item = (&str, String)> {
+        let begins = self.log_begins.iter();
+        begins.map(|(host, begin)| (host.as_str(), self.lattice.log(host).split_off(*begin)))
+    }
+}
+
+/// Whoever reads that a test has failed may not have the logs.
+impl Drop for Deployed {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for (host, log) in self.logs() {
+            let complaints: Vec<&str> =
+                log.lines().filter(|line| line.contains(" ERROR ") || line.contains(" WARN ")).collect();
+            let last = &complaints[complaints.len().saturating_sub(COMPLAINTS_MAX)..];
+            eprintln!("the last of {} complaints of {host}:\n{}", complaints.len(), last.join("\n"));
+        }
     }
 }
 
