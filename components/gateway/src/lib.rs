@@ -60,6 +60,8 @@ impl Service for Gateway {
         "registry" => table::follow,
         "gateway" => follow,
     };
+    /// The routes of a service are one text since 2.
+    const VIEWS_SCHEMA: u32 = 2;
     /// Whoever has said hello has its routes.
     const ASKS: Asks = Asks::Anybody;
 

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::platform::{self, Fault, Platform};
-use crate::{Service, log, names, provision};
+use crate::{Service, log, names, position, provision};
 
 pub(crate) const KEY: &str = "generation";
 
@@ -19,6 +19,13 @@ pub(crate) struct Generations {
     pub building: Option<u64>,
     /// No longer read; its consumers and dead letters remain to be removed.
     pub retired: Option<u64>,
+    /// [`Service::VIEWS_SCHEMA`] of the newest of them, if it is not the first.
+    #[serde(default = "first")]
+    pub schema: u32,
+}
+
+fn first() -> u32 {
+    1
 }
 
 impl Generations {
@@ -27,7 +34,7 @@ impl Generations {
         match value {
             Some(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| Fault::new(format!("the value of {KEY} cannot be read: {error}"))),
-            None => Ok(Self { active: 1, building: None, retired: None }),
+            None => Ok(Self { active: 1, building: None, retired: None, schema: first() }),
         }
     }
 
@@ -58,11 +65,26 @@ pub(crate) fn start<S: Service>() -> Result<(), Fault> {
         let next = now.active + 1;
         // A bucket that was lost counts from the start again, and consumers of that time have read it all.
         provision::remove::<S>(next)?;
-        save(Generations { building: Some(next), ..now })?;
+        save(Generations { building: Some(next), schema: S::VIEWS_SCHEMA, ..now })?;
         log::info(&format!("{} builds generation {next} of its read models", S::NAME));
     }
     provision::consumers::<S>()?;
     advance::<S>(None).map(drop)
+}
+
+/// Builds the read models anew if they were made by a version of the service that makes others. Comes before their consumers:
+/// nothing has been read yet of what there are no consumers for.
+pub(crate) fn renew<S: Service>() -> Result<(), Fault> {
+    let now = load()?;
+    if now.schema == S::VIEWS_SCHEMA {
+        return Ok(());
+    }
+    let read = position::come(now.active, &provision::projected::<S>()?)?;
+    if read.into_iter().all(|seq| seq == 0) {
+        return save(Generations { schema: S::VIEWS_SCHEMA, ..now });
+    }
+    log::info(&format!("read models of {} have schema {}, and now {}", S::NAME, now.schema, S::VIEWS_SCHEMA));
+    start::<S>()
 }
 
 /// Builds the read models anew because of what is wrong with them, unless that is under way.
@@ -87,7 +109,7 @@ pub(crate) fn advance<S: Service>(finishing: Option<&str>) -> Result<u64, Fault>
             return Ok(now.active);
         }
     }
-    let switched = Generations { active: next, building: None, retired: Some(now.active) };
+    let switched = Generations { active: next, building: None, retired: Some(now.active), ..now };
     save(switched)?;
     log::info(&format!("{} reads generation {next} of its read models", S::NAME));
     clean_up::<S>(switched)?;

@@ -13,6 +13,7 @@ pub(crate) fn all<S: Service>() -> Result<(), Fault> {
     log::<S>()?;
     if !(S::PROJECTIONS.is_empty() && S::REACTIONS.is_empty()) {
         dead_letters::<S>()?;
+        generation::renew::<S>()?;
         let floors = consumers::<S>()?;
         generation::advance::<S>(None)?;
         if let Some(what) = lost(&floors)? {

@@ -29,6 +29,10 @@ pub trait Service: 'static {
     /// without a log.
     const PARTITIONS: u32 = 8;
 
+    /// Counts the schemas that its read models have had. Whoever changes what a projection writes, or what it makes of an event,
+    /// raises it, and what was built before is built anew.
+    const VIEWS_SCHEMA: u32 = 1;
+
     /// Which services it asks, with [`http::ask`].
     const ASKS: Asks = Asks::Nobody;
 

@@ -149,9 +149,12 @@ fn empty(application: &Application) {
     let buckets = names("$KV.>");
     for bucket in buckets.iter().filter(|stream| is_of_a_service(stream)) {
         let service = service_of(bucket);
-        let read = value(&nats, service, "generation").map_or(1, |now| now["active"].as_u64().unwrap());
-        let next = json!({ "active": read + 1, "building": null, "retired": read }).to_string();
-        nats.ask(&format!("$KV.{service}.generation"), next.as_bytes()).unwrap();
+        let mut generations = value(&nats, service, "generation").unwrap_or(json!({ "active": 1 }));
+        let read = generations["active"].as_u64().unwrap();
+        generations["active"] = json!(read + 1);
+        generations["building"] = Value::Null;
+        generations["retired"] = json!(read);
+        nats.ask(&format!("$KV.{service}.generation"), generations.to_string().as_bytes()).unwrap();
         let tallies = json!({ "filter": format!("$KV.{service}.tally.>") });
         nats.jetstream(&format!("STREAM.PURGE.{bucket}"), tallies);
     }

@@ -11,7 +11,7 @@ fn replay() -> Result<(), String> {
 }
 
 fn active(generation: u64) -> Generations {
-    Generations { active: generation, building: None, retired: None }
+    Generations { active: generation, building: None, retired: None, schema: 1 }
 }
 
 fn listed() -> Vec<String> {
@@ -121,7 +121,7 @@ fn asking_again_while_it_is_built_changes_nothing() {
     }
     for _ in 0..3 {
         replay().unwrap();
-        assert_eq!(load().unwrap(), Generations { active: 1, building: Some(2), retired: None });
+        assert_eq!(load().unwrap(), Generations { building: Some(2), ..active(1) });
     }
     settle::<Notes>();
     assert_eq!(load().unwrap(), active(2));
@@ -150,6 +150,67 @@ fn put_back(bucket: &BTreeMap<String, Vec<u8>>) {
     for (key, value) in bucket {
         platform().set(key, value).unwrap();
     }
+}
+
+/// A later version of the service, whose read models are others.
+struct Later;
+
+impl Service for Later {
+    const NAME: &str = Notes::NAME;
+    const VERSION: &str = "2.0.0";
+    const PARTITIONS: u32 = Notes::PARTITIONS;
+    const ROUTES: &[Route] = Notes::ROUTES;
+    const PROJECTIONS: &[Projection] = projections! { "notes" => shout };
+    const VIEWS_SCHEMA: u32 = 2;
+}
+
+fn shout(event: &Recorded<NoteEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    let note: Note = event.state()?;
+    NOTES.put(writer, &event.entity, &Note { text: note.text.to_uppercase(), ..note })
+}
+
+#[test]
+fn read_models_of_another_schema_are_built_anew() {
+    start::<Notes>();
+    let id = write(&anonymous(), new("a")).unwrap().id;
+    settle::<Notes>();
+    let text = || NOTES.get(&anonymous().views().unwrap(), &id).unwrap().unwrap().text;
+    for generation in [2, 2] {
+        start::<Later>();
+        settle::<Later>();
+        assert_eq!(
+            (load().unwrap(), text()),
+            (Generations { schema: 2, ..active(generation) }, "A".to_owned())
+        );
+    }
+    // The version before is put back.
+    start::<Notes>();
+    settle::<Notes>();
+    assert_eq!((load().unwrap(), text()), (active(3), "a".to_owned()));
+}
+
+#[test]
+fn another_schema_that_comes_during_a_rebuild_follows_it() {
+    start::<Notes>();
+    let id = write(&anonymous(), new("a")).unwrap().id;
+    settle::<Notes>();
+    replay().unwrap();
+    start::<Later>();
+    settle::<Later>();
+    start::<Later>();
+    settle::<Later>();
+    let text = NOTES.get(&anonymous().views().unwrap(), &id).unwrap().unwrap().text;
+    assert_eq!((load().unwrap(), text), (Generations { schema: 2, ..active(3) }, "A".to_owned()));
+}
+
+#[test]
+fn a_service_without_read_models_yet_has_nothing_to_build_anew() {
+    start::<Later>();
+    assert_eq!(load().unwrap(), Generations { schema: 2, ..active(1) });
+    write(&anonymous(), new("a")).unwrap();
+    settle::<Later>();
+    start::<Later>();
+    assert_eq!(load().unwrap(), Generations { schema: 2, ..active(1) });
 }
 
 #[test]
