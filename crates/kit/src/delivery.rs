@@ -141,7 +141,7 @@ pub(crate) struct Delivery<'a> {
     /// How often it has been delivered, this time included.
     pub(crate) attempt: u64,
     pub(crate) seq: u64,
-    /// The how manieth delivery of its consumer it is.
+    /// Which delivery of its consumer it is, counted from 1.
     pub(crate) nth: u64,
     /// How many are behind it.
     pub(crate) behind: u64,

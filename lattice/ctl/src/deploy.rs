@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use async_nats::jetstream::Context as JetStream;
+use async_nats::jetstream::stream::{RawMessageErrorKind, State};
 use wadm_client::Client as Wadm;
 use wadm_types::api::{Status, StatusType};
 use wasmcloud_control_interface::{Client as Control, ClientBuilder, HostInventory};
@@ -70,7 +71,7 @@ pub async fn deploy(
             .map_err(|error| anyhow!("{error}"))
             .with_context(failed)?;
         until_deployed(&wadm, &control, &name, host_count, progress).await?;
-        until_obeyed(&jetstream).await?;
+        until_configs_stay(&jetstream).await?;
         let missing = configs.missing(&control).await?;
         if missing.is_empty() {
             return Ok(());
@@ -101,13 +102,24 @@ async fn until_deployed(
     }
 }
 
-/// Until hosts have done all that wadm has told them.
-async fn until_obeyed(jetstream: &JetStream) -> Result<()> {
+/// Until no config is about to be taken away. Other commands may wait for long: for hosts that are no more.
+async fn until_configs_stay(jetstream: &JetStream) -> Result<()> {
     let mut commands = jetstream.get_stream("wadm_commands").await?;
-    while commands.info().await?.state.messages > 0 {
+    loop {
+        let State { first_sequence, last_sequence, .. } = commands.info().await?.state;
+        let mut takes_away = false;
+        for seq in first_sequence..=last_sequence {
+            takes_away |= match commands.get_raw_message(seq).await {
+                Ok(command) => command.payload.starts_with(br#"{"DeleteConfig""#),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => false,
+                Err(error) => return Err(error.into()),
+            };
+        }
+        if !takes_away {
+            return Ok(());
+        }
         tokio::time::sleep(POLL).await;
     }
-    Ok(())
 }
 
 /// Whether every component was started for this manifest: one that was for the one before is about to end, and has its config.
