@@ -208,9 +208,9 @@ pub fn purge(stream: &str, subject: &str) -> Result<(), Refusal> {
 
 /// What a stream says of itself: how many partitions it has.
 pub fn partitions(stream: &str) -> Result<u32, Refusal> {
-    let answer = api(&names::api_subject(operation::STREAM_INFO, stream), &json!({}))??;
+    let info = info(stream)?;
     let stated =
-        answer.pointer("/config/metadata/trellis.partitions").and_then(Value::as_str).unwrap_or_default();
+        info.pointer("/config/metadata/trellis.partitions").and_then(Value::as_str).unwrap_or_default();
     match stated.parse() {
         Ok(partitions @ 1..=PARTITIONS_MAX) => Ok(partitions),
         _ => Err(Fault::new(format!("stream {stream} states {stated:?} partitions in its metadata")).into()),
@@ -287,7 +287,7 @@ const CONSUMERS_MAX: usize = 1024;
 
 /// What a stream holds, and its consumers, of which JetStream tells some at a time.
 pub fn state(stream: &str) -> Result<StreamState, Refusal> {
-    let info = api(&names::api_subject(operation::STREAM_INFO, stream), &json!({}))??;
+    let info = info(stream)?;
     let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     let mut state = StreamState {
         events: number("/state/messages"),
@@ -352,15 +352,17 @@ fn consumer_state(info: &Value) -> ConsumerState {
 
 /// The sequence of the newest message that a stream has ever had.
 pub fn last(stream: &str) -> Result<u64, Refusal> {
-    let subject = names::api_subject(operation::STREAM_INFO, stream);
-    let info = api(&subject, &json!({}))??;
-    info.pointer("/state/last_seq").and_then(Value::as_u64).ok_or_else(|| garbled(&subject).into())
+    let last = info(stream)?.pointer("/state/last_seq").and_then(Value::as_u64);
+    last.ok_or_else(|| garbled(&names::api_subject(operation::STREAM_INFO, stream)).into())
 }
 
 /// How many messages a stream holds.
 pub fn messages(stream: &str) -> Result<u64, Refusal> {
-    let info = api(&names::api_subject(operation::STREAM_INFO, stream), &json!({}))??;
-    Ok(info.pointer("/state/messages").and_then(Value::as_u64).unwrap_or_default())
+    Ok(info(stream)?.pointer("/state/messages").and_then(Value::as_u64).unwrap_or_default())
+}
+
+fn info(stream: &str) -> Result<Value, Refusal> {
+    Ok(api(&names::api_subject(operation::STREAM_INFO, stream), &json!({}))??)
 }
 
 /// Makes sure that there is no such consumer.

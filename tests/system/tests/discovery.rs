@@ -153,21 +153,18 @@ fn nonsense_on_the_bus_changes_nothing() {
 fn a_consumer_that_was_deleted_is_made_again() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
-    let mut nats = trellis.bus();
-    let mut ask = |operation: &str| -> Value {
-        serde_json::from_slice(&nats.request(&format!("$JS.API.CONSUMER.{operation}"), b"{}").body).unwrap()
-    };
-    let consumers = ask("LIST.LOG_posts")["consumers"].take();
+    let jetstream = |operation: &str| trellis.nats().jetstream(operation, json!({}));
+    let consumers = jetstream("CONSUMER.LIST.LOG_posts")["consumers"].take();
     let names = consumers.as_array().unwrap().iter().map(|consumer| consumer["name"].as_str().unwrap());
     let of_query: Vec<&str> = names.filter(|name| name.starts_with("query-g")).collect();
     assert_eq!(of_query.len(), 8);
     for consumer in of_query {
-        let answer = ask(&format!("DELETE.LOG_posts.{consumer}"));
+        let answer = jetstream(&format!("CONSUMER.DELETE.LOG_posts.{consumer}"));
         assert_eq!(answer["success"], true, "{answer}");
     }
     let written = trellis.send(&Request::post("/posts", r#"{"title": "While nobody listens"}"#));
     assert_eq!(written.status, 201);
-    announce(&mut nats);
+    announce(&mut trellis.bus());
     let path = format!("/posts/{}", written.json()["id"].as_str().unwrap());
     eventually("the post is read", || (trellis.get(&path).status == 200).then_some(()));
     trellis.stop();

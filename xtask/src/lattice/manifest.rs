@@ -123,8 +123,10 @@ impl Manifest {
 /// the address taken, and perhaps be the one that wadm keeps.
 pub fn on_every_host(manifest: &str) -> String {
     const DAEMON: &str = "        - type: daemonscaler\n          properties:\n            instances: 1\n";
-    const FIRST: &str = "        - type: spreadscaler\n          properties:\n            instances: 1\n            spread:\n              \
-         - name: first\n                requirements:\n                  host: \"1\"\n";
+    const FIRST: &str = concat!(
+        "        - type: spreadscaler\n          properties:\n            instances: 1\n",
+        "            spread:\n              - name: first\n                requirements:\n                  host: \"1\"\n",
+    );
     let mut manifest = manifest.replace("type: spreadscaler", "type: daemonscaler");
     for (provider, scaler) in [("httpserver", FIRST), ("messaging", DAEMON), ("keyvalue", DAEMON)] {
         let name = format!("    - name: {provider}\n");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::generation::{Generations, load};
 use crate::platform::Level;
-use crate::platform::memory::{Harm, Memory};
+use crate::platform::memory::{Delivery, Harm, Memory};
 use crate::testing::{deliver, message, settle, start};
 
 fn replay() -> Result<(), String> {
@@ -17,6 +17,20 @@ fn active(generation: u64) -> Generations {
 fn listed() -> Vec<String> {
     let reader = anonymous().views().unwrap();
     FEED.list(&reader, &crate::PageRequest { limit: None, after: None }).unwrap().ids
+}
+
+/// A note that the read models know.
+fn followed_note() -> String {
+    start::<Notes>();
+    let id = write(&anonymous(), new("a")).unwrap().id;
+    settle::<Notes>();
+    id
+}
+
+/// The next event that the first generation is given.
+fn next_to_follow() -> Delivery {
+    let is_followed = |delivery: &Delivery| delivery.reply_to.contains("notes-g1");
+    std::iter::from_fn(|| platform().deliver("notes")).find(is_followed).unwrap()
 }
 
 /// Names of consumers on the log that a request for their state finds.
@@ -56,9 +70,7 @@ fn the_old_answers_until_the_new_has_caught_up() {
 
 #[test]
 fn what_happens_meanwhile_reaches_both() {
-    start::<Notes>();
-    let id = write(&anonymous(), new("a")).unwrap().id;
-    settle::<Notes>();
+    let id = followed_note();
     replay().unwrap();
     edit(&anonymous(), &id, "b").unwrap();
     settle::<Notes>();
@@ -68,9 +80,7 @@ fn what_happens_meanwhile_reaches_both() {
 
 #[test]
 fn what_an_older_generation_left_in_the_slot_is_not_there() {
-    start::<Notes>();
-    write(&anonymous(), new("a")).unwrap();
-    settle::<Notes>();
+    followed_note();
     replay().unwrap();
     settle::<Notes>();
     // Whatever the first generation left would now be in the way of the third.
@@ -104,8 +114,7 @@ fn what_an_older_generation_left_in_the_slot_is_not_there() {
 fn a_straggler_of_a_retired_generation_writes_nothing() {
     start::<Notes>();
     write(&anonymous(), new("a")).unwrap();
-    let is_projected = |delivery: &crate::platform::memory::Delivery| delivery.reply_to.contains("notes-g1");
-    let straggler = std::iter::from_fn(|| platform().deliver("notes")).find(is_projected).unwrap();
+    let straggler = next_to_follow();
     replay().unwrap();
     settle::<Notes>();
     let bucket = platform().bucket();
@@ -135,8 +144,12 @@ fn a_rebuild_without_any_event_is_done_at_once() {
 }
 
 /// What the platform tells every half a minute.
-fn heartbeat() {
+fn look_around() {
     message::<Notes>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+}
+
+fn heartbeat() {
+    look_around();
     settle::<Notes>();
 }
 
@@ -171,9 +184,7 @@ fn shout(event: &Recorded<NoteEvent>, writer: &Writer<'_>) -> Result<(), Failure
 
 #[test]
 fn read_models_of_another_schema_are_built_anew() {
-    start::<Notes>();
-    let id = write(&anonymous(), new("a")).unwrap().id;
-    settle::<Notes>();
+    let id = followed_note();
     let text = || NOTES.get(&anonymous().views().unwrap(), &id).unwrap().unwrap().text;
     for generation in [2, 2] {
         start::<Later>();
@@ -191,9 +202,7 @@ fn read_models_of_another_schema_are_built_anew() {
 
 #[test]
 fn another_schema_that_comes_during_a_rebuild_follows_it() {
-    start::<Notes>();
-    let id = write(&anonymous(), new("a")).unwrap().id;
-    settle::<Notes>();
+    let id = followed_note();
     replay().unwrap();
     start::<Later>();
     settle::<Later>();
@@ -256,9 +265,7 @@ fn a_bucket_that_is_lost_while_events_keep_coming_is_noticed_with_the_next() {
 
 #[test]
 fn consumers_of_a_bucket_that_was_lost_are_not_taken_for_new_ones() {
-    start::<Notes>();
-    let id = write(&anonymous(), new("a")).unwrap().id;
-    settle::<Notes>();
+    let id = followed_note();
     replay().unwrap();
     settle::<Notes>();
     platform().forget_bucket();
@@ -291,9 +298,7 @@ fn a_log_that_was_lost_is_noticed_and_read_anew() {
 
 #[test]
 fn what_a_log_has_forgotten_is_not_looked_for() {
-    start::<Notes>();
-    write(&anonymous(), new("a")).unwrap();
-    settle::<Notes>();
+    followed_note();
     crate::jetstream::purge("LOG_notes", ">").unwrap();
     platform().forget_bucket();
     heartbeat();
@@ -313,7 +318,7 @@ fn events_that_are_handled_meanwhile_are_not_taken_for_lost() {
                 settle::<Notes>();
             })),
         );
-        message::<Notes>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+        look_around();
         platform().revive();
         settle::<Notes>();
         assert_eq!((load().unwrap(), complaints()), (active(1), Vec::new()), "call {nth}");
@@ -322,13 +327,12 @@ fn events_that_are_handled_meanwhile_are_not_taken_for_lost() {
 
 #[test]
 fn a_write_that_came_too_late_is_noticed() {
-    let is_projected = |delivery: &crate::platform::memory::Delivery| delivery.reply_to.contains("notes-g1");
     let mut too_late = 0;
     for nth in 0..8 {
         lose_everything();
         start::<Notes>();
         let id = write(&anonymous(), new("a")).unwrap().id;
-        let delivery = std::iter::from_fn(|| platform().deliver("notes")).find(is_projected).unwrap();
+        let delivery = next_to_follow();
         // Held up at a call, while others handle the same event and the next.
         let edited = id.clone();
         let others = move |_: &Memory| {
@@ -359,8 +363,7 @@ fn dying_anywhere_during_a_rebuild_delays_it_only() {
     for death in [|| Harm::DiesBefore, || Harm::DiesAfter] as [fn() -> Harm; 2] {
         let mut nth = 0;
         loop {
-            platform().lose_stream("LOG_notes");
-            platform().forget_bucket();
+            lose_everything();
             start::<Notes>();
             let id = write(&anonymous(), new("a")).unwrap().id;
             edit(&anonymous(), &id, "b").unwrap();

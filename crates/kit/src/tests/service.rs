@@ -106,7 +106,6 @@ fn setting_up_fails_in_a_way_that_can_be_repeated() {
         let id = write(&anonymous(), new("a")).unwrap().id;
         settle::<Notes>();
         assert!(NOTES.get(&anonymous().views().unwrap(), &id).unwrap().is_some(), "call {nth}");
-        platform().forget_bucket();
     }
 }
 
