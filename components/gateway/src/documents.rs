@@ -10,7 +10,8 @@ use trellis_kit::{Problem, Response, Service, glance};
 
 use crate::Gateway;
 use crate::memo::Memo;
-use crate::table::{self, Parts, Table};
+use crate::table::{self, Table};
+use crate::trellis::registry::types::Parts;
 
 /// Here a name is a path, at which services have operations side by side.
 const PATHS: &str = "/paths";
@@ -64,14 +65,14 @@ fn respond(
     let stored = seen.first().and_then(Option::as_ref);
     let table = Table::of(stored)?;
     // The gateway is a service like the others here, and says hello as they do.
-    let names: Vec<&str> = std::iter::once(Gateway::NAME).chain(table.others()).collect();
-    let places: Vec<_> = names.iter().map(|name| (table::SOURCE, table::PARTS, *name)).collect();
+    let said: Vec<(&str, &str)> = table.documents().collect();
+    let places: Vec<_> = said.iter().map(|(_, id)| (table::SOURCE, table::PARTS, *id)).collect();
     let parts = glance(&places)?;
     let bytes = stored.into_iter().chain(parts.iter().flatten()).map(|seen| seen.bytes().to_vec()).collect();
     let body = known.with(|known| {
         known.get(bytes, |_| {
             let mut told = Vec::new();
-            for (name, seen) in names.into_iter().zip(parts) {
+            for ((name, _), seen) in said.into_iter().zip(parts) {
                 let parts = seen.map_or(Ok(None), |seen| seen.read::<Parts>())?;
                 told.extend(parts.map(|parts| (name, parts)));
             }

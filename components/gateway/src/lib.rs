@@ -24,7 +24,6 @@ mod tests;
 
 use api::{Context, Guest, Health, NewPolicy, Policy, Problem};
 use trellis::gateway::events::PolicyEvent;
-use trellis::registry::events::ServiceEvent;
 use trellis_kit::{
     Aggregate, Asks, Docs, Entity, Event, Failure, Projection, Recorded, Request, Response, Route, Service,
     Writer, projections, routes,
@@ -58,10 +57,11 @@ impl Service for Gateway {
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: &[Projection] = projections! {
         "registry" => table::follow,
+        "registry" => table::keep,
         "gateway" => follow,
     };
-    /// The routes of a service are one text since 2.
-    const VIEWS_SCHEMA: u32 = 2;
+    /// The routes of a service are one text since 2, and documents are known by their own id since 3.
+    const VIEWS_SCHEMA: u32 = 3;
     /// Whoever has said hello has its routes.
     const ASKS: Asks = Asks::Anybody;
 
@@ -115,10 +115,6 @@ const POLICY: Docs<Policy> = Docs::new(Gateway::NAME, policy::DOC);
 
 impl Event for PolicyEvent {
     const OF: &str = "policy";
-}
-
-impl Event for ServiceEvent {
-    const OF: &str = "service";
 }
 
 impl Aggregate for Policy {

@@ -8,13 +8,14 @@
 
 use std::rc::Rc;
 
+use trellis_kit::event::Old;
 use trellis_kit::http::{self, Path};
-use trellis_kit::{Docs, Failure, Glimpse, Problem, Recorded, Service, Wire, Writer};
+use trellis_kit::{Docs, Event, Failure, Glimpse, Problem, Recorded, Service, Wire, Writer, id};
 
 use crate::Gateway;
 use crate::memo::Memo;
-use crate::trellis::registry::events::ServiceEvent;
-use crate::trellis::registry::types::Description;
+use crate::trellis::registry::events::{DocumentsEvent, ServiceEvent};
+use crate::trellis::registry::types::{Outline, Parts};
 
 pub const SOURCE: &str = "registry";
 pub const DOC: &str = "table";
@@ -22,7 +23,7 @@ pub const DOC: &str = "table";
 pub const ID: &str = "all";
 const TABLE: Docs<Table> = Docs::of_one_partition(SOURCE, DOC);
 
-/// What each service says of its part in the two documents.
+/// Parts of the two documents, by the id that services name.
 pub const PARTS: &str = "parts";
 const PARTS_OF: Docs<Parts> = Docs::of_one_partition(SOURCE, PARTS);
 
@@ -37,12 +38,36 @@ struct Known {
     name: String,
     /// Its public routes, `GET /posts;POST /posts`.
     routes: String,
+    /// The id of its parts of the two documents.
+    documents: String,
 }
 
-#[derive(Debug, PartialEq, Wire)]
-pub struct Parts {
-    pub openapi: String,
-    pub asyncapi: String,
+impl Event for ServiceEvent {
+    const OF: &str = "service";
+    const SCHEMA: u32 = 2;
+
+    /// Version 1 had the documents in it, which each service says again, and counted no news. Nobody here reads the state.
+    fn upcast(old: &mut Old) -> Result<(), String> {
+        let Some(sighting) = old.data.as_object_mut() else { return Ok(()) };
+        sighting.insert("news".to_owned(), 0.into());
+        let description = sighting.get_mut("description").and_then(|description| description.as_object_mut());
+        let description = description.ok_or("there is no description")?;
+        let mut text = |key: &str| description.remove(key).and_then(|text| Some(text.as_str()?.to_owned()));
+        let both = text("openapi").zip(text("asyncapi")).ok_or("there are no documents")?;
+        let hash = id::sha256(&format!("{}\n{}", both.0, both.1));
+        description.insert("documents".to_owned(), format!("documents-{hash}").into());
+        Ok(())
+    }
+}
+
+impl Event for DocumentsEvent {
+    const OF: &str = "documents";
+}
+
+/// Keeps what documents say.
+pub fn keep(event: &Recorded<DocumentsEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    let DocumentsEvent::Noted(parts) = &event.data;
+    PARTS_OF.put(writer, &event.entity, parts)
 }
 
 pub fn follow(event: &Recorded<ServiceEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
@@ -51,10 +76,6 @@ pub fn follow(event: &Recorded<ServiceEvent>, writer: &Writer<'_>) -> Result<(),
         ServiceEvent::Missing(_) => return Ok(()),
         ServiceEvent::Gone(_) => None,
     };
-    if let Some(Description { openapi, asyncapi, .. }) = description {
-        let parts = Parts { openapi: openapi.clone(), asyncapi: asyncapi.clone() };
-        PARTS_OF.put(writer, &event.entity, &parts)?;
-    }
     TABLE.update(writer, ID, |table| {
         let mut table = table.unwrap_or_default();
         match description {
@@ -91,14 +112,26 @@ impl Table {
         })
     }
 
-    fn put(&mut self, description: &Description) {
+    fn put(&mut self, description: &Outline) {
         let public = description.routes.iter().filter(|route| route.public);
         let lines: Vec<String> = public.map(|route| format!("{} {}", route.method, route.path)).collect();
-        let routes = lines.join(";");
-        match self.services.iter_mut().find(|known| known.name == description.name) {
-            Some(known) => known.routes = routes,
-            None => self.services.push(Known { name: description.name.clone(), routes }),
+        let known = Known {
+            name: description.name.clone(),
+            routes: lines.join(";"),
+            documents: description.documents.clone(),
+        };
+        match self.services.iter_mut().find(|other| other.name == known.name) {
+            Some(before) => *before = known,
+            None => self.services.push(known),
         }
+    }
+
+    /// The services, the gateway before the others, with the ids of their documents.
+    pub fn documents(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = |known: &&Known| known.name == Gateway::NAME;
+        let others = self.services.iter().filter(move |known| !own(known));
+        let all = self.services.iter().filter(own).chain(others);
+        all.map(|known| (known.name.as_str(), known.documents.as_str()))
     }
 
     /// The services whose routes these are, but for the gateway itself.
@@ -120,18 +153,26 @@ impl Table {
         }))
     }
 
-    /// Who answers. HEAD is answered by whoever answers GET. A path belongs to the pattern that says most of it,
-    /// whatever the method.
+    /// Who answers. HEAD is answered by whoever answers GET. Within a service, a path belongs to the pattern that says most
+    /// of it, whatever the method. Between services the method counts first: whoever announces a method at `/posts/1` takes
+    /// no other method there from who has `/posts/{id}`.
     pub fn find(&self, method: &str, path: &Path) -> Found<'_> {
         let method = if method == "HEAD" { "GET" } else { method };
-        let here = path.nearest(self.lines(), |line| line.pattern);
-        if let Some(line) = here.iter().find(|line| line.method == method) {
+        let fitting = self.lines().filter_map(|line| Some((path.nearness(line.pattern)?, line)));
+        let fitting: Vec<(u64, Line<'_>)> = fitting.collect();
+        let is_its_nearest = |(nearness, line): &&(u64, Line<'_>)| {
+            !fitting.iter().any(|(other, of)| of.service == line.service && other > nearness)
+        };
+        let here = || fitting.iter().filter(is_its_nearest);
+        // Of those that say the same of it, the one that was there first: the last of what is equal wins, so from behind.
+        let candidates = here().filter(|(_, line)| line.method == method).rev();
+        if let Some((_, line)) = candidates.max_by_key(|(nearness, _)| *nearness) {
             return Found::Service(line.service);
         }
-        if here.is_empty() {
+        if fitting.is_empty() {
             return Found::Nothing;
         }
-        Found::Methods(http::allowed(here.iter().map(|line| line.method)))
+        Found::Methods(http::allowed(here().map(|(_, line)| line.method)))
     }
 
     /// Whose route this is, for a path as it stands in a route table.

@@ -13,8 +13,9 @@ mod sessions;
 use trellis_kit::testing::{Json, given, json, message, parse, platform, settle, start};
 
 use super::*;
+use crate::trellis::registry::events::{DocumentsEvent, ServiceEvent};
 use crate::trellis::registry::types::{
-    Description, Presence, Route as Told, Service as Registered, Sighting,
+    Documents, Outline, Parts, Presence, Route as Told, Service as Registered, Sighting,
 };
 
 /// The service that tells of services, as far as its log tells.
@@ -26,7 +27,7 @@ impl Service for Registry {
     const VERSION: &str = "0.0.0";
     const PARTITIONS: u32 = 1;
     const ROUTES: &[Route] = &[];
-    const ENTITIES: &[Entity] = &[Entity::of::<Registered>()];
+    const ENTITIES: &[Entity] = &[Entity::of::<Registered>(), Entity::of::<Documents>()];
 }
 
 impl Aggregate for Registered {
@@ -45,6 +46,8 @@ impl Aggregate for Registered {
                     description: to.description.clone(),
                     presence: Presence::Present,
                     since: to.at.clone(),
+                    news: to.news,
+                    news_since: to.at.clone(),
                     version: before.map_or(1, |before| before.version + 1),
                 });
             }
@@ -55,14 +58,32 @@ impl Aggregate for Registered {
     }
 }
 
+impl Aggregate for Documents {
+    type Service = Registry;
+    type Event = DocumentsEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(_before: Option<Self>, event: &DocumentsEvent) -> Option<Self> {
+        let DocumentsEvent::Noted(parts) = event;
+        Some(Self { id: id_of(parts), version: 1 })
+    }
+}
+
+fn id_of(Parts { openapi, asyncapi }: &Parts) -> String {
+    format!("documents-{}", trellis_kit::id::sha256(&format!("{openapi}\n{asyncapi}")))
+}
+
 /// Routes as `"GET /posts"`; one that begins with `own` is not public.
-fn description(name: &str, routes: &[&str]) -> Description {
+fn description(name: &str, routes: &[&str]) -> Outline {
     let route = |route: &&str| {
         let (public, route) = route.strip_prefix("own ").map_or((true, *route), |route| (false, route));
         let (method, path) = route.split_once(' ').unwrap();
         Told { method: method.to_owned(), path: path.to_owned(), public }
     };
-    Description {
+    Outline {
         name: name.to_owned(),
         version: "1.0.0".to_owned(),
         routes: routes.iter().map(route).collect(),
@@ -70,8 +91,7 @@ fn description(name: &str, routes: &[&str]) -> Description {
         partitions: 0,
         projects: Vec::new(),
         reacts_to: Vec::new(),
-        openapi: "{}".to_owned(),
-        asyncapi: "{}".to_owned(),
+        documents: "documents-none".to_owned(),
     }
 }
 
@@ -82,8 +102,8 @@ fn told(name: &str, event: ServiceEvent) {
     settle::<Gateway>();
 }
 
-fn sighting(description: Description) -> Sighting {
-    Sighting { description, at: "2026-01-01T00:00:00.000Z".to_owned() }
+fn sighting(description: Outline) -> Sighting {
+    Sighting { description, at: "2026-01-01T00:00:00.000Z".to_owned(), news: 1 }
 }
 
 fn registered(name: &str, routes: &[&str]) {

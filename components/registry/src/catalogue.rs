@@ -2,7 +2,7 @@
 
 use trellis_kit::{Wire, http};
 
-use crate::trellis::registry::types::{Description, Route};
+use crate::trellis::registry::types::{Outline, Route};
 
 /// The services that are not gone, the one that has been there longest first.
 #[derive(Debug, Default, PartialEq, Wire)]
@@ -28,14 +28,14 @@ pub struct Claim {
 
 impl Catalogue {
     /// Takes in a service that has come. One that was only missing keeps its place.
-    pub fn register(&mut self, seq: u64, service: &Description) {
+    pub fn register(&mut self, seq: u64, service: &Outline) {
         if self.services.iter().any(|entry| entry.name == service.name) {
             return self.change(service);
         }
         self.services.push(Entry { name: service.name.clone(), seq, routes: claims(service) });
     }
 
-    pub fn change(&mut self, service: &Description) {
+    pub fn change(&mut self, service: &Outline) {
         if let Some(entry) = self.services.iter_mut().find(|entry| entry.name == service.name) {
             entry.routes = claims(service);
         }
@@ -56,7 +56,7 @@ impl Catalogue {
     }
 }
 
-fn claims(service: &Description) -> Vec<Claim> {
+fn claims(service: &Outline) -> Vec<Claim> {
     let public = service.routes.iter().filter(|route| route.public);
     public.map(|route| Claim { method: route.method.clone(), shape: http::shape(&route.path) }).collect()
 }

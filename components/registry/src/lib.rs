@@ -4,16 +4,20 @@
 //! in conflict, and does not get it.
 
 mod catalogue;
+mod documents;
 mod flow;
 mod hello;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use api::{Context, FlowPage, Guest, PageRequest, Problem, Service as Registered, ServicePage};
+use api::{Context, DescribedService, FlowPage, Guest, PageRequest, Problem, ServicePage};
 use catalogue::Catalogue;
 use trellis::registry::events::ServiceEvent;
-use trellis::registry::types::{Description, ListedRoute, ListedService, Presence, Sighting};
+use trellis::registry::types::{
+    Documents, ListedRoute, ListedService, Outline, Presence, Service as Registered, Sighting,
+};
+use trellis_kit::event::Old;
 use trellis_kit::{
     Aggregate, Docs, Entity, Event, Failure, Index, Projection, Recorded, Route, Service, Writer, log,
     projections, routes,
@@ -44,17 +48,19 @@ impl Service for Registry {
         GET "/registry/{name}" => ok(Self::get),
         GET "/registry/flow" => page(Self::flow),
     };
-    const ENTITIES: &[Entity] = &[Entity::of::<Registered>()];
+    const ENTITIES: &[Entity] = &[Entity::of::<Registered>(), Entity::of::<Documents>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: &[Projection] = projections! { "registry" => follow };
+    const PROJECTIONS: &[Projection] = projections! { "registry" => follow, "registry" => documents::follow };
+    /// Documents are by themselves since 2.
+    const VIEWS_SCHEMA: u32 = 2;
     const WATCHES: bool = true;
 
     fn look_around() -> Result<(), Failure> {
         watch::look()
     }
 
-    fn hear(_subject: &str, body: &[u8]) -> Result<(), Failure> {
-        hello::hear(body)
+    fn hear(subject: &str, body: &[u8]) -> Result<(), Failure> {
+        hello::hear(subject, body)
     }
 }
 
@@ -68,8 +74,13 @@ impl Guest for Registry {
         Ok(ServicePage { items, next: listed.next })
     }
 
-    fn get(cx: Context, name: String) -> Result<Registered, Problem> {
-        cx.load(&name)
+    fn get(cx: Context, name: String) -> Result<DescribedService, Problem> {
+        let views = cx.views()?;
+        let not_there = || Problem::not_found("There is no such service.");
+        let service = SERVICES.get(&views, &name)?.ok_or_else(not_there)?;
+        let Registered { name, description, presence, since, version, .. } = service;
+        let description = documents::whole(&views, description)?;
+        Ok(DescribedService { name, description, presence, since, version })
     }
 
     fn flow(cx: Context, page: PageRequest) -> Result<FlowPage, Problem> {
@@ -82,8 +93,8 @@ impl Guest for Registry {
 }
 
 fn shown(service: Registered, catalogue: &Catalogue) -> ListedService {
-    let Registered { name, description, presence, since, version: _ } = service;
-    let Description { version, routes, stream, partitions, projects, reacts_to, .. } = description;
+    let Registered { name, description, presence, since, .. } = service;
+    let Outline { version, routes, stream, partitions, projects, reacts_to, .. } = description;
     let routes = routes.into_iter().map(|route| {
         let conflict = catalogue.conflict(&name, &route).map(str::to_owned);
         ListedRoute { method: route.method, path: route.path, public: route.public, conflict }
@@ -94,6 +105,21 @@ fn shown(service: Registered, catalogue: &Catalogue) -> ListedService {
 
 impl Event for ServiceEvent {
     const OF: &str = "service";
+    const SCHEMA: u32 = 2;
+
+    /// Version 1 had the documents in it, and counted no news.
+    fn upcast(old: &mut Old) -> Result<(), String> {
+        if let Some(sighting) = old.data.as_object_mut() {
+            documents::name(sighting)?;
+            sighting.insert("news".to_owned(), 0.into());
+        }
+        let state = old.state.as_object_mut().ok_or("a service is an object")?;
+        documents::name(state)?;
+        let since = state.get("since").cloned().unwrap_or_default();
+        state.insert("news".to_owned(), 0.into());
+        state.insert("news_since".to_owned(), since);
+        Ok(())
+    }
 }
 
 impl Aggregate for Registered {
@@ -105,12 +131,21 @@ impl Aggregate for Registered {
     }
 
     fn evolve(before: Option<Self>, event: &ServiceEvent) -> Option<Self> {
-        let seen = |to: &Sighting, before: Option<Self>| Self {
-            name: to.description.name.clone(),
-            description: to.description.clone(),
-            presence: Presence::Present,
-            since: to.at.clone(),
-            version: before.map_or(1, |before| before.version + 1),
+        let seen = |to: &Sighting, before: Option<Self>| {
+            let (news, news_since) = match (&before, to.news) {
+                (Some(before), 0) => (before.news, before.news_since.clone()),
+                (Some(before), 2..) => (to.news, before.news_since.clone()),
+                _ => (to.news, to.at.clone()),
+            };
+            Self {
+                name: to.description.name.clone(),
+                description: to.description.clone(),
+                presence: Presence::Present,
+                since: to.at.clone(),
+                news,
+                news_since,
+                version: before.map_or(1, |before| before.version + 1),
+            }
         };
         let unseen = |presence, at: &String, before: Self| Self {
             presence,
@@ -159,10 +194,10 @@ fn follow(event: &Recorded<ServiceEvent>, writer: &Writer<'_>) -> Result<(), Fai
 }
 
 /// Says which routes a service claims in vain.
-fn complain(service: &Description, catalogue: &Catalogue) {
+fn complain(service: &Outline, catalogue: &Catalogue) {
     for route in &service.routes {
         if let Some(owner) = catalogue.conflict(&service.name, route) {
-            let Description { name, .. } = service;
+            let Outline { name, .. } = service;
             log::warn(&format!(
                 "{name} does not get {} {}: {owner} has it, and was there first",
                 route.method, route.path

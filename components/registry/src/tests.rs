@@ -10,8 +10,7 @@ use trellis_kit::testing::{
 use trellis_kit::time;
 
 use super::*;
-
-const HELLO: &str = "trellis.hello";
+use crate::trellis::registry::types::Description;
 
 fn route(method: &str, path: &str) -> trellis::registry::types::Route {
     trellis::registry::types::Route { method: method.to_owned(), path: path.to_owned(), public: true }
@@ -32,7 +31,11 @@ fn description(name: &str, routes: &[(&str, &str)]) -> Description {
 }
 
 fn hello(description: &Description) {
-    message::<Registry>(HELLO, None, &serde_json::to_vec(description).unwrap()).unwrap();
+    hear(&description.name, &serde_json::to_vec(description).unwrap()).unwrap();
+}
+
+fn hear(service: &str, said: &[u8]) -> Result<(), String> {
+    message::<Registry>(&format!("trellis.hello.{service}"), None, said)
 }
 
 /// A service that is there, and answers when it is asked.
@@ -76,7 +79,7 @@ fn who_says_hello_is_registered_once() {
         hello(&blog);
     }
     settle::<Registry>();
-    assert_eq!(history("blog"), ["service.registered.v1"]);
+    assert_eq!(history("blog"), ["service.registered.v2"]);
     let [shown] = listed().try_into().unwrap();
     assert_eq!(
         (shown.name.as_str(), shown.presence, shown.since.as_str()),
@@ -96,7 +99,7 @@ fn only_what_is_new_of_a_service_is_noted() {
         hello(&new);
     }
     settle::<Registry>();
-    assert_eq!(history("blog"), ["service.registered.v1", "service.changed.v1"]);
+    assert_eq!(history("blog"), ["service.registered.v2", "service.changed.v2"]);
     let [shown] = listed().try_into().unwrap();
     assert_eq!((shown.version.as_str(), shown.routes[0].path.as_str()), ("2.0.0", "/log"));
     assert_eq!(shown.since, "2026-01-01T00:00:00.000Z", "it has been there since then");
@@ -111,7 +114,7 @@ fn many_instances_hear_the_same() {
         platform().harm(nth, Harm::Meanwhile(Box::new(move |_| hello(&other))));
         hello(&blog);
         platform().revive();
-        assert_eq!(history("blog"), ["service.registered.v1"], "call {nth}");
+        assert_eq!(history("blog"), ["service.registered.v2"], "call {nth}");
     }
 }
 
@@ -123,11 +126,11 @@ fn an_instance_may_die_at_every_call() {
         start::<Registry>();
         let blog = description("blog", &[("GET", "/blog")]);
         platform().harm(nth, Harm::DiesAfter);
-        let _ = message::<Registry>(HELLO, None, &serde_json::to_vec(&blog).unwrap());
+        let _ = hear("blog", &serde_json::to_vec(&blog).unwrap());
         platform().revive();
         hello(&blog);
         settle::<Registry>();
-        assert_eq!(history("blog"), ["service.registered.v1"], "call {nth}");
+        assert_eq!(history("blog"), ["service.registered.v2"], "call {nth}");
         assert_eq!(listed().len(), 1, "call {nth}");
     }
 }
@@ -181,13 +184,13 @@ fn what_makes_no_sense_changes_nothing_and_is_logged() {
     for body in rows {
         let shown: String = String::from_utf8_lossy(&body).chars().take(200).collect();
         platform().take_lines();
-        message::<Registry>(HELLO, None, &body).unwrap();
+        hear("blog", &body).unwrap();
         assert_eq!(platform().stored("LOG_registry"), [], "{shown}");
         let lines = platform().take_lines();
         assert!(lines.len() == 1 && lines[0].1.contains("said hello"), "{shown}: {lines:?}");
     }
     // What is known to nobody yet is no reason to refuse the rest.
-    message::<Registry>(HELLO, None, &with("mood", "good".into())).unwrap();
+    hear("blog", &with("mood", "good".into())).unwrap();
     assert_eq!(history("blog").len(), 1);
 }
 
@@ -221,7 +224,7 @@ fn who_stops_listening_goes_missing_and_after_a_grace_is_gone() {
     look();
     assert_eq!(presence("blog"), Presence::Gone);
     look();
-    let registered_to_gone = ["service.registered.v1", "service.missing.v1", "service.gone.v1"];
+    let registered_to_gone = ["service.registered.v2", "service.missing.v2", "service.gone.v2"];
     assert_eq!(history("blog"), registered_to_gone);
     assert_eq!(listed()[0].presence, Presence::Gone);
 
@@ -331,22 +334,26 @@ fn the_flow_shows_what_is_on_its_way() {
     silent.stream = None;
     is_there(&silent);
     is_there(&description("registry", &[]));
-    // Two events are stored and nobody has handled the third.
+    // Three events are stored and nobody has handled the fourth.
     hello(&description("blog", &[]));
     let flows = Registry::flow(anonymous(), page(10)).unwrap().items;
     let flow = |name: &str| flows.iter().find(|flow| flow.service == name).unwrap();
     let registry = flow("registry");
-    assert_eq!((registry.events, registry.dead_letters, registry.consumers.len()), (3, 0, 1));
+    assert_eq!(
+        (registry.events, registry.dead_letters, registry.consumers.len()),
+        (4, 0, 1),
+        "three services, and documents that all have"
+    );
     let consumer = &registry.consumers[0];
     assert_eq!((consumer.name.as_str(), consumer.service.as_str()), ("registry-g1-0", "registry"));
     assert_eq!((consumer.waiting, consumer.under_way, consumer.redelivered), (1, 0, 0));
     assert!(registry.bytes > 0);
-    assert_eq!((registry.lately, flow("silent").lately), (3, 0));
+    assert_eq!((registry.lately, flow("silent").lately), (4, 0));
     platform().advance(Duration::from_secs(11));
     hello(&description("late", &[]));
     let flows = Registry::flow(anonymous(), page(10)).unwrap().items;
     let registry = flows.iter().find(|flow| flow.service == "registry").unwrap();
-    assert_eq!((registry.events, registry.lately), (4, 1), "the others are longer ago");
+    assert_eq!((registry.events, registry.lately), (5, 1), "the others are longer ago");
     assert_eq!((flow("silent").events, flow("silent").stream.as_deref()), (0, None));
 }
 
@@ -368,7 +375,8 @@ fn over_http() {
 
 #[test]
 fn what_cannot_happen_is_not_made_of_events() {
-    let sighting = || Sighting { description: description("blog", &[]), at: "t".to_owned() };
+    let outline = documents::apart(description("blog", &[])).0;
+    let sighting = || Sighting { description: outline.clone(), at: "t".to_owned(), news: 1 };
     let happens = |before: &[ServiceEvent], event: ServiceEvent| {
         let state = before.iter().fold(None, Registered::evolve);
         Registered::evolve(state, &event).is_some()
@@ -394,4 +402,102 @@ fn a_rebuild_comes_to_the_same() {
     settle::<Registry>();
     assert_eq!(read_models(), before);
     assert!(!before.is_empty());
+}
+
+#[test]
+fn nobody_speaks_for_another() {
+    is_there(&description("web", &[("GET", "/moderation")]));
+    let forged = serde_json::to_vec(&description("web", &[])).unwrap();
+    for subject in ["trellis.hello.thief", "trellis.hello", "trellis.hello.", "trellis.hello.web.x", "hello"]
+    {
+        platform().take_lines();
+        message::<Registry>(subject, None, &forged).unwrap();
+        let lines = platform().take_lines();
+        assert!(lines.iter().any(|line| line.1.contains("web has no say on")), "{subject}: {lines:?}");
+    }
+    assert_eq!(history("web"), ["service.registered.v2"]);
+}
+
+fn stored_bytes() -> usize {
+    platform().stored("LOG_registry").iter().map(|event| event.body.len()).sum()
+}
+
+#[test]
+fn documents_are_kept_once() {
+    start::<Registry>();
+    let documents = serde_json::json!({ "long": "x".repeat(30_000) }).to_string();
+    let one = Description { openapi: documents, ..description("blog", &[("GET", "/blog")]) };
+    let two = Description { version: "2".to_owned(), ..one.clone() };
+    hello(&one);
+    assert!(stored_bytes() < 35_000, "{}", stored_bytes());
+    for _ in 0..3 {
+        hello(&two);
+        hello(&one);
+    }
+    settle::<Registry>();
+    assert_eq!(history("blog").len(), 7);
+    assert!(stored_bytes() < 45_000, "{}", stored_bytes());
+    assert_eq!(Registry::get(anonymous(), "blog".to_owned()).unwrap().description, one);
+}
+
+#[test]
+fn who_describes_itself_anew_all_the_time_is_heard_later() {
+    start::<Registry>();
+    let nth = |nth: usize| {
+        let openapi = serde_json::json!({ "nth": nth }).to_string();
+        Description { version: nth.to_string(), openapi, ..description("blog", &[("GET", "/blog")]) }
+    };
+    (0..100).for_each(|n| hello(&nth(n)));
+    settle::<Registry>();
+    assert_eq!(platform().stored("LOG_registry").len(), 60, "30 times, each with its documents");
+    let said = || Registry::get(anonymous(), "blog".to_owned()).unwrap().description;
+    assert_eq!(said(), nth(29));
+    assert!(platform().take_lines().iter().any(|line| line.1.contains("it is heard later")));
+
+    // It comes back as what it was.
+    look();
+    assert_eq!(presence("blog"), Presence::Missing);
+    hello(&nth(100));
+    settle::<Registry>();
+    assert_eq!((presence("blog"), said()), (Presence::Present, nth(29)));
+
+    platform().advance(Duration::from_secs(60 * 60));
+    hello(&nth(101));
+    settle::<Registry>();
+    assert_eq!(said(), nth(101));
+    (102..200).for_each(|n| hello(&nth(n)));
+    settle::<Registry>();
+    assert_eq!(said(), nth(130), "and so often again");
+}
+
+/// As version 1 of the contract stored them: with the documents in every event, twice.
+#[test]
+fn what_is_stored_is_read() {
+    start::<Registry>();
+    let blog = description("blog", &[("GET", "/blog")]);
+    let state = |presence: &str, since: &str, version: u64| {
+        serde_json::json!({
+            "name": "blog", "description": blog, "presence": presence, "since": since, "version": version,
+        })
+    };
+    let at = "2026-01-01T00:00:00.000Z";
+    for (version, case, data, state) in [
+        (1, "registered", serde_json::json!({ "description": blog, "at": at }), state("present", at, 1)),
+        (2, "missing", at.into(), state("missing", at, 2)),
+    ] {
+        let event = serde_json::json!({
+            "specversion": "1.0", "id": format!("event{version}"), "source": "/registry",
+            "type": format!("service.{case}.v1"), "subject": "blog", "time": at,
+            "datacontenttype": "application/json", "version": version, "data": data, "state": state,
+        });
+        let subject = format!("log.registry.0.blog.{version}");
+        platform().store("LOG_registry", &subject, event.to_string().as_bytes());
+    }
+    settle::<Registry>();
+    let [shown] = listed().try_into().unwrap();
+    assert_eq!((shown.presence, shown.routes[0].path.as_str()), (Presence::Missing, "/blog"));
+    hello(&blog);
+    settle::<Registry>();
+    let told = Registry::get(anonymous(), "blog".to_owned()).unwrap();
+    assert_eq!((told.presence, told.version, told.description), (Presence::Present, 3, blog));
 }

@@ -35,7 +35,7 @@ impl Member {
     /// On what it publishes and sends requests, apart from what its bucket takes. Consumers of read models carry the number
     /// of a generation in their names, and NATS has no pattern for a part of a name: those of `generations` are allowed.
     pub fn publishes(&self, all: &[Self], generations: &RangeInclusive<u64>) -> BTreeSet<String> {
-        let mut subjects = BTreeSet::from([names::HELLO.to_owned(), names::ANSWERS.to_owned()]);
+        let mut subjects = BTreeSet::from([names::hello_subject(self.name), names::ANSWERS.to_owned()]);
         let partitions: BTreeMap<_, _> = all.iter().map(|member| (member.name, member.partitions)).collect();
         let of = |source: &str| 0..partitions.get(source).copied().unwrap_or_default();
         if self.partitions > 0 {

@@ -55,7 +55,7 @@ pub(crate) fn service_protocol<S: Service>(words: &str) -> Option<Value> {
 
 /// Tells everybody who listens.
 pub(crate) fn hello<S: Service>() -> Result<(), Fault> {
-    platform::current().publish(names::HELLO, service::<S>().to_string().as_bytes())
+    platform::current().publish(&names::hello_subject(S::NAME), service::<S>().to_string().as_bytes())
 }
 
 /// Name, version, routes, log and sources, and its parts of the two documents as text.

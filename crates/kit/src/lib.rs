@@ -18,7 +18,7 @@
 //! 2. `components/<name>`: a library that depends on this crate alone, as `components/posts` does.
 //! 3. `wadm.yaml`: the component, its links, and its subscriptions, as for posts.
 //! 4. `cargo xtask build`, and it is there; nobody else needs to be told. Once it has set itself up it says on
-//!    `trellis.hello` what it is, and the gateway passes its public routes on to it.
+//!    `trellis.hello.<service>` what it is, and the gateway passes its public routes on to it.
 //!
 //! # What is promised
 //!

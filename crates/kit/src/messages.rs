@@ -10,7 +10,7 @@
 //! | `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS`, with or without `.<service>` and `.<id>` | the NATS services protocol |
 //! | any other | the service's own concern: [`Service::hear`] |
 //!
-//! Whoever has made sure of everything says on `trellis.hello` what it is, and then [looks around](Service::look_around).
+//! Whoever has made sure of everything says on `trellis.hello.<service>` what it is, and then [looks around](Service::look_around).
 
 use serde_json::Value;
 

@@ -4,8 +4,9 @@ use std::fmt::Display;
 
 /// Where everybody hears that somebody or something new is there.
 pub const ANNOUNCE: &str = "trellis.announce";
-/// Where a service says what it is, each time that it has made sure of what it owns.
-pub const HELLO: &str = "trellis.hello";
+
+/// How the subjects begin on which services say hello.
+const HELLO: &str = "trellis.hello.";
 
 /// Where clients of NATS get answers, each below a prefix that may be its own.
 #[cfg(not(target_arch = "wasm32"))]
@@ -80,6 +81,17 @@ pub fn acknowledgements(stream: &str, consumer: &str) -> [String; 2] {
 /// Where a service gets the events of others. It is exact: nothing is delivered to a wildcard.
 pub fn deliver_subject(service: &str) -> String {
     format!("deliver.{service}")
+}
+
+/// Where a service says what it is, each time that it has made sure of what it owns. Each has its own, so that who may
+/// publish there can be nobody else.
+pub fn hello_subject(service: &str) -> String {
+    format!("{HELLO}{service}")
+}
+
+/// The service that speaks there.
+pub fn parse_hello(subject: &str) -> Option<&str> {
+    subject.strip_prefix(HELLO)
 }
 
 /// Where a service gets requests.

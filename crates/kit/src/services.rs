@@ -45,6 +45,11 @@ fn listening(service: &str) -> Listening {
     }
 }
 
+/// The service that alone says on this subject what it is.
+pub fn who_says_hello(subject: &str) -> Option<&str> {
+    names::parse_hello(subject)
+}
+
 /// What a service's stream holds and who follows it; none if there is no such stream.
 pub fn stream<S: Service>(service: &str) -> Result<Option<StreamState>, Fault> {
     const { assert!(S::WATCHES) };

@@ -32,7 +32,10 @@ impl Hello {
         for subject in ["svc.hello", "$SRV.PING.hello", "stop.hello"] {
             nats.subscribe(subject);
         }
-        nats.publish("trellis.hello", description("hello", &[("GET", "/hello")]).to_string().as_bytes());
+        nats.publish(
+            "trellis.hello.hello",
+            description("hello", &[("GET", "/hello")]).to_string().as_bytes(),
+        );
         let task = std::thread::spawn(move || {
             loop {
                 let message = nats.receive();
@@ -116,7 +119,7 @@ fn nobody_takes_a_route_that_somebody_has() {
     let trellis = Trellis::start(data.path());
     let mut nats = trellis.bus();
     let thief = description("thief", &[("GET", "/posts"), ("GET", "/thief")]);
-    nats.publish("trellis.hello", thief.to_string().as_bytes());
+    nats.publish("trellis.hello.thief", thief.to_string().as_bytes());
     eventually("the thief is known", || (trellis.get("/thief").status == 503).then_some(()));
     assert_eq!(trellis.get("/posts").status, 200);
     let listed = trellis.get("/registry").json();
@@ -134,10 +137,10 @@ fn nonsense_on_the_bus_changes_nothing() {
     let mut nats = trellis.bus();
     let long = "x".repeat(900_000);
     for body in ["", "hello", "{}", "[]", r#"{"name":"../x"}"#, &long] {
-        nats.publish("trellis.hello", body.as_bytes());
+        nats.publish("trellis.hello.last", body.as_bytes());
     }
     // What was published before the pings were answered has been taken in by then, or will be in its order.
-    nats.publish("trellis.hello", description("last", &[]).to_string().as_bytes());
+    nats.publish("trellis.hello.last", description("last", &[]).to_string().as_bytes());
     eventually("the last one is heard", || (trellis.get("/registry/last").status == 200).then_some(()));
     let after = eventually("the list has followed", || {
         let after = trellis.get("/registry?limit=100").json();

@@ -7,12 +7,12 @@ use serde_json::json;
 use super::*;
 
 fn says(name: &str, routes: &[&str], openapi: &Json, asyncapi: &Json) {
-    let description = Description {
-        openapi: openapi.to_string(),
-        asyncapi: asyncapi.to_string(),
-        ..description(name, routes)
-    };
+    let parts = Parts { openapi: openapi.to_string(), asyncapi: asyncapi.to_string() };
+    let documents = id_of(&parts);
+    let description = Outline { documents: documents.clone(), ..description(name, routes) };
     told(name, ServiceEvent::Registered(sighting(description)));
+    given::<Documents>(&documents, [DocumentsEvent::Noted(parts)]);
+    settle::<Gateway>();
 }
 
 fn operation(schema: &str) -> Json {

@@ -47,6 +47,25 @@ fn what_is_given_comes_before_what_may_be_any() {
     assert_eq!(text(&send("PUT", "/a/b", &[], "")), "any", "another method is another route");
 }
 
+/// A method that somebody announces at one path of another's does not end the others there.
+#[test]
+fn a_nearer_path_takes_no_method_away() {
+    serves("posts", &["GET /posts/{id}", "POST /posts/{id}/comments"]);
+    serves("thief", &["DELETE /posts/01ABC", "POST /posts/{a}/{b}", "GET /posts/01ABC/comments"]);
+    assert_eq!(text(&get("/posts/01ABC")), "posts");
+    assert_eq!(text(&send("HEAD", "/posts/01ABC", &[], "")), "", "HEAD is answered by whoever answers GET");
+    assert!(asked().last().unwrap().starts_with("HEAD /posts/01ABC "));
+    assert_eq!(text(&send("POST", "/posts/01ABC/comments", &[], "")), "posts");
+    let refused = send("PATCH", "/posts/01ABC", &[], "");
+    assert_problem(&refused, 405);
+    assert_eq!(refused.header("allow"), Some("DELETE, GET, HEAD, OPTIONS"), "of all services");
+    // One service has said itself what can be done at its path.
+    serves("queue", &["GET /queue/all", "POST /queue/{id}"]);
+    let refused = send("POST", "/queue/all", &[], "");
+    assert_problem(&refused, 405);
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS"));
+}
+
 #[test]
 fn a_route_is_whose_it_was_first_until_that_is_gone() {
     serves("first", &["GET /a/{x}"]);
@@ -68,8 +87,8 @@ fn known_paths_say_what_can_be_done_there() {
     assert_problem(&refused, 405);
     assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
     let options = send("OPTIONS", "/api/a/b", &[], "");
-    assert_eq!((options.status, options.header("allow")), (204, Some("DELETE, OPTIONS")));
-    assert_problem(&send("PUT", "/a/b", &[], ""), 405);
+    assert_eq!((options.status, options.header("allow")), (204, Some("DELETE, OPTIONS, PUT")));
+    assert_problem(&send("PATCH", "/a/b", &[], ""), 405);
     assert_eq!(options.header("content-length"), None);
     assert_problem(&send("OPTIONS", "/nowhere", &[], ""), 404);
     let head = send("HEAD", "/a", &[], "");
@@ -146,4 +165,28 @@ fn a_rebuild_is_not_noticed() {
     }
     registered("other", &["GET /other"]);
     assert_problem(&get("/other"), 503);
+}
+
+/// As version 1 of the registry's contract stored it, with the documents in every event.
+#[test]
+fn what_the_registry_stored_before_is_read() {
+    start::<Registry>();
+    let at = "2026-01-01T00:00:00.000Z";
+    let said = serde_json::json!({
+        "name": "blog", "version": "1.0.0", "stream": null, "partitions": 0, "projects": [], "reacts_to": [],
+        "routes": [{ "method": "GET", "path": "/blog", "public": true }], "openapi": "{}", "asyncapi": "{}",
+    });
+    let event = serde_json::json!({
+        "specversion": "1.0", "id": "event1", "source": "/registry", "type": "service.registered.v1",
+        "subject": "blog", "time": at, "datacontenttype": "application/json", "version": 1,
+        "data": { "description": said, "at": at },
+        "state": { "name": "blog", "description": said, "presence": "present", "since": at, "version": 1 },
+    });
+    platform().store("LOG_registry", "log.registry.0.blog.1", event.to_string().as_bytes());
+    start::<Gateway>();
+    settle::<Gateway>();
+    answers("blog", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nblog");
+    assert_eq!(text(&get("/blog")), "blog");
+    assert_eq!(get("/openapi.json").status, 200);
+    assert_eq!(trellis_kit::testing::platform().stored("DEAD_gateway"), []);
 }

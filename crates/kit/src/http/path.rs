@@ -35,6 +35,11 @@ impl Path {
         here
     }
 
+    /// How much a pattern says of this path, to be compared with others; none if it is for other paths.
+    pub fn nearness(&self, pattern: &str) -> Option<u64> {
+        self.fits(pattern).then(|| nearness(pattern))
+    }
+
     fn fits(&self, pattern: &str) -> bool {
         let mut words = words(pattern);
         let fits = |segment: &String| words.next().is_some_and(|word| is_any(word) || word == segment);

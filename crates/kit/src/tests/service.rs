@@ -54,7 +54,7 @@ fn whoever_is_set_up_says_hello_and_looks_around() {
         let said: Vec<_> =
             platform().take_published().into_iter().filter(|(said, _)| said != names::ANNOUNCE).collect();
         let [(hello, body), (looked, _)] = said.as_slice() else { panic!("{said:?}") };
-        assert_eq!((hello.as_str(), looked.as_str()), (names::HELLO, "looked.around"), "{subject}");
+        assert_eq!((hello.as_str(), looked.as_str()), ("trellis.hello.notes", "looked.around"), "{subject}");
         let info = ask("$SRV.INFO.notes").unwrap();
         assert_eq!(std::str::from_utf8(body).unwrap(), info["metadata"]["trellis"].as_str().unwrap());
     }
@@ -90,7 +90,7 @@ fn a_log_that_an_append_had_to_make_is_followed_as_soon_as_it_is_announced() {
         message::<Notes>(&subject, None, &body).unwrap();
     }
     let said: Vec<_> = platform().take_published().into_iter().map(|(subject, _)| subject).collect();
-    assert_eq!(said, [names::HELLO, "looked.around"], "nothing is new any more");
+    assert_eq!(said, ["trellis.hello.notes", "looked.around"], "nothing is new any more");
     settle::<Notes>();
     assert!(NOTES.get(&anonymous().views().unwrap(), &id).unwrap().is_some());
 }
