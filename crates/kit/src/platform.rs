@@ -9,6 +9,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+mod batch;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
 #[cfg(target_arch = "wasm32")]
@@ -33,7 +34,9 @@ pub trait Platform {
     fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault>;
     /// Counts a key up by one, and gives what it is then. However many do so at once, each gets another number.
     fn increment(&self, key: &str) -> Result<u64, Fault>;
-    /// Sets many keys, one after the other, for the price of one call. If it fails, any of them may have been set.
+    /// Sets many keys: all but the last in any order and, once they all are set, the last. If it fails, any of them may have
+    /// been set, the last only if all others were. The price is one call, or one for each key where the provider does
+    /// not promise this order.
     fn set_many(&self, entries: &[Entry]) -> Result<(), Fault>;
 
     /// The time of day in milliseconds since 1970, which may jump.

@@ -25,6 +25,12 @@ pub const BATCH_LEN_MAX: usize = 1000;
 /// Requests of one batch that are under way at once.
 const BATCH_WIDTH: usize = 32;
 
+/// The key under which this provider says what it promises beyond the interface; it cannot be written. The kit of Trellis
+/// looks for it (`crates/kit/src/platform/batch.rs`).
+pub const PROMISE_KEY: &str = "provider/set-many";
+/// What is found there: what [`Bucket::set_many`] does.
+pub const LAST_AFTER_ALL: &str = "last-after-all";
+
 /// The header by which NATS's own tools mark that a key was deleted.
 const OPERATION: &str = "KV-Operation";
 const EXPECTED_REVISION: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -96,7 +102,7 @@ impl Bucket {
     }
 
     pub async fn delete(&self, key: &str) -> Result<()> {
-        check_key(key)?;
+        check_writable(key)?;
         self.open().await?;
         let subject = format!("{}.STREAM.PURGE.{}", self.connection.api(), self.stream);
         let filter = json!({ "filter": format!("{}{key}", self.prefix) });
@@ -115,10 +121,13 @@ impl Bucket {
         stream::iter(each).buffered(BATCH_WIDTH).try_collect().await
     }
 
-    pub async fn set_many(&self, entries: Vec<(String, Bytes)>) -> Result<()> {
+    /// Sets all but the last entry, in any order, and once they all are set, the last. If one cannot be set, the last is not.
+    pub async fn set_many(&self, mut entries: Vec<(String, Bytes)>) -> Result<()> {
         check_batch(entries.len())?;
+        let Some((last, value)) = entries.pop() else { return Ok(()) };
         let each = entries.into_iter().map(|(key, value)| async move { self.set(&key, value).await });
-        stream::iter(each).buffer_unordered(BATCH_WIDTH).try_collect().await
+        stream::iter(each).buffer_unordered(BATCH_WIDTH).try_collect::<()>().await?;
+        self.set(&last, value).await
     }
 
     pub async fn delete_many(&self, keys: Vec<String>) -> Result<()> {
@@ -197,6 +206,9 @@ impl Bucket {
     }
 
     pub(crate) async fn entry(&self, key: &str) -> Result<Option<Entry>> {
+        if key == PROMISE_KEY {
+            return Ok(Some(Entry { value: Some(LAST_AFTER_ALL.into()), revision: 0 }));
+        }
         check_key(key)?;
         self.open().await?;
         // Of the leader, not "direct": a replica may be behind, and who reads, changes and writes would undo what it missed.
@@ -224,7 +236,7 @@ impl Bucket {
         value: Bytes,
         revision: Option<u64>,
     ) -> Result<std::result::Result<(), Refusal>> {
-        check_key(key)?;
+        check_writable(key)?;
         self.open().await?;
         let (len, max) = (value.len(), self.connection.payload_len_max());
         if len > max {
@@ -282,6 +294,13 @@ fn check_key(key: &str) -> Result<()> {
         return Err(Error::KeyCharacters { key: key.escape_debug().collect() });
     }
     Ok(())
+}
+
+fn check_writable(key: &str) -> Result<()> {
+    if key == PROMISE_KEY {
+        return Err(Error::KeyOfProvider { key: key.to_owned() });
+    }
+    check_key(key)
 }
 
 fn check_batch(len: usize) -> Result<()> {

@@ -18,6 +18,8 @@ pub enum Error {
         "`{key}` is not a key: letters, digits and - / _ = . only, no dot at either end, and no two in a row"
     )]
     KeyCharacters { key: String },
+    #[error("`{key}` says what this provider promises, and cannot be written")]
+    KeyOfProvider { key: String },
     #[error("the value of `{key}` has {len} bytes, and this NATS server takes messages of at most {max}")]
     ValueTooLarge { key: String, len: usize, max: usize },
     #[error("a batch has at most {max} keys, this one has {len}")]

@@ -11,7 +11,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, kv, stream};
 use bytes::Bytes;
 use common::{LIMIT, Nats, cluster_of_three};
-use keyvalue_nats::bucket::{BATCH_LEN_MAX, Bucket};
+use keyvalue_nats::bucket::{BATCH_LEN_MAX, Bucket, LAST_AFTER_ALL, PROMISE_KEY};
 use keyvalue_nats::error::Error;
 
 const CREATE: (&str, &str) = ("enable_bucket_auto_create", "true");
@@ -92,6 +92,41 @@ async fn batches_answer_in_the_order_asked_for() {
     assert!(matches!(bucket.delete_many(too_many).await, Err(Error::BatchTooLarge { .. })));
     let one_is_bad = vec![("good".to_owned(), Bytes::new()), ("bad key".to_owned(), Bytes::new())];
     assert!(matches!(bucket.set_many(one_is_bad).await, Err(Error::KeyCharacters { .. })));
+}
+
+/// What the server refuses is known when it has answered: the last entry waits for that.
+#[tokio::test]
+async fn the_last_of_a_batch_is_set_after_all_others_are() {
+    let nats = Nats::start();
+    let context = jetstream::new(nats.client().await);
+    let config = kv::Config { bucket: "b".to_owned(), max_value_size: 100, ..kv::Config::default() };
+    context.create_key_value(config).await.unwrap();
+    let bucket = nats.bucket("b").await;
+    for refused in 0..40 {
+        let len = |n: usize| if n == refused { 101 } else { 100 };
+        let mut entries: Vec<_> =
+            (0..40).map(|n| (format!("k{n}"), Bytes::from(vec![b'x'; len(n)]))).collect();
+        entries.push(("place".to_owned(), "v".into()));
+        assert!(matches!(bucket.set_many(entries).await, Err(Error::Failed { .. })));
+        assert_eq!(bucket.get("place").await.unwrap(), None, "set though k{refused} was not");
+    }
+    bucket.set_many(vec![("k0".to_owned(), "v".into()), ("place".to_owned(), "v".into())]).await.unwrap();
+    assert_eq!(bucket.get("place").await.unwrap(), Some("v".into()));
+}
+
+#[tokio::test]
+async fn what_is_promised_of_batches_is_read_where_the_kit_looks_for_it() {
+    let nats = Nats::start();
+    let bucket = nats.bucket("b").await;
+    let found = bucket.get_many(vec![PROMISE_KEY.to_owned(), "a".to_owned()]).await.unwrap();
+    assert_eq!(found, [Some((PROMISE_KEY.to_owned(), LAST_AFTER_ALL.into())), None]);
+    assert!(matches!(bucket.set(PROMISE_KEY, "x".into()).await, Err(Error::KeyOfProvider { .. })));
+    assert!(matches!(bucket.delete(PROMISE_KEY).await, Err(Error::KeyOfProvider { .. })));
+    assert!(bucket.increment(PROMISE_KEY, 1).await.is_err());
+    assert_eq!(list_all(&bucket).await, (vec![0], vec![]));
+    let kit = include_str!("../../../crates/kit/src/platform/batch.rs");
+    assert!(kit.contains(&format!("PROMISE_KEY: &str = {PROMISE_KEY:?};")));
+    assert!(kit.contains(&format!("LAST_AFTER_ALL: &[u8] = b{LAST_AFTER_ALL:?};")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

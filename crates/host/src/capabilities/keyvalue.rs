@@ -15,7 +15,9 @@
 //!
 //! A component opens a bucket by the name of its link, `default` unless the manifest says otherwise. Writes are ordered, not
 //! synced: they reach the disk together with the next append, which is right for what can be built again from the logs.
-//! Keys and sizes are those that a bucket on NATS would take, so that a component that works here works there.
+//! Keys and sizes are those that a bucket on NATS would take, so that a component that works here works there. `set-many` sets
+//! all its keys or none, which is more than the interface says: so it is said under a key where the kit looks for it
+//! (`crates/kit/src/platform/batch.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -45,6 +47,9 @@ use generated::wasi::keyvalue::{atomics, batch, store};
 const KEY_BYTES_MAX: usize = 1024;
 const VALUE_BYTES_MAX: usize = 1 << 20;
 const BATCH_LEN_MAX: usize = 1000;
+/// Where a component finds what `set-many` does beyond what the interface says; it cannot be written.
+const PROMISE_KEY: &str = "provider/set-many";
+const LAST_AFTER_ALL: &[u8] = b"last-after-all";
 /// Keys in one page of `list-keys`.
 const PAGE_LEN: usize = 1000;
 /// Listings that may be under way at once in one component; the oldest is forgotten first.
@@ -61,6 +66,13 @@ pub(crate) struct KeyValueCtx {
 impl KeyValueCtx {
     pub(crate) fn new(store: Store, buckets: BTreeMap<String, Arc<str>>) -> KeyValueCtx {
         KeyValueCtx { store, buckets, cursors: Arc::default() }
+    }
+
+    fn read(&self, bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        if key == PROMISE_KEY {
+            return Ok(Some(LAST_AFTER_ALL.to_vec()));
+        }
+        Ok(self.store.get(&bucket.stored(key)?).map(|value| value.to_vec()))
     }
 
     /// Puts and deletes together, or not at all.
@@ -171,6 +183,9 @@ impl Bucket {
             let rule = "a key has letters, digits and - / _ = . only, and no dot at either end";
             return Err(Error::Other(rule.to_owned()));
         }
+        if key == PROMISE_KEY {
+            return Err(Error::Other(format!("{key} says what the host promises, and cannot be written")));
+        }
         Ok(keys::value(&self.name, key))
     }
 }
@@ -225,8 +240,7 @@ impl store::HostBucket for View<'_> {
     async fn get(&mut self, handle: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
         let bucket = self.bucket(&handle)?;
         self.probe.enter("keyvalue.get", |f| _ = f.add(&*bucket.name).add(&key)).await?;
-        let result =
-            bucket.stored(&key).map(|stored| self.ctx.store.get(&stored).map(|value| value.to_vec()));
+        let result = self.ctx.read(&bucket, &key);
         self.leave("keyvalue.get", result, |f, value| _ = f.add(value.as_deref().unwrap_or_default()))
     }
 
@@ -254,7 +268,7 @@ impl store::HostBucket for View<'_> {
     async fn exists(&mut self, handle: Resource<Bucket>, key: String) -> Answer<bool> {
         let bucket = self.bucket(&handle)?;
         self.probe.enter("keyvalue.exists", |f| _ = f.add(&*bucket.name).add(&key)).await?;
-        let result = bucket.stored(&key).map(|stored| self.ctx.store.get(&stored).is_some());
+        let result = self.ctx.read(&bucket, &key).map(|value| value.is_some());
         self.leave("keyvalue.exists", result, |f, found| _ = f.add([u8::from(*found)]))
     }
 
@@ -297,10 +311,7 @@ impl batch::Host for View<'_> {
     ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
         let bucket = self.bucket(&handle)?;
         self.probe.enter("keyvalue.get-many", |f| keys.iter().for_each(|key| _ = f.add(key))).await?;
-        let get = |key: String| {
-            let stored = bucket.stored(&key)?;
-            Ok(self.ctx.store.get(&stored).map(|value| (key, value.to_vec())))
-        };
+        let get = |key: String| Ok(self.ctx.read(&bucket, &key)?.map(|value| (key, value)));
         let result =
             checked_batch(keys.len()).and_then(|()| keys.into_iter().map(get).collect::<Result<Vec<_>, _>>());
         self.leave("keyvalue.get-many", result, |f, found| {
@@ -422,6 +433,17 @@ mod tests {
         for key in ["a", "a.b", "a/b=c_d-e", &"x".repeat(KEY_BYTES_MAX)] {
             assert!(posts().stored(key).is_ok(), "{key:?}");
         }
+    }
+
+    #[test]
+    fn what_set_many_does_is_said_where_the_kit_looks_for_it() {
+        assert_eq!(ctx().read(&posts(), PROMISE_KEY).unwrap().unwrap(), LAST_AFTER_ALL);
+        assert_eq!(ctx().read(&posts(), "a").unwrap(), None);
+        assert!(posts().stored(PROMISE_KEY).is_err(), "nobody can say it in its place");
+        let kit = include_str!("../../../kit/src/platform/batch.rs");
+        assert!(kit.contains(&format!("PROMISE_KEY: &str = {PROMISE_KEY:?};")));
+        let promise = std::str::from_utf8(LAST_AFTER_ALL).unwrap();
+        assert!(kit.contains(&format!("LAST_AFTER_ALL: &[u8] = b{promise:?};")));
     }
 
     #[tokio::test]

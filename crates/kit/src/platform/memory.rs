@@ -13,6 +13,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::batch::{self, Provider};
 use super::{Entry, Fault, Level, Platform};
 use jetstream::Streams;
 #[cfg(test)]
@@ -58,8 +59,11 @@ struct State {
     streams: Streams,
     bucket: BTreeMap<String, Vec<u8>>,
     settings: Rc<BTreeMap<String, String>>,
+    /// Whether the key-value provider does no more than the interface says.
+    promises_nothing: bool,
     elapsed: Duration,
     chance: u64,
+    disorder: u64,
     calls: u64,
     harms: BTreeMap<u64, Harm>,
     dead: bool,
@@ -173,6 +177,13 @@ impl Memory {
         self.0.borrow_mut().bucket.clear();
     }
 
+    /// As with the key-value provider that wasmCloud publishes: it sets many keys in any order, says that all were set though
+    /// some were not, and finds keys in any order.
+    pub fn use_published_provider(&self) {
+        self.0.borrow_mut().promises_nothing = true;
+        batch::forget();
+    }
+
     /// How many calls that leave the instance there have been.
     pub fn calls(&self) -> u64 {
         self.0.borrow().calls
@@ -187,6 +198,7 @@ impl Memory {
 
     /// Starts a new instance after the last one was killed, and forgets harms that did not come to pass.
     pub fn revive(&self) {
+        batch::forget();
         let mut state = self.0.borrow_mut();
         state.dead = false;
         state.harms.clear();
@@ -194,6 +206,7 @@ impl Memory {
 
     /// Starts a new instance if the last one was killed; what is still ordered to go wrong will.
     pub fn revive_if_dead(&self) {
+        batch::forget();
         self.0.borrow_mut().dead = false;
     }
 
@@ -244,6 +257,62 @@ impl State {
     }
 }
 
+impl Provider for Memory {
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Entry>>, Fault> {
+        self.call("many keys", None, |state| {
+            let promise = (!state.promises_nothing).then(|| batch::LAST_AFTER_ALL.to_vec());
+            let value = |key: &String| match key.as_str() {
+                batch::PROMISE_KEY => promise.clone(),
+                key => state.bucket.get(key).cloned(),
+            };
+            let mut found: Vec<_> = keys.iter().map(|key| Some((key.clone(), value(key)?))).collect();
+            if state.promises_nothing {
+                shuffle(&mut found, &mut state.disorder);
+            }
+            Ok(found)
+        })
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault> {
+        self.call(key, None, |state| {
+            state.bucket.insert(key.to_owned(), value.to_vec());
+            Ok(())
+        })
+    }
+
+    /// As many calls as there are keys, so that what goes wrong can go wrong between any two of them.
+    fn set_many(&self, entries: &[Entry]) -> Result<(), Fault> {
+        let mut entries: Vec<&Entry> = entries.iter().collect();
+        let promises_nothing = {
+            let mut state = self.0.borrow_mut();
+            let ordered = usize::from(!state.promises_nothing);
+            let len = entries.len().saturating_sub(ordered);
+            shuffle(entries.get_mut(..len).unwrap_or_default(), &mut state.disorder);
+            state.promises_nothing
+        };
+        let mut all = entries.into_iter().map(|(key, value)| Provider::set(self, key, value));
+        if promises_nothing {
+            all.for_each(drop);
+            return Ok(());
+        }
+        all.try_for_each(|set| set)
+    }
+}
+
+/// SplitMix64.
+fn next(chance: &mut u64) -> u64 {
+    *chance = chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*chance ^ (*chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn shuffle<T>(items: &mut [T], chance: &mut u64) {
+    for count in (2..=items.len()).rev() {
+        items.swap(count - 1, (next(chance) % count as u64) as usize);
+    }
+}
+
 impl Platform for Memory {
     fn request(&self, subject: &str, body: &[u8], patience: Duration) -> Result<Vec<u8>, Fault> {
         self.call(subject, Some(b"{\"se".to_vec()), |state| {
@@ -276,16 +345,11 @@ impl Platform for Memory {
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        self.call("many keys", None, |state| {
-            Ok(keys.iter().map(|key| state.bucket.get(key).cloned()).collect())
-        })
+        batch::get_many(self, keys)
     }
 
     fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault> {
-        self.call(key, None, |state| {
-            state.bucket.insert(key.to_owned(), value.to_vec());
-            Ok(())
-        })
+        Provider::set(self, key, value)
     }
 
     fn increment(&self, key: &str) -> Result<u64, Fault> {
@@ -298,9 +362,8 @@ impl Platform for Memory {
         })
     }
 
-    /// As many calls as there are keys, so that what goes wrong can go wrong between any two of them.
     fn set_many(&self, entries: &[Entry]) -> Result<(), Fault> {
-        entries.iter().try_for_each(|(key, value)| self.set(key, value))
+        batch::set_many(self, entries)
     }
 
     fn now_ms(&self) -> u64 {
@@ -315,13 +378,8 @@ impl Platform for Memory {
         self.advance(time);
     }
 
-    /// SplitMix64.
     fn random(&self) -> u64 {
-        let mut state = self.0.borrow_mut();
-        state.chance = state.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state.chance ^ (state.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        next(&mut self.0.borrow_mut().chance)
     }
 
     fn settings(&self) -> Result<Rc<BTreeMap<String, String>>, Fault> {

@@ -10,7 +10,7 @@ use wasmcloud_component::wasi::logging::logging;
 use wasmcloud_component::wasi::{config, random};
 use wasmcloud_component::wasmcloud::messaging::{consumer, types::BrokerMessage};
 
-use super::{Entry, Fault, Level, Platform};
+use super::{Entry, Fault, Level, Platform, batch as many};
 
 /// The link that a service's key-value bucket hangs on.
 const BUCKET: &str = "default";
@@ -43,6 +43,24 @@ fn fault(doing: &str, error: store::Error) -> Fault {
     Fault::new(format!("cannot {doing}: {why}"))
 }
 
+impl many::Provider for Wasm {
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Entry>>, Fault> {
+        let found = batch::get_many(&*bucket()?, keys).map_err(|error| fault("get keys", error))?;
+        if found.len() != keys.len() {
+            return Err(Fault::new(format!("asked for {} keys, answered for {}", keys.len(), found.len())));
+        }
+        Ok(found)
+    }
+
+    fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault> {
+        bucket()?.set(key, value).map_err(|error| fault("set a key", error))
+    }
+
+    fn set_many(&self, entries: &[Entry]) -> Result<(), Fault> {
+        batch::set_many(&*bucket()?, entries).map_err(|error| fault("set keys", error))
+    }
+}
+
 impl Platform for Wasm {
     fn request(&self, subject: &str, body: &[u8], patience: Duration) -> Result<Vec<u8>, Fault> {
         let timeout_ms = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
@@ -62,15 +80,11 @@ impl Platform for Wasm {
     }
 
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-        let found = batch::get_many(&*bucket()?, keys).map_err(|error| fault("get keys", error))?;
-        if found.len() != keys.len() {
-            return Err(Fault::new(format!("asked for {} keys, answered for {}", keys.len(), found.len())));
-        }
-        Ok(found.into_iter().map(|entry| entry.map(|(_, value)| value)).collect())
+        many::get_many(self, keys)
     }
 
     fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault> {
-        bucket()?.set(key, value).map_err(|error| fault("set a key", error))
+        many::Provider::set(self, key, value)
     }
 
     fn increment(&self, key: &str) -> Result<u64, Fault> {
@@ -78,7 +92,7 @@ impl Platform for Wasm {
     }
 
     fn set_many(&self, entries: &[Entry]) -> Result<(), Fault> {
-        batch::set_many(&*bucket()?, entries).map_err(|error| fault("set keys", error))
+        many::set_many(self, entries)
     }
 
     fn now_ms(&self) -> u64 {

@@ -348,7 +348,8 @@ fn a_write_that_came_too_late_is_noticed() {
         heartbeat();
         assert_eq!(text(), newest, "call {nth}");
     }
-    assert_eq!(too_late, 1, "at its write it puts an older value over a newer one");
+    // The document is set first, or after the list: the order is the provider's.
+    assert!((1..=2).contains(&too_late), "at its write it puts an older value over a newer one: {too_late}");
 }
 
 #[test]

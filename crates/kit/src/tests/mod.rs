@@ -2,6 +2,7 @@
 
 mod access;
 mod ask;
+mod batch;
 mod dead;
 mod delivery;
 mod describe;
