@@ -22,6 +22,8 @@ use crate::services;
 
 /// How long a notice may be missed before the logs are looked at anyway.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many characters of an event a person is shown: enough for its beginning, and one or two lines of a terminal.
+const LINE_LEN_MAX: usize = 160;
 
 #[derive(Debug, Args)]
 pub(crate) struct Events {
@@ -36,6 +38,9 @@ pub(crate) struct Events {
     /// Go on with new events as they come
     #[arg(long)]
     follow: bool,
+    /// Print each event whole, as one line of JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Events {
@@ -47,13 +52,14 @@ impl Events {
     async fn print(self) -> Result<(), Failure> {
         let client = self.connection.open().await?;
         let mut logs = self.logs(&client).await?;
+        let form: Form = if self.json { whole } else { short };
         let notices = if self.follow { Some(notices(&client, &logs).await?) } else { None };
-        read_all(&client, &mut logs).await?;
+        read_all(&client, &mut logs, form).await?;
         let Some(mut notices) = notices else { return Ok(()) };
         loop {
             // What woke it does not matter, nor whether anything did.
             let _ = tokio::time::timeout(LOOK_EVERY, notice(&mut notices)).await;
-            read_all(&client, &mut logs).await?;
+            read_all(&client, &mut logs, form).await?;
         }
     }
 
@@ -93,10 +99,10 @@ async fn notice(notices: &mut SelectAll<Subscriber>) {
     }
 }
 
-async fn read_all(client: &Client, logs: &mut [Log]) -> Result<(), Failure> {
+async fn read_all(client: &Client, logs: &mut [Log], form: Form) -> Result<(), Failure> {
     for log in logs {
         while let Some(message) = log.read(client).await? {
-            print_line(&log.service, &message)?;
+            print_line(&form(&log.service, &message))?;
             log.next = message.seq.saturating_add(1);
         }
     }
@@ -110,20 +116,81 @@ impl Log {
     }
 }
 
+/// The line that an event of a service is printed as.
+type Form = fn(&str, &Stored) -> String;
+
 /// An event is JSON already. Anything else in a log is shown as it is, so that one odd entry does not hide the others.
-fn print_line(service: &str, message: &Stored) -> Result<(), Failure> {
+fn whole(service: &str, message: &Stored) -> String {
     let event = serde_json::from_slice::<Value>(&message.body)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&message.body).into_owned()));
-    let line = json!({
+    json!({
         "service": service,
         "sequence": message.seq,
         "subject": message.subject,
         "time": message.time,
         "event": event,
-    });
+    })
+    .to_string()
+}
+
+/// What a person reads: when, whose, what, of which entity, its version, and how its data begins.
+fn short(service: &str, message: &Stored) -> String {
+    let body = String::from_utf8_lossy(&message.body);
+    let event = serde_json::from_str::<Value>(&body).unwrap_or_default();
+    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or("?");
+    let version = event.get("version").map_or_else(|| "?".to_owned(), Value::to_string);
+    // What is no event is shown as it is.
+    let data = event.get("data").map_or_else(|| body.into_owned(), Value::to_string);
+    let time = to_the_second(&message.time);
+    cut(&format!("{time}  {service}  {}  {}  {version}  {data}", text("type"), text("subject")))
+}
+
+/// `2026-01-01T00:00:00Z` of `2026-01-01T00:00:00.123456789Z`.
+fn to_the_second(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(seconds, _)| format!("{seconds}Z"))
+}
+
+/// One line of bounded length, in which nothing moves the cursor.
+fn cut(line: &str) -> String {
+    let plain: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if plain.chars().count() <= LINE_LEN_MAX {
+        return plain;
+    }
+    plain.chars().take(LINE_LEN_MAX - 1).chain(['…']).collect()
+}
+
+fn print_line(line: &str) -> Result<(), Failure> {
     // A reader that has enough, such as `head`, is no failure of ours.
     writeln!(std::io::stdout(), "{line}").map_err(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         _ => Failure::new(format!("cannot write: {error}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(body: &str) -> Stored {
+        let (subject, time) = ("log.posts.3.p1.2".to_owned(), "2026-01-01T00:00:00.123456789Z".to_owned());
+        Stored { subject, seq: 7, time, body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn what_a_person_reads_is_short_and_says_what_happened() {
+        let event = r#"{"type":"post.created.v1","subject":"p1","version":2,"data":{"title":"A"},"state":{"id":"p1"}}"#;
+        let expected = r#"2026-01-01T00:00:00Z  posts  post.created.v1  p1  2  {"title":"A"}"#;
+        assert_eq!(short("posts", &stored(event)), expected);
+    }
+
+    #[test]
+    fn a_line_has_a_bound_and_moves_no_cursor() {
+        for (len, ends) in [(LINE_LEN_MAX, 'x'), (LINE_LEN_MAX + 1, '…'), (34_000, '…')] {
+            let line = cut(&"x".repeat(len));
+            assert_eq!((line.chars().count(), line.chars().last()), (LINE_LEN_MAX, Some(ends)), "{len}");
+        }
+        assert_eq!(cut("a\u{1b}[2J\nb\u{9b}c"), "a [2J b c");
+        let odd = short("posts", &stored("no event\n"));
+        assert_eq!(odd, "2026-01-01T00:00:00Z  posts  ?  ?  ?  no event ");
+    }
 }

@@ -152,22 +152,33 @@ fn up_says_where_it_listens_keeps_data_and_stops_in_order() {
 }
 
 #[test]
-fn events_are_printed_one_json_line_each() {
+fn events_are_printed_one_line_each_short_or_whole() {
     let dir = tempfile::tempdir().unwrap();
     let up = Up::start(dir.path(), &["--nats", "127.0.0.1:0"]);
     let nats = up.address("nats").to_string();
-    let ids: Vec<String> = (0..3).map(|n| up.post(&format!("post {n}"))).collect();
+    let long = "a long title ".repeat(15);
+    let ids: Vec<String> = [long.trim_end(), "b", "c"].map(|title| up.post(title)).into();
     let lines = |arguments: &[&str]| -> Vec<String> {
         let output = trellis().args(["events", "--nats", &nats]).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     };
-    let all = lines(&[]);
+    let all = lines(&["--json"]);
     assert_eq!(all.len(), 3, "{all:#?}");
     for (line, id) in all.iter().zip(&ids) {
         assert!(line.contains(r#""service":"posts""#) && line.contains(id), "{line}");
     }
-    assert_eq!(lines(&["--service", "posts", "--from", "3"]), all[2..]);
+    assert!(all[0].contains(long.trim_end()), "{}", all[0]);
+    assert_eq!(lines(&["--json", "--service", "posts", "--from", "3"]), all[2..]);
+
+    let short = lines(&[]);
+    assert_eq!(short.len(), 3, "{short:#?}");
+    for (line, id) in short.iter().zip(&ids) {
+        let expected = format!("Z  posts  post.created.v1  {id}  1  {{");
+        assert!(line.contains(&expected) && line.chars().count() <= 160, "{line}");
+    }
+    assert!(short[0].ends_with('…') && short[2].ends_with('}'), "{short:#?}");
+    assert_eq!(lines(&["--service", "posts", "--from", "3"]), short[2..]);
 
     let mut follow = trellis();
     follow.args(["events", "--follow", "--from", "4", "--nats", &nats]);

@@ -10,7 +10,7 @@ const SPAN: &str = "00f067aa0ba902b7";
 /// The events of a service, oldest first.
 #[track_caller]
 fn events(trellis: &Embedded, service: &str) -> Vec<Value> {
-    let printed = trellis.run(&["events", "--service", service]);
+    let printed = trellis.run(&["events", "--json", "--service", service]);
     printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].take()).collect()
 }
 
