@@ -35,7 +35,7 @@ impl Caller {
                 )
             });
         }
-        let Some(key) = session::key(request, site) else { return Ok(Self::Anonymous) };
+        let Some(key) = session::key(request, site, settings) else { return Ok(Self::Anonymous) };
         let known = holder_of(&key, &settings.keys);
         known.map(Self::of).ok_or_else(|| {
             Problem::unauthorized(
@@ -86,20 +86,20 @@ pub fn holder_of<'k>(key: &str, keys: &'k [Key]) -> Option<&'k Key> {
     keys.iter().fold(None, |found, key| if differs(&key.hash) == 0 { Some(key) } else { found })
 }
 
-/// The address of the client, as far as the proxies that are believed say it. A network of IPv6 counts as one client.
+/// The address of the client, as far as the proxies that are believed say it. A network of IPv6 counts as one client. An
+/// address of this very machine says nothing: it is that of a proxy here as well as that of whoever works on it.
 pub fn address(request: &Request, hops: usize) -> Option<String> {
     let sent = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
     let lists = sent.map(|(_, value)| std::str::from_utf8(value).unwrap_or_default());
     let all: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
     let believed = all.len().checked_sub(hops).filter(|_| hops > 0)?;
-    match all.get(believed)?.parse().ok()? {
+    let address = all.get(believed)?.parse::<IpAddr>().ok()?.to_canonical();
+    match address {
+        _ if address.is_loopback() => None,
         IpAddr::V4(address) => Some(address.to_string()),
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => Some(address.to_string()),
-            None => {
-                let [a, b, c, d, ..] = address.segments();
-                Some(format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
-            }
-        },
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Some(format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
+        }
     }
 }

@@ -16,6 +16,9 @@ use crate::{Gateway, forward, policy, session, table};
 const LOGGED_PATH_MAX: usize = 200;
 const LOGGED_METHOD_MAX: usize = 16;
 
+/// For a year, browsers come with TLS or not at all.
+const HSTS: (&str, &str) = ("strict-transport-security", "max-age=31536000");
+
 /// What the log says of a request, besides what is in it.
 #[derive(Debug, Default)]
 struct Note {
@@ -41,7 +44,8 @@ fn logged(request: &Request, answer: impl FnOnce(&Settings, &Trace, &mut Note) -
         Ok(settings) => answer(settings, &trace, &mut note),
         Err(problem) => Refusal::from(problem.clone()).respond(request, &trace),
     };
-    let response = dress(response, request);
+    let has_tls = settings.as_ref().is_ok_and(|settings| !settings.plain_http);
+    let response = dress(response, request, has_tls);
     if settings.is_ok_and(|settings| settings.access_log) {
         let path: String = path_of(request).chars().take(LOGGED_PATH_MAX).collect();
         let method: String = request.method.chars().take(LOGGED_METHOD_MAX).collect();
@@ -77,7 +81,7 @@ fn answer(request: &Request, settings: &Settings, trace: &Trace, note: &mut Note
         Ok(_) => serve(request, &site, caller, settings, trace, note)
             .unwrap_or_else(|refusal| refusal.respond(request, trace)),
     };
-    let response = session::tell(request, is_known, site.tell(response));
+    let response = session::tell(request, is_known, settings, site.tell(response));
     match allowance {
         Ok(Some(allowance)) => allowance.tell(response),
         _ => response,
@@ -149,7 +153,7 @@ fn options(request: &Request, site: &Site<'_>, methods: String) -> Result<Respon
 }
 
 /// The response as it goes out: its length stated, and what browsers may do with it, where the service does not say so.
-fn dress(mut response: Response, request: &Request) -> Response {
+fn dress(mut response: Response, request: &Request, has_tls: bool) -> Response {
     const UNLESS_SAID: [(&str, &str); 5] = [
         ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
         ("cross-origin-resource-policy", "same-origin"),
@@ -161,6 +165,11 @@ fn dress(mut response: Response, request: &Request) -> Response {
         if response.header(name).is_none() {
             response = response.with(name, value);
         }
+    }
+    if has_tls {
+        // Browsers heed it where it came over TLS, and nowhere else.
+        response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(HSTS.0));
+        response = response.with(HSTS.0, HSTS.1);
     }
     response.headers.retain(|(name, _)| name != "content-length");
     if request.method == "HEAD" {

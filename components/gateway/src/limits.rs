@@ -57,12 +57,13 @@ impl Limits {
         let is_read = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
         let (class, limit) = if is_read { ("reads", self.reads) } else { ("writes", self.writes) };
         let key = caller.as_ref().ok().and_then(Caller::name);
-        let (who, limit) = match (key, callers::address(request, settings.hops)) {
-            (Some(name), _) => (format!("key {name}"), limit),
-            (None, Some(address)) => (format!("address {address}"), limit),
-            (None, None) => ("anybody".to_owned(), limit.saturating_mul(SHARED_BY)),
+        // Nobody without a key can use up what somebody with one has: the two have no slot in common.
+        let (kind, who, limit) = match (key, callers::address(request, settings.hops)) {
+            (Some(name), _) => (if is_read { "reads.key" } else { "writes.key" }, name.to_owned(), limit),
+            (None, Some(address)) => (class, format!("address {address}"), limit),
+            (None, None) => (class, "anybody".to_owned(), limit.saturating_mul(SHARED_BY)),
         };
-        let count = Tally::new(class, Duration::from_secs(self.window_seconds)).count(&who)?;
+        let count = Tally::new(kind, Duration::from_secs(self.window_seconds)).count(&who)?;
         Ok(Allowance { class, limit, window_seconds: self.window_seconds, count })
     }
 }

@@ -3,8 +3,6 @@
 //! A browser adds cookies to whatever any page has it send. `SameSite=Strict` tells it not to do so for pages of other
 //! sites; here the cookie does not count either, unless the request says that it comes from a page of ours.
 
-use std::net::IpAddr;
-
 use trellis_kit::http::{self, Path, encoded};
 use trellis_kit::{Call, Problem, Request, Response};
 
@@ -14,8 +12,9 @@ use crate::settings::Settings;
 
 /// A browser takes a cookie with this prefix only from the very host that it goes to, over TLS.
 const NAME: &str = "__Host-trellis-key";
-/// Its name where there is no TLS, which is on the machine itself alone.
-const NAME_ON_LOOPBACK: &str = "trellis-key";
+/// Its name where the operator lets it go without TLS. What a request says of where it goes changes nothing, for a proxy may
+/// say it anew.
+const NAME_WITHOUT_TLS: &str = "trellis-key";
 /// What is added to the address of the form when its key is not known.
 const REFUSED: &str = "signin=refused";
 
@@ -23,21 +22,23 @@ const REFUSED: &str = "signin=refused";
 pub fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
     let [key, to] = call.form(["key", "to"])?;
     let (key, to) = (key.trim(), place(&to)?);
-    if callers::holder_of(key, &Settings::load()?.keys).is_none() {
+    let settings = Settings::load()?;
+    if callers::holder_of(key, &settings.keys).is_none() {
         return Ok(look_at(&format!("{to}?{REFUSED}")));
     }
-    Ok(look_at(to).with("set-cookie", cookie(call.request(), &encoded(key), "")))
+    Ok(look_at(to).with("set-cookie", cookie(&settings, &encoded(key), "")))
 }
 
 /// `POST /signout`: lets the browser forget the key.
 pub fn sign_out(call: &Call<'_>) -> Result<Response, Problem> {
     let [to] = call.form(["to"])?;
-    Ok(look_at(place(&to)?).with("set-cookie", forgotten(call.request())))
+    let settings = Settings::load()?;
+    Ok(look_at(place(&to)?).with("set-cookie", forgotten(&settings)))
 }
 
 /// The key that the browser brings, if the request comes from a page of ours. What cannot be read is a key that nobody has.
-pub fn key(request: &Request, site: &Site<'_>) -> Option<String> {
-    let mut values = values(request);
+pub fn key(request: &Request, site: &Site<'_>, settings: &Settings) -> Option<String> {
+    let mut values = values(request, settings);
     let (first, second) = (values.next()?, values.next());
     if !site.is_ours(request) {
         return None;
@@ -46,33 +47,36 @@ pub fn key(request: &Request, site: &Site<'_>) -> Option<String> {
     Some(text.and_then(http::decoded).unwrap_or_default())
 }
 
-/// What a browser with a key is told besides the answer: not to keep what is for its user alone, and to forget a key by
-/// which nobody is known.
-pub fn tell(request: &Request, is_known: bool, mut response: Response) -> Response {
-    if values(request).next().is_none() {
+/// What callers who have shown a key are told besides the answer: that nobody may keep it, and a browser, to forget a key
+/// by which nobody is known. What a service calls public is the same for all.
+pub fn tell(request: &Request, is_known: bool, settings: &Settings, mut response: Response) -> Response {
+    let is_public = response
+        .header("cache-control")
+        .is_some_and(|said| said.split(',').any(|word| word.trim().eq_ignore_ascii_case("public")));
+    let has_cookie = values(request, settings).next().is_some();
+    let has_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    if (has_cookie || has_key) && !is_public {
+        response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("cache-control"));
+        response = response.with("cache-control", "private, no-store").with("vary", "authorization, cookie");
+    }
+    let name = name_for(settings);
+    let is_about_it = |(header, value): &(_, String)| header == "set-cookie" && value.starts_with(name);
+    if !has_cookie || is_known || response.headers.iter().any(is_about_it) {
         return response;
     }
-    if response.header("cache-control").is_none() {
-        response = response.with("cache-control", "no-store");
-    }
-    let is_about_it =
-        |(name, value): &(_, String)| name == "set-cookie" && value.starts_with(name_for(request));
-    if is_known || response.headers.iter().any(is_about_it) {
-        return response;
-    }
-    response.with("set-cookie", forgotten(request))
+    response.with("set-cookie", forgotten(settings))
 }
 
 /// The value of a `Cookie` header without the key, which services do not get; none if nothing is left.
 pub fn without_key(cookies: &[u8]) -> Option<Vec<u8>> {
-    let is_other = |pair: &&[u8]| ![NAME, NAME_ON_LOOPBACK].contains(&name_of(pair));
+    let is_other = |pair: &&[u8]| ![NAME, NAME_WITHOUT_TLS].contains(&name_of(pair));
     let others: Vec<&[u8]> =
         cookies.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(is_other).collect();
     (!others.is_empty()).then(|| others.join(b"; ".as_slice()))
 }
 
-fn values(request: &Request) -> impl Iterator<Item = &[u8]> {
-    let ours = name_for(request);
+fn values<'r>(request: &'r Request, settings: &Settings) -> impl Iterator<Item = &'r [u8]> {
+    let ours = name_for(settings);
     let lists = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
     let pairs = lists.flat_map(|(_, list)| list.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
     pairs
@@ -85,27 +89,17 @@ fn name_of(pair: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or_default()
 }
 
-fn name_for(request: &Request) -> &'static str {
-    if is_on_loopback(request) { NAME_ON_LOOPBACK } else { NAME }
+fn name_for(settings: &Settings) -> &'static str {
+    if settings.plain_http { NAME_WITHOUT_TLS } else { NAME }
 }
 
-fn cookie(request: &Request, value: &str, more: &str) -> String {
-    let secure = if is_on_loopback(request) { "" } else { "; Secure" };
-    format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}", name_for(request))
+fn cookie(settings: &Settings, value: &str, more: &str) -> String {
+    let secure = if settings.plain_http { "" } else { "; Secure" };
+    format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}", name_for(settings))
 }
 
-fn forgotten(request: &Request) -> String {
-    cookie(request, "", "; Max-Age=0")
-}
-
-/// Whether the browser is on the machine that this runs on, as far as it says.
-fn is_on_loopback(request: &Request) -> bool {
-    let Some(host) = request.header("host") else { return false };
-    let is_port = |(_, port): &(_, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
-    let name = host.rsplit_once(':').filter(is_port).map_or(host, |(name, _)| name);
-    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
-        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+fn forgotten(settings: &Settings) -> String {
+    cookie(settings, "", "; Max-Age=0")
 }
 
 /// A path of ours, which is never an address elsewhere.

@@ -5,9 +5,11 @@
 //! | `api-keys` | who calls with which key: `{"<SHA-256 of the key>": {"name": "mia", "roles": ["moderator"]}}` |
 //! | `policy` | the rules, as for `PUT /gateway/policy`; they are set when this has changed |
 //! | `limits` | `{"window_seconds": 60, "reads": 6000, "writes": 600}` for each caller, or `off` |
-//! | `forwarded-hops` | how many proxies, the HTTP server that adds the peer's address among them, `x-forwarded-for` is believed from; unset, nobody's address is known, and those without a key share one limit |
+//! | `forwarded-hops` | how many proxies, the HTTP server that adds the peer's address among them, `x-forwarded-for` is believed from; with `0`, nobody's address is known, and those without a key share one limit; unset, it is what the host says |
+//! | `host-hops` | said by the host itself, never by the manifest: `1` in `trellis up`, whose HTTP server adds the peer's address; a lattice says nothing, and its HTTP server passes on what clients claim |
 //! | `cors-origins` | origins whose pages may read answers: `["https://example.org"]` |
 //! | `access-log` | `off` leaves out the line for each request |
+//! | `plain-http` | `on` lets browsers keep the key in a cookie without TLS. Only for a machine on its own, and a browser that keeps no cookie with `Secure` of `http://127.0.0.1`, as Safari does not; Chromium, Firefox and curl do |
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,7 +23,16 @@ use crate::memo::Memo;
 use crate::policy::{self, Rules};
 
 pub const POLICY_KEY: &str = "policy";
-const KEYS: [&str; 6] = ["api-keys", "forwarded-hops", "limits", "cors-origins", "access-log", POLICY_KEY];
+const KEYS: [&str; 8] = [
+    "api-keys",
+    "forwarded-hops",
+    "host-hops",
+    "limits",
+    "cors-origins",
+    "access-log",
+    "plain-http",
+    POLICY_KEY,
+];
 /// More proxies than anybody has.
 const HOPS_MAX: usize = 16;
 
@@ -34,6 +45,8 @@ pub struct Settings {
     pub hops: usize,
     pub origins: Vec<String>,
     pub access_log: bool,
+    /// Whether browsers come without TLS, and keep no cookie that is for TLS.
+    pub plain_http: bool,
 }
 
 /// A key by which a caller is known.
@@ -66,16 +79,17 @@ impl Settings {
     }
 
     fn read(texts: &Texts) -> Result<Self, Fault> {
-        let [keys, hops, limits, origins, access_log, rules] = texts;
+        let [keys, hops, host_hops, limits, origins, access_log, plain_http, rules] = texts;
         let keys = keys.as_deref().map_or(Ok(Vec::new()), read_keys)?;
         let rules = rules.as_deref().and_then(|text| policy::configured(text, &keys).ok());
         Ok(Self {
             rules: rules.map(|new: NewPolicy| Rc::new(Rules::new(&new.rules))),
             keys,
             limits: limits.as_deref().map_or(Ok(Some(Limits::BUILT_IN)), Limits::read)?,
-            hops: hops.as_deref().map_or(Ok(0), read_hops)?,
+            hops: hops.as_deref().or(host_hops.as_deref()).map_or(Ok(0), read_hops)?,
             origins: origins.as_deref().map_or(Ok(Vec::new()), read_origins)?,
-            access_log: access_log.as_deref().map_or(Ok(true), read_access_log)?,
+            access_log: access_log.as_deref().map_or(Ok(true), |text| read_switch("access-log", text))?,
+            plain_http: plain_http.as_deref().map_or(Ok(false), |text| read_switch("plain-http", text))?,
         })
     }
 }
@@ -123,10 +137,10 @@ fn read_origins(text: &str) -> Result<Vec<String>, Fault> {
     ))
 }
 
-fn read_access_log(text: &str) -> Result<bool, Fault> {
+fn read_switch(key: &str, text: &str) -> Result<bool, Fault> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err(bad("access-log", "it must be on or off")),
+        _ => Err(bad(key, "it must be on or off")),
     }
 }

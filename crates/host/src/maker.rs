@@ -121,7 +121,7 @@ impl Maker {
         let linked = |import: &str| plan.imports.iter().any(|other| other == import);
         Capabilities {
             clocks: capabilities::clocks::ClocksCtx { clock: self.env.clock.clone(), started: self.started },
-            config: capabilities::config::ConfigCtx { values: plan.config.clone() },
+            config: capabilities::config::ConfigCtx { values: told(plan) },
             keyvalue: capabilities::keyvalue::KeyValueCtx::new(self.env.store.clone(), buckets),
             logging: capabilities::logging::LoggingCtx {
                 line_bytes_max: self.env.options.log_line_bytes_max,
@@ -133,6 +133,19 @@ impl Maker {
             http_client: linked("wasi:http/outgoing-handler"),
         }
     }
+}
+
+/// What a component is configured with: what the manifest says, and what only this host can. One that is not configured at
+/// all stays so.
+fn told(plan: &ComponentPlan) -> BTreeMap<String, String> {
+    /// How many hops of `x-forwarded-for` are this host's own: its HTTP server adds the peer's address, which that of a
+    /// lattice does not.
+    const HOST_HOPS: (&str, &str) = ("host-hops", "1");
+    let mut config = plan.config.clone();
+    if !config.is_empty() {
+        config.insert(HOST_HOPS.0.to_owned(), HOST_HOPS.1.to_owned());
+    }
+    config
 }
 
 fn instances(plan: &ComponentPlan, env: &Env) -> usize {
@@ -163,5 +176,31 @@ fn check_exports(
         if let (false, Some(subscription)) = (handles, plan.subscriptions.first()) {
             lacks(subscription.line, &plan.name, "wasmcloud:messaging/handler");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_host_says_how_many_hops_are_its_own() {
+        let said = |config: &[(&str, &str)]| {
+            let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            let plan = ComponentPlan {
+                name: "gateway".to_owned(),
+                line: 1,
+                wasm: "gateway.wasm".into(),
+                instances: None,
+                config: config.iter().map(own).collect(),
+                buckets: BTreeMap::new(),
+                imports: Vec::new(),
+                subscriptions: Vec::new(),
+            };
+            told(&plan).get("host-hops").cloned()
+        };
+        assert_eq!(said(&[("a", "b")]).as_deref(), Some("1"));
+        assert_eq!(said(&[("host-hops", "5")]).as_deref(), Some("1"));
+        assert_eq!(said(&[]), None, "a component without any config waits for one");
     }
 }

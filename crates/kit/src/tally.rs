@@ -2,18 +2,29 @@
 //!
 //! Time is divided into windows. Whoever counts has a slot by hash, and a slot has a counter that only ever counts up;
 //! what it was when a window began is noted in a document of that window. So nothing is deleted, and there are never more
-//! keys than slots have. Two who share a slot share its count, which is rare among so many slots.
+//! keys than slots have. Two who share a slot share its count, which is rare among so many slots. The hash has a key that
+//! chance made when somebody counted here for the first time, and that is in the bucket: nobody outside can choose a name
+//! that shares the slot of another.
 //!
 //! Whoever begins a window reads the counter, looks again for the note, and writes it before counting: so whoever sees a
 //! count of this window sees the note of it, too. However many count at once, no two of them get the same number, and
 //! never more get one up to a limit than the limit allows.
+//!
+//! Where a server has no counter of its own, a provider counts by comparing, and gives up where too many count in one slot.
+//! Then this is tried again, and at last the caller stands where those before stood: who is far below a limit is let
+//! through uncounted, which the log says, and who is beyond it is not.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
-use crate::id;
 use crate::platform::{self, Fault, Platform};
+use crate::{eventlog, id, log};
 
 const SLOTS: u32 = 1 << 14;
+/// Where the key of the hash is.
+const KEY: &str = "tally.key";
+/// How often counting is tried.
+const TRIES: u32 = 3;
 
 /// Counts one thing that callers do.
 #[derive(Debug, Clone, Copy)]
@@ -37,29 +48,47 @@ impl Tally {
         Self { name, window }
     }
 
-    /// Counts this time, too. The price is two calls, and three more for the first in a window.
+    /// Counts this time, too. The price is two calls, and three more for the first in a window. An instance that has not
+    /// counted in this window asks for the key besides.
     pub fn count(&self, who: &str) -> Result<Count, Fault> {
         let platform = platform::current();
         let (now_ms, window_ms) = (platform.now_ms(), self.window.as_millis().max(1) as u64);
         let window = now_ms / window_ms;
-        let slot = format!("tally.{}.{}", self.name, id::partition(&slot_name(who), SLOTS));
+        let slot = format!("tally.{}.{}", self.name, id::partition(&slot_name(who, window)?, SLOTS));
         // Notes take turns in two keys: one that is written late never covers that of the window after.
         let note = format!("{slot}.{}", window % 2);
         let base = match noted(&note, window)? {
             Some(base) => base,
             None => begin(&slot, &note, window)?,
         };
-        let used = platform.increment(&slot)?.saturating_sub(base);
+        let used = up(&slot)?.saturating_sub(base);
         let left = Duration::from_millis((window + 1) * window_ms - now_ms);
         Ok(Count { used, left })
     }
 }
 
+/// Counts up. What cannot be counted is one more than was counted before.
+fn up(slot: &str) -> Result<u64, Fault> {
+    let platform = platform::current();
+    for attempt in 0..TRIES {
+        match platform.increment(slot) {
+            Ok(count) => return Ok(count),
+            Err(fault) if attempt + 1 == TRIES => log::warn(&format!("a request is not counted: {fault}")),
+            Err(_) => eventlog::backoff(attempt),
+        }
+    }
+    Ok(counted(slot)?.saturating_add(1))
+}
+
+fn counted(slot: &str) -> Result<u64, Fault> {
+    let counter = platform::current().get(slot)?.map_or(Some(0), |counter| number(&counter));
+    counter.ok_or_else(|| Fault::new(format!("{slot} is no counter")))
+}
+
 /// What the counter is at the beginning of a window, and notes it if nobody has meanwhile.
 fn begin(slot: &str, note: &str, window: u64) -> Result<u64, Fault> {
     let platform = platform::current();
-    let counter = platform.get(slot)?.map_or(Some(0), |counter| number(&counter));
-    let base = counter.ok_or_else(|| Fault::new(format!("{slot} is no counter")))?;
+    let base = counted(slot)?;
     if let Some(noted) = noted(note, window)? {
         return Ok(noted);
     }
@@ -76,9 +105,31 @@ fn noted(note: &str, window: u64) -> Result<Option<u64>, Fault> {
     Ok(noted.filter(|noted| noted.0 == window).map(|noted| noted.1))
 }
 
-/// The hash of a name, whatever is in it.
-fn slot_name(who: &str) -> String {
-    id::hex(&id::digest(&[who.as_bytes()]))
+/// The keyed hash of a name, whatever is in it.
+fn slot_name(who: &str, window: u64) -> Result<String, Fault> {
+    thread_local!(static KNOWN: RefCell<Option<(u64, Vec<u8>)>> = const { RefCell::new(None) });
+    // Two who begin at once make two keys, of which one stays: whoever remembers the other looks again in a while.
+    let known = KNOWN.with_borrow(|known| known.clone().filter(|known| known.0 == window));
+    let key = match known {
+        Some((_, key)) => key,
+        None => {
+            let key = key()?;
+            KNOWN.set(Some((window, key.clone())));
+            key
+        }
+    };
+    Ok(id::hex(&id::digest(&[&key, who.as_bytes()])))
+}
+
+/// The key of this deployment, made by whoever counts first.
+fn key() -> Result<Vec<u8>, Fault> {
+    let platform = platform::current();
+    if let Some(key) = platform.get(KEY)? {
+        return Ok(key);
+    }
+    let chance = format!("{:016x}{:016x}", platform.random(), platform.random());
+    platform.set(KEY, chance.as_bytes())?;
+    Ok(platform.get(KEY)?.unwrap_or(chance.into_bytes()))
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

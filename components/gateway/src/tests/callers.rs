@@ -45,7 +45,7 @@ fn an_address_is_believed_as_far_as_our_own_proxies_say_it() {
         let headers = lists.iter().map(|list| ("X-Forwarded-For".to_owned(), list.as_bytes().to_vec()));
         address(&Request { headers: headers.collect(), ..Request::new("GET", "/") }, hops)
     };
-    let rows: [(&[&str], usize, Option<&str>); 14] = [
+    let rows: [(&[&str], usize, Option<&str>); 16] = [
         (&[], 1, None),
         (&["10.0.0.1"], 0, None),
         (&["10.0.0.1"], 1, Some("10.0.0.1")),
@@ -59,7 +59,9 @@ fn an_address_is_believed_as_far_as_our_own_proxies_say_it() {
         (&["2001:db8:1:2:3:4:5:6"], 1, Some("2001:db8:1:2::/64")),
         (&["2001:db8:1:2::9"], 1, Some("2001:db8:1:2::/64")),
         (&["::ffff:10.0.0.1"], 1, Some("10.0.0.1")),
-        (&["::1"], 1, Some("0:0:0:0::/64")),
+        (&["::1"], 1, None),
+        (&["10.0.0.1, 127.0.0.1"], 1, None),
+        (&["::ffff:127.0.0.1"], 1, None),
     ];
     for (lists, hops, expected) in rows {
         assert_eq!(of(lists, hops).as_deref(), expected, "{lists:?} {hops}");

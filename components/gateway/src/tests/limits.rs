@@ -75,6 +75,40 @@ fn those_of_whom_nothing_is_known_share_a_larger_limit() {
     assert_eq!((statuses.iter().filter(|status| **status == 200).count(), statuses[20]), (20, 429));
 }
 
+/// On `trellis up` the host says that its HTTP server adds the peer's address; a lattice's says nothing.
+#[test]
+fn the_host_says_whether_its_own_hop_counts() {
+    limited(5, 2);
+    platform().configure("forwarded-hops", "0");
+    let sign_in = |address: &str| send("POST", "/posts", &[("x-forwarded-for", address)], "").status;
+    let one_after_all = |count: usize| (0..count).map(|_| sign_in("10.0.0.9")).filter(|s| *s == 200).count();
+    assert_eq!((one_after_all(30), sign_in("10.0.0.1")), (20, 429), "one locks out all others");
+    platform().advance(Duration::from_secs(60));
+    platform().unset("forwarded-hops");
+    assert_eq!((one_after_all(30), sign_in("10.0.0.1")), (20, 429), "a lattice's server adds no address");
+    platform().advance(Duration::from_secs(60));
+    platform().configure("host-hops", "1");
+    assert_eq!((one_after_all(30), sign_in("10.0.0.1")), (2, 200));
+    assert_eq!(sign_in("6.6.6.6, 10.0.0.9"), 429, "what clients claim is not believed");
+    let here = (0..30).map(|_| sign_in("127.0.0.1")).filter(|status| *status == 200).count();
+    assert_eq!(here, 20, "a proxy on this machine may stand for many");
+}
+
+/// As long as it is not known how often somebody asked, nobody is refused who may be far below.
+#[test]
+fn a_counter_that_gives_up_refuses_nobody() {
+    limited(5, 1);
+    assert_eq!(read_from("10.0.0.1").status, 200);
+    platform().contend(u64::MAX);
+    assert!((0..20).all(|_| read_from("10.0.0.1").status == 200));
+    platform().contend(0);
+    for _ in 0..4 {
+        assert_eq!(read_from("10.0.0.1").status, 200);
+    }
+    platform().contend(u64::MAX);
+    assert_eq!(read_from("10.0.0.1").status, 429, "who is at the limit stays there");
+}
+
 #[test]
 fn limits_can_be_off() {
     limited(1, 1);

@@ -32,7 +32,7 @@ fn a_browser_is_known_by_the_cookie_that_it_gets_for_a_key() {
     assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/moderation")));
     assert_eq!(signed_in.header("cache-control"), Some("no-store"));
     let cookie = signed_in.header("set-cookie").unwrap();
-    assert_eq!(cookie, "trellis-key=s3cret; Path=/; HttpOnly; SameSite=Strict");
+    assert_eq!(cookie, "__Host-trellis-key=s3cret; Path=/; HttpOnly; SameSite=Strict; Secure");
     let with = |cookie| send("GET", "/moderation/queue", &[HERE, OURS, ("cookie", cookie)], "");
     let other = format!("a=1; {}; b=2", kept(&signed_in));
     for sent in [kept(&signed_in), &other] {
@@ -40,7 +40,7 @@ fn a_browser_is_known_by_the_cookie_that_it_gets_for_a_key() {
         assert_eq!((answer.status, answer.header("set-cookie")), (200, None), "{sent}");
         assert_eq!(
             answer.header("cache-control"),
-            Some("no-store"),
+            Some("private, no-store"),
             "what is for its user alone is not kept"
         );
     }
@@ -65,23 +65,59 @@ fn without_its_config_nobody_is_told_that_a_key_is_unknown() {
     assert_eq!(queue().status, 200);
 }
 
+/// A proxy may say another host than the browser did.
 #[test]
-fn only_on_the_machine_itself_does_a_key_go_without_tls() {
+fn a_cookie_is_for_tls_whatever_host_the_request_names() {
     blog();
-    let hosts = ["127.0.0.1", "127.8.9.1:80", "localhost:8080", "LOCALHOST", "[::1]:8080", "[::1]"];
-    for host in hosts {
-        let cookie = sign_in_at(("host", host), "s3cret").header("set-cookie").unwrap().to_owned();
-        assert_eq!(cookie, "trellis-key=s3cret; Path=/; HttpOnly; SameSite=Strict", "{host}");
-    }
-    for host in
-        ["blog.example", "10.0.0.1", "localhost.example", "127.0.0.1.example:80", "[2001:db8::1]:80", ""]
-    {
-        let cookie = sign_in_at(("host", host), "s3cret").header("set-cookie").unwrap().to_owned();
+    for host in ["127.0.0.1", "localhost:8080", "[::1]:8080", "blog.example", "10.0.0.1", ""] {
+        let signed_in = sign_in_at(("host", host), "s3cret");
+        let cookie = signed_in.header("set-cookie").unwrap();
         assert_eq!(cookie, "__Host-trellis-key=s3cret; Path=/; HttpOnly; SameSite=Strict; Secure", "{host}");
+        assert_eq!(signed_in.header("strict-transport-security"), Some("max-age=31536000"), "{host}");
     }
-    let queue = |cookie| status("GET", "/moderation/queue", &[THERE, OURS, ("cookie", cookie)]);
+    let queue = |cookie| status("GET", "/moderation/queue", &[HERE, OURS, ("cookie", cookie)]);
     assert_eq!(queue("__Host-trellis-key=s3cret"), 200);
     assert_eq!(queue("trellis-key=s3cret"), 401, "which any page of a neighbour could have set");
+}
+
+#[test]
+fn the_operator_may_let_the_key_go_without_tls() {
+    blog();
+    platform().configure("plain-http", "on");
+    let signed_in = sign_in_at(THERE, "s3cret");
+    let cookie = signed_in.header("set-cookie").unwrap();
+    assert_eq!(cookie, "trellis-key=s3cret; Path=/; HttpOnly; SameSite=Strict");
+    assert_eq!(signed_in.header("strict-transport-security"), None);
+    let queue = |cookie| status("GET", "/moderation/queue", &[THERE, OURS, ("cookie", cookie)]);
+    assert_eq!([queue("trellis-key=s3cret"), queue("__Host-trellis-key=s3cret")], [200, 401]);
+    platform().configure("plain-http", "yes");
+    assert_problem(&get("/blog"), 503);
+}
+
+#[test]
+fn nobody_keeps_what_was_answered_to_somebody() {
+    configure_keys();
+    let says = |cache: &str| {
+        serves("blog", &["GET /blog"]);
+        answers("blog", format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{cache}\r\nhi"));
+    };
+    let (key, cookie) = (bearer("s3cret"), "__Host-trellis-key=s3cret");
+    let told = |headers: &[(&str, &str)]| {
+        let response = send("GET", "/blog", headers, "");
+        let all = response.headers.iter().filter(|(name, _)| name == "cache-control" || name == "vary");
+        all.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
+    let who = "authorization, cookie";
+    for said in ["", "cache-control: max-age=60\r\n", "cache-control: no-cache\r\n"] {
+        says(said);
+        for headers in [[("authorization", key.as_str()), OURS], [("cookie", cookie), OURS]] {
+            assert_eq!(told(&headers), ["private, no-store", who], "{said}");
+        }
+        assert!(!told(&[]).contains(&"private, no-store".to_owned()));
+    }
+    assert_eq!(told(&[("authorization", "Bearer wrong")])[1..], ["private, no-store", who], "a refusal, too");
+    says("cache-control: public, max-age=60\r\n");
+    assert_eq!(told(&[("cookie", cookie), OURS]), ["public, max-age=60"], "the same for all");
 }
 
 #[test]
@@ -113,11 +149,17 @@ fn a_key_that_is_not_known_signs_nobody_in() {
 #[test]
 fn a_cookie_with_a_key_that_is_not_known_any_more_is_forgotten() {
     blog();
-    let twice = "trellis-key=s3cret; trellis-key=s3cret";
-    for cookie in ["trellis-key=old", "trellis-key=", "trellis-key=%ff", "trellis-key=%4", twice] {
+    let twice = "__Host-trellis-key=s3cret; __Host-trellis-key=s3cret";
+    for cookie in [
+        "__Host-trellis-key=old",
+        "__Host-trellis-key=",
+        "__Host-trellis-key=%ff",
+        "__Host-trellis-key=%4",
+        twice,
+    ] {
         let refused = send("GET", "/blog", &[HERE, OURS, ("cookie", cookie)], "");
         assert_problem(&refused, 401);
-        let forgotten = "trellis-key=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0";
+        let forgotten = "__Host-trellis-key=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0";
         assert_eq!(refused.header("set-cookie"), Some(forgotten), "{cookie}");
     }
     assert_eq!(asked(), [""; 0]);
@@ -127,7 +169,7 @@ fn a_cookie_with_a_key_that_is_not_known_any_more_is_forgotten() {
 fn a_cookie_counts_for_requests_of_our_own_pages_alone() {
     blog();
     platform().configure("cors-origins", r#"["https://friend.example"]"#);
-    let cookie = ("cookie", "trellis-key=s3cret");
+    let cookie = ("cookie", "__Host-trellis-key=s3cret");
     type Headers<'a> = &'a [(&'a str, &'a str)];
     let rows: [(Headers<'_>, u16, bool); 9] = [
         (&[OURS], 200, true),
@@ -168,11 +210,11 @@ fn nobody_is_signed_in_or_out_by_another_site() {
 fn signing_out_forgets_the_key() {
     blog();
     let signed_out =
-        send("POST", "/signout", &[FORM, HERE, OURS, ("cookie", "trellis-key=s3cret")], "to=%2F");
+        send("POST", "/signout", &[FORM, HERE, OURS, ("cookie", "__Host-trellis-key=s3cret")], "to=%2F");
     assert_eq!((signed_out.status, signed_out.header("location")), (303, Some("/")));
     let cookies: Vec<_> = signed_out.headers.iter().filter(|(name, _)| name == "set-cookie").collect();
     assert_eq!(cookies.len(), 1);
-    assert!(signed_out.header("set-cookie").unwrap().starts_with("trellis-key=; "), "{signed_out:?}");
+    assert!(signed_out.header("set-cookie").unwrap().starts_with("__Host-trellis-key=; "), "{signed_out:?}");
 }
 
 #[test]
@@ -209,8 +251,9 @@ fn who_tries_keys_is_counted() {
         .map(|key| send("POST", "/signin", &[FORM, HERE, OURS, address], &format!("key={key}&to=%2F")).status)
         .to_vec();
     assert_eq!(statuses, [303, 303, 429, 429]);
-    let guess =
-        |key: &str| status("GET", "/blog", &[HERE, OURS, address, ("cookie", &format!("trellis-key={key}"))]);
+    let guess = |key: &str| {
+        status("GET", "/blog", &[HERE, OURS, address, ("cookie", &format!("__Host-trellis-key={key}"))])
+    };
     assert_eq!([guess("a"), guess("b"), guess("c")], [401, 401, 429]);
     assert_eq!(guess("s3cret"), 200, "who has a key is not kept out by those beside them");
 }
@@ -220,8 +263,8 @@ fn the_log_has_no_keys() {
     blog();
     sign_in_at(HERE, "s3cret");
     sign_in_at(HERE, "guessed");
-    send("GET", "/blog", &[HERE, OURS, ("cookie", "trellis-key=s3cret")], "");
-    send("GET", "/blog", &[HERE, OURS, ("cookie", "trellis-key=guessed")], "");
+    send("GET", "/blog", &[HERE, OURS, ("cookie", "__Host-trellis-key=s3cret")], "");
+    send("GET", "/blog", &[HERE, OURS, ("cookie", "__Host-trellis-key=guessed")], "");
     let log = format!("{:?}", platform().take_lines());
     assert!(log.contains("/signin") && !log.contains("s3cret") && !log.contains("guessed"), "{log}");
 }

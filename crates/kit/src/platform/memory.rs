@@ -66,6 +66,8 @@ struct State {
     disorder: u64,
     calls: u64,
     harms: BTreeMap<u64, Harm>,
+    /// How many increments are given up yet.
+    contended: u64,
     dead: bool,
     listeners: BTreeMap<String, Listener>,
     published: Vec<(String, Vec<u8>)>,
@@ -95,6 +97,11 @@ impl Memory {
     /// Sets a config value, as an operator would.
     pub fn configure(&self, key: &str, value: &str) {
         Rc::make_mut(&mut self.0.borrow_mut().settings).insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Takes one value away again.
+    pub fn unset(&self, key: &str) {
+        Rc::make_mut(&mut self.0.borrow_mut().settings).remove(key);
     }
 
     /// Takes the whole config away, as wadm does from a component that it replaces.
@@ -194,6 +201,11 @@ impl Memory {
         let mut state = self.0.borrow_mut();
         let call = state.calls + nth;
         state.harms.insert(call, harm);
+    }
+
+    /// So many increments from now are given up, as by a provider that counts by comparing while too many others do.
+    pub fn contend(&self, increments: u64) {
+        self.0.borrow_mut().contended = increments;
     }
 
     /// Starts a new instance after the last one was killed, and forgets harms that did not come to pass.
@@ -354,6 +366,10 @@ impl Platform for Memory {
 
     fn increment(&self, key: &str) -> Result<u64, Fault> {
         self.call(key, None, |state| {
+            if let Some(rest) = state.contended.checked_sub(1) {
+                state.contended = rest;
+                return Err(Fault::new("Failed to increment the value after 5 attempts"));
+            }
             let count = state.bucket.entry(key.to_owned()).or_insert_with(|| b"0".to_vec());
             let text = std::str::from_utf8(count).ok().and_then(|text| text.parse::<u64>().ok());
             let next = text.ok_or_else(|| Fault::new(format!("{key} is no counter")))? + 1;

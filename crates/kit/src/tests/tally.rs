@@ -65,15 +65,46 @@ fn a_clock_that_jumps_back_begins_anew_and_a_broken_counter_is_an_error() {
     assert!(WRITES.count("ann").is_err());
 }
 
+/// The key-value provider that wasmCloud publishes gives up when too many count at once.
+#[test]
+fn what_cannot_be_counted_refuses_nobody_who_is_below_and_lets_nobody_through_who_is_beyond() {
+    assert_eq!([used("ann"), used("ann")], [1, 2]);
+    platform().contend(1);
+    assert_eq!(used("ann"), 3, "it is tried again");
+    platform().take_lines();
+    platform().contend(u64::MAX);
+    assert_eq!([used("ann"), used("ann")], [4, 4], "where those before stand");
+    let lines = platform().take_lines();
+    assert!(lines.iter().all(|line| line.1.contains("is not counted")) && lines.len() == 2, "{lines:?}");
+    platform().contend(0);
+    assert_eq!(used("ann"), 4);
+}
+
+/// Whoever knows this code, but not the key, cannot tell which other name shares a slot.
+#[test]
+fn slots_are_different_in_every_deployment() {
+    let slots = || -> std::collections::BTreeSet<String> {
+        (0..20).for_each(|nth| _ = used(&format!("caller {nth}")));
+        let keys = platform().bucket().into_keys();
+        keys.filter(|key| key.starts_with("tally.writes.")).collect()
+    };
+    let here = slots();
+    platform().forget_bucket();
+    platform().advance(MINUTE);
+    let elsewhere = slots();
+    assert!(here.intersection(&elsewhere).count() <= 6, "{here:?} {elsewhere:?}");
+}
+
 #[test]
 fn keys_are_bounded() {
     for nth in 0..1_000 {
         used(&format!("caller {nth}"));
     }
-    let before = platform().bucket().len();
+    let slots = || platform().bucket().into_keys().filter(|key| key.starts_with("tally.writes.")).count();
+    let before = slots();
     for _ in 0..3 {
         platform().advance(MINUTE);
         (0..1_000).for_each(|nth| _ = used(&format!("caller {nth}")));
     }
-    assert!(platform().bucket().len() <= before / 2 * 3, "two notes and a counter for each slot");
+    assert!(slots() <= before / 2 * 3, "two notes and a counter for each slot");
 }
