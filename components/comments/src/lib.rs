@@ -1,7 +1,8 @@
 //! Comments: anybody says something about a post, and others read it once moderation has approved it.
 //!
-//! That a post exists is known from what posts tells. A post that was written just now may not be known yet, so the
-//! answer "there is no such post" waits for `GRACE`.
+//! That a post exists is known from what posts tells. A post that was written just now may not be known yet, so whoever
+//! comments on it is only told after `GRACE` that there is none. Reads do not wait for what nobody says exists: who has
+//! written the post brings its position along.
 
 #[cfg(test)]
 mod tests;
@@ -81,8 +82,8 @@ impl Guest for Comments {
     }
 
     fn list(cx: Context, post: String, page: PageRequest) -> Result<CommentPage, Problem> {
-        expect_post(&cx, &post)?;
         let views = cx.views()?;
+        POSTS.get(&views, &post)?.ok_or_else(no_such_post)?;
         let listed = OF_POST.list(&views, &post, &page)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
         let items = comments.into_iter().map(|comment| comment.for_reader(&cx)).collect();
@@ -94,8 +95,11 @@ impl Guest for Comments {
 fn expect_post(cx: &Context, id: &str) -> Result<(), Problem> {
     let could_be = id::is_valid(id) && id::root(id) == id;
     let patience = if could_be { GRACE } else { Duration::ZERO };
-    cx.within(patience, LOOK_EVERY, || POSTS.get(&cx.views()?, id))?
-        .ok_or_else(|| Problem::not_found("There is no such post."))
+    cx.within(patience, LOOK_EVERY, || POSTS.get(&cx.views()?, id))?.ok_or_else(no_such_post)
+}
+
+fn no_such_post() -> Problem {
+    Problem::not_found("There is no such post.")
 }
 
 impl Comment {

@@ -180,6 +180,19 @@ fn a_post_that_does_not_come_is_not_there() {
     }
 }
 
+/// Asking for what is not there must not cost more than asking for what is.
+#[test]
+fn who_reads_waits_for_no_post() {
+    post("p1");
+    let before = platform().elapsed();
+    for id in ["p2", "01J00000000000000000000000"] {
+        let page = PageRequest { limit: None, after: None };
+        assert_eq!(Comments::list(anonymous(), id.to_owned(), page).unwrap_err().status, 404);
+        assert_eq!(Comments::get(anonymous(), id.to_owned(), format!("{id}-a")).unwrap_err().status, 404);
+    }
+    assert_eq!(platform().elapsed(), before);
+}
+
 #[test]
 fn a_post_that_is_on_its_way_is_waited_for() {
     for nth in 0..10 {
