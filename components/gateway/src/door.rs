@@ -12,6 +12,8 @@ use crate::settings::Settings;
 use crate::table::{Found, Table};
 use crate::{Gateway, forward, policy, session, table};
 
+/// Every path is there with and without it.
+const API: &str = "/api";
 /// How much of a path the log shows, in characters.
 const LOGGED_PATH_MAX: usize = 200;
 const LOGGED_METHOD_MAX: usize = 16;
@@ -101,7 +103,7 @@ fn serve(
     }
     let who_are_you = |problem: Problem| Refusal::from(problem).with("www-authenticate", "Bearer");
     let caller = caller.map_err(who_are_you)?;
-    let target = target(&request.target)?;
+    let (prefix, target) = target(&request.target)?;
     let path = Path::parse(target)?;
     let seen = glance(&[(table::SOURCE, table::DOC, table::ID), (Gateway::NAME, policy::DOC, policy::ID)])?;
     let mut seen = seen.iter().map(Option::as_ref);
@@ -124,22 +126,41 @@ fn serve(
         }
     }
     if service != Gateway::NAME {
-        return forward::pass(request, target, service, &caller, trace);
+        let response = forward::pass(request, target, service, &caller, trace)?;
+        return Ok(below(prefix, response));
     }
     let mut mine = Request { target: target.to_owned(), ..request.clone() };
     mine.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("traceparent"));
     let mine = mine.with("traceparent", trace.to_string());
-    Ok(http::by_routes_for::<Gateway>(&mine, caller.name().map(str::to_owned), caller.roles().to_vec()))
+    let (name, roles) = (caller.name().map(str::to_owned), caller.roles().to_vec());
+    Ok(below(prefix, http::by_routes_for::<Gateway>(&mine, name, roles)))
 }
 
-/// The target that services know, which is without `/api`.
-fn target(sent: &str) -> Result<&str, Problem> {
+/// A response whose addresses have what was before the target: who came by `/api` goes on there.
+fn below(prefix: &str, mut response: Response) -> Response {
+    if prefix.is_empty() {
+        return response;
+    }
+    let is_ours = |address: &str| address.starts_with('/') && !address.starts_with("//");
+    for (name, value) in &mut response.headers {
+        let link = || value.strip_prefix('<').filter(|rest| is_ours(rest));
+        if name.eq_ignore_ascii_case("location") && is_ours(value) {
+            *value = format!("{prefix}{value}");
+        } else if let Some(rest) = link().filter(|_| name.eq_ignore_ascii_case("link")) {
+            *value = format!("<{prefix}{rest}");
+        }
+    }
+    response
+}
+
+/// The target that services know, which is without `/api`, and what was before it.
+fn target(sent: &str) -> Result<(&str, &str), Problem> {
     if !sent.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Problem::malformed("The path or query is not properly encoded."));
     }
-    match sent.strip_prefix("/api") {
-        Some(rest) if rest.starts_with('/') => Ok(rest),
-        _ => Ok(sent),
+    match sent.strip_prefix(API) {
+        Some(rest) if rest.starts_with('/') => Ok((API, rest)),
+        _ => Ok(("", sent)),
     }
 }
 

@@ -49,6 +49,11 @@ pub fn built_in() -> Policy {
         rule("anyone", &["*"], "/moderation/**", deny),
         rule("role:operator", &["*"], "/gateway/**", allow),
         rule("anyone", &["*"], "/gateway/**", deny),
+        // What there is, and how much of it: for those who run it.
+        rule("role:operator", &["GET"], "/registry/**", allow),
+        rule("anyone", &["*"], "/registry/**", deny),
+        rule("role:operator", &["GET"], "/flow/**", allow),
+        rule("anyone", &["*"], "/flow/**", deny),
         rule("anyone", &["GET"], "/**", allow),
         rule("anyone", &["POST"], "/", allow),
         rule("anyone", &["POST"], "/p/{id}", allow),

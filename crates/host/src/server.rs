@@ -4,7 +4,7 @@
 //! never an instance. Everything is bounded: connections, headers, target, body, and how long either side may keep silent.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,10 +140,11 @@ impl Front {
         // Small responses must not wait for an acknowledgement; if it cannot be set, they are only slower.
         let _ = stream.set_nodelay(true);
         let limits = &self.limits;
+        let own = stream.local_addr().ok();
         let io = Stall::new(TokioIo::new(stream), limits.stall_time_max);
         let service = service_fn(|request| {
             let front = self.clone();
-            async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
+            async move { Ok::<_, std::convert::Infallible>(front.answer(named(request, own), peer).await) }
         });
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -231,6 +232,17 @@ impl Front {
             Err(_) => Err(StatusCode::BAD_REQUEST),
         }
     }
+}
+
+/// A request of HTTP/1.0 need not say which host it is for; then it is for this address.
+fn named(mut request: Request<Incoming>, own: Option<SocketAddr>) -> Request<Incoming> {
+    if request.version() == Version::HTTP_10
+        && !request.headers().contains_key(header::HOST)
+        && let Some(own) = own.and_then(|own| HeaderValue::try_from(own.to_string()).ok())
+    {
+        request.headers_mut().insert(header::HOST, own);
+    }
+    request
 }
 
 /// Says where the request came from, behind what those before us say, as every proxy does.

@@ -79,6 +79,16 @@ async fn an_answer_has_a_length_and_the_connection_serves_the_next_request() {
 }
 
 #[tokio::test]
+async fn only_before_http_1_1_may_a_request_name_no_host() {
+    let server = Server::start("hello", ServerLimits::default()).await;
+    let answer = server.exchange("GET / HTTP/1.0\r\n\r\n".to_owned()).await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.contains("Hello from Trellis!"), "{answer}");
+    let named = server.exchange("GET / HTTP/1.0\r\nHost: blog.example\r\n\r\n".to_owned()).await;
+    assert!(named.starts_with("HTTP/1.0 200 OK\r\n"), "{named}");
+    assert_eq!(server.status("GET / HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned()).await, "400");
+}
+
+#[tokio::test]
 async fn what_goes_wrong_inside_is_answered_without_internals() {
     let server = Server::start("rogue", ServerLimits::default()).await;
     for (path, status) in

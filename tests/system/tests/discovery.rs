@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use system::{Bus, Request, Trellis, eventually};
+use system::{Bus, OLAF, Request, Trellis, eventually};
 use tempfile::tempdir;
 
 /// How soon a new service is reached.
@@ -63,7 +63,7 @@ impl Drop for Hello {
 }
 
 fn presence(trellis: &Trellis, name: &str) -> Value {
-    trellis.get(&format!("/registry/{name}")).json()["presence"].clone()
+    trellis.send(&Request::get(&format!("/registry/{name}")).by(OLAF)).json()["presence"].clone()
 }
 
 /// Lets everybody look around, as the host does every half a minute.
@@ -122,7 +122,7 @@ fn nobody_takes_a_route_that_somebody_has() {
     nats.publish("trellis.hello.thief", thief.to_string().as_bytes());
     eventually("the thief is known", || (trellis.get("/thief").status == 503).then_some(()));
     assert_eq!(trellis.get("/posts").status, 200);
-    let listed = trellis.get("/registry").json();
+    let listed = trellis.send(&Request::get("/registry").by(OLAF)).json();
     let thief = listed.as_array().unwrap().iter().find(|service| service["name"] == "thief").unwrap();
     assert_eq!(thief["routes"][0]["conflict"], "query", "{thief}");
     assert!(trellis.output().contains("thief does not get GET /posts"), "it is said in the log");
@@ -133,7 +133,7 @@ fn nobody_takes_a_route_that_somebody_has() {
 fn nonsense_on_the_bus_changes_nothing() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
-    let before = trellis.get("/registry?limit=100").json();
+    let before = trellis.send(&Request::get("/registry?limit=100").by(OLAF)).json();
     let mut nats = trellis.bus();
     let long = "x".repeat(900_000);
     for body in ["", "hello", "{}", "[]", r#"{"name":"../x"}"#, &long] {
@@ -141,9 +141,11 @@ fn nonsense_on_the_bus_changes_nothing() {
     }
     // What was published before the pings were answered has been taken in by then, or will be in its order.
     nats.publish("trellis.hello.last", description("last", &[]).to_string().as_bytes());
-    eventually("the last one is heard", || (trellis.get("/registry/last").status == 200).then_some(()));
+    eventually("the last one is heard", || {
+        (trellis.send(&Request::get("/registry/last").by(OLAF)).status == 200).then_some(())
+    });
     let after = eventually("the list has followed", || {
-        let after = trellis.get("/registry?limit=100").json();
+        let after = trellis.send(&Request::get("/registry?limit=100").by(OLAF)).json();
         (after.as_array().unwrap().len() > before.as_array().unwrap().len()).then_some(after)
     });
     let others: Vec<&Value> =
@@ -191,7 +193,10 @@ fn every_service_answers_the_services_protocol() {
         let info: Value =
             serde_json::from_slice(&nats.request(&format!("$SRV.INFO.{name}"), b"").body).unwrap();
         let said: Value = serde_json::from_str(info["metadata"]["trellis"].as_str().unwrap()).unwrap();
-        assert_eq!(trellis.get(&format!("/registry/{name}")).json()["description"], said);
+        assert_eq!(
+            trellis.send(&Request::get(&format!("/registry/{name}")).by(OLAF)).json()["description"],
+            said
+        );
     }
     trellis.stop();
 }
@@ -205,7 +210,7 @@ fn the_flow_is_seen() {
         assert_eq!(trellis.send(&Request::post("/posts", body)).status, 201);
     }
     let posts = eventually("everybody has heard of all", || {
-        let flow = trellis.get("/registry/flow?limit=100").json();
+        let flow = trellis.send(&Request::get("/registry/flow?limit=100").by(OLAF)).json();
         let posts = flow.as_array().unwrap().iter().find(|flow| flow["service"] == "posts").unwrap().clone();
         let left = |consumer: &Value| {
             consumer["waiting"].as_u64().unwrap() + consumer["under_way"].as_u64().unwrap()

@@ -53,6 +53,8 @@ const BLOG: [&str; 12] = [
 fn the_policy_that_is_built_in() {
     configure_keys();
     serves("blog", &BLOG);
+    serves("registry", &["GET /registry", "GET /registry/{name}", "GET /registry/flow"]);
+    serves("web", &["GET /flow", "GET /flow/live"]);
     let (anyone, moderator, operator, plain) = (None, Some("s3cret"), Some("opensesame"), Some("plain"));
     for (method, target) in [
         ("GET", "/"),
@@ -80,8 +82,12 @@ fn the_policy_that_is_built_in() {
     }
     let by = [anyone, plain, moderator, operator].map(|key| status("POST", "/moderation/rules/apply", key));
     assert_eq!(by, [401, 403, 403, 200]);
-    let by = [anyone, plain, moderator, operator].map(|key| status("GET", "/gateway/policy", key));
-    assert_eq!(by, [401, 403, 403, 200]);
+    for target in
+        ["/gateway/policy", "/registry", "/api/registry/blog", "/registry/flow", "/flow", "/flow/live"]
+    {
+        let by = [anyone, plain, moderator, operator].map(|key| status("GET", target, key));
+        assert_eq!(by, [401, 403, 403, 200], "{target}");
+    }
     let shown: Json = json(&send("GET", "/gateway/policy", &[("authorization", &bearer("opensesame"))], ""));
     assert_eq!((&shown["version"], &shown["set_at"]), (&0.into(), &Json::Null));
     assert!(crate::policy::check(&crate::policy::built_in().rules, &[]).is_ok());

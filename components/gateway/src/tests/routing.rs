@@ -190,3 +190,23 @@ fn what_the_registry_stored_before_is_read() {
     assert_eq!(get("/openapi.json").status, 200);
     assert_eq!(trellis_kit::testing::platform().stored("DEAD_gateway"), []);
 }
+
+#[test]
+fn who_came_by_api_goes_on_there() {
+    registered("blog", &["POST /posts", "GET /posts"]);
+    let heads = "location: /posts/1?position=posts:0:1\r\nlink: </posts?after=a>; rel=\"next\"\r\n";
+    answers("blog", format!("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n{heads}\r\n"));
+    let told = |target: &str| {
+        let response = send("POST", target, &[], "");
+        ["location", "link"].map(|name| response.header(name).unwrap_or_default().to_owned())
+    };
+    assert_eq!(told("/posts"), ["/posts/1?position=posts:0:1", "</posts?after=a>; rel=\"next\""]);
+    assert_eq!(told("/api/posts"), ["/api/posts/1?position=posts:0:1", "</api/posts?after=a>; rel=\"next\""]);
+    for elsewhere in ["https://example.org/posts", "//example.org", "?a"] {
+        answers(
+            "blog",
+            format!("HTTP/1.1 303 See Other\r\ncontent-length: 0\r\nlocation: {elsewhere}\r\n\r\n"),
+        );
+        assert_eq!(told("/api/posts")[0], elsewhere);
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use system::{Embedded, configured, eventually, repository};
+use system::{Embedded, OLAF, Request, configured, eventually, repository};
 use tempfile::tempdir;
 
 /// How soon a component that is started is reached.
@@ -32,7 +32,7 @@ fn stop(trellis: &Embedded) {
 }
 
 fn presence(trellis: &Embedded) -> Value {
-    trellis.get("/registry/hello").json()["presence"].clone()
+    trellis.send(&Request::get("/registry/hello").by(OLAF)).json()["presence"].clone()
 }
 
 #[test]
