@@ -96,6 +96,19 @@ impl Core {
         });
     }
 
+    /// Runs a task to its end, whether or not whoever asks goes on waiting for it. Nothing, if the broker closes before.
+    pub async fn finish<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (sender, result) = oneshot::channel();
+        self.spawn(async move {
+            // Whoever asked may have given up since: the task is done all the same.
+            let _ = sender.send(task.await);
+        });
+        result.await.ok()
+    }
+
     /// Resolves once the broker is closed.
     pub async fn until_closed(&self) {
         // The sender lives as long as `self`, so this only ends when the broker is closed.

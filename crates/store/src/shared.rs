@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.counters.entries_read.fetch_add(1, Ordering::Relaxed);
         let base = {
             let layers = self.layers.read();
             if let Some(value) = layers.recent(key) {
@@ -59,8 +61,10 @@ impl Shared {
             let tables = newer.iter().copied().chain(layers.memtables());
             (memtable::recent_of(tables, &range, order, limit), layers.base.clone())
         };
-        memtable::over_base(recent, &base, &range, order, limit)
-            .unwrap_or_else(|error| self.unreadable(error))
+        let found = memtable::over_base(recent, &base, &range, order, limit)
+            .unwrap_or_else(|error| self.unreadable(error));
+        self.counters.entries_read.fetch_add(found.len() as u64, Ordering::Relaxed);
+        found
     }
 
     /// Makes the active memtable the frozen one, which there must not be.

@@ -16,6 +16,8 @@ pub struct Stats {
     /// Log that only memory and the log itself have so far: what a start would have to read.
     pub memtable_bytes: u64,
     pub transactions: u64,
+    /// Entries that anybody read, transactions included.
+    pub entries_read: u64,
     pub batches: u64,
     pub checkpoints: u64,
     pub syncs: u64,
@@ -30,6 +32,7 @@ pub(crate) struct Counters {
     pub sequence_durable: AtomicU64,
     pub memtable_bytes: AtomicU64,
     pub transactions: AtomicU64,
+    pub entries_read: AtomicU64,
     pub batches: AtomicU64,
     pub checkpoints: AtomicU64,
     sync_total_us: AtomicU64,
@@ -56,6 +59,7 @@ impl Counters {
             sequence_durable: self.sequence_durable.load(Relaxed),
             memtable_bytes: self.memtable_bytes.load(Relaxed),
             transactions: self.transactions.load(Relaxed),
+            entries_read: self.entries_read.load(Relaxed),
             batches: self.batches.load(Relaxed),
             checkpoints: self.checkpoints.load(Relaxed),
             syncs: sync_histogram.iter().sum(),

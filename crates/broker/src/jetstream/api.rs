@@ -106,10 +106,29 @@ impl Answer {
     }
 }
 
+/// What the subjects of requests that change something start with.
+const CHANGES: [&str; 8] = [
+    "$JS.API.STREAM.CREATE.",
+    "$JS.API.STREAM.UPDATE.",
+    "$JS.API.STREAM.DELETE.",
+    "$JS.API.STREAM.PURGE.",
+    "$JS.API.STREAM.MSG.DELETE.",
+    "$JS.API.CONSUMER.CREATE.",
+    "$JS.API.CONSUMER.DURABLE.CREATE.",
+    "$JS.API.CONSUMER.DELETE.",
+];
+
 impl JetStream {
-    /// Handles a request under `$JS.API.`. `reply` is where a later answer goes.
+    /// Handles a request under `$JS.API.`. `reply` is where a later answer goes. A change is made in a task of its own:
+    /// whoever asked may give up at any moment, and what was begun is still done whole.
     pub async fn api(&self, core: &Arc<Core>, message: &Message, reply: Option<&Subject>) -> Answer {
-        let answer = self.dispatch(core, message, reply).await;
+        let answer = if CHANGES.iter().any(|start| message.subject.as_str().starts_with(start)) {
+            let (ours, message) = (core.clone(), message.clone());
+            let change = async move { ours.jetstream.dispatch(&ours, &message, None).await };
+            core.finish(change).await.unwrap_or(Answer::Nobody)
+        } else {
+            self.dispatch(core, message, reply).await
+        };
         let counted = !message.subject.as_str().starts_with("$JS.API.DIRECT.");
         if counted && !matches!(answer, Answer::Nobody) {
             count(&self.requests);
@@ -151,10 +170,10 @@ impl JetStream {
             ["CONSUMER", "DURABLE", "CREATE", stream, name] => {
                 self.create_durable(core, stream, name, payload, too_new).await
             }
-            ["CONSUMER", "INFO", stream, name] => self.consumer_info(core, stream, name, payload),
+            ["CONSUMER", "INFO", stream, name] => self.consumer_info(core, stream, name, payload).await,
             ["CONSUMER", "DELETE", stream, name] => self.delete_consumer(core, stream, name, payload).await,
             ["CONSUMER", "NAMES", stream] => self.consumer_names(stream, payload),
-            ["CONSUMER", "LIST", stream] => self.consumer_list(core, stream, payload),
+            ["CONSUMER", "LIST", stream] => self.consumer_list(core, stream, payload).await,
             ["CONSUMER", "MSG", "NEXT", stream, name] => self.pull(core, stream, name, payload, reply),
             _ => Answer::new::<()>("system_response", Err(errors::NOT_SUPPORTED_REQUEST)),
         }

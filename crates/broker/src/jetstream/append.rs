@@ -10,7 +10,7 @@ use super::config::{Discard, StreamConfig};
 use super::errors::{self, ApiError};
 use super::records::{ParentEntry, Stored, SubjectEntry, Tail};
 use super::stream::{News, Stream};
-use super::{ids, keys};
+use super::{ids, keys, tally};
 use crate::{Headers, Pattern, Subject};
 
 const HEADERS_LEN_MAX: usize = 65_535;
@@ -314,6 +314,7 @@ fn index(tx: &mut Transaction<'_>, tail: &mut Tail, subject: &str, seq: u64) {
         }
     };
     tx.put(keys::subject(data, subject), entry.encode());
+    tally::add(tx, data, subject, seq, entry.count == 1);
 }
 
 fn index_parent(tx: &mut Transaction<'_>, data: u64, subject: &str, newest: u64, more: u64) {
@@ -327,6 +328,7 @@ fn index_parent(tx: &mut Transaction<'_>, data: u64, subject: &str, newest: u64,
 fn unindex(tx: &mut Transaction<'_>, tail: &mut Tail, subject: &str, seq: u64) {
     let data = tail.data;
     let Some(mut entry) = subject_entry(tx, data, subject) else { return };
+    tally::remove(tx, data, subject, seq, entry.count == 1);
     if entry.count == 1 {
         tail.subjects = tail.subjects.saturating_sub(1);
         tx.delete(&keys::subject(data, subject));

@@ -189,13 +189,29 @@ impl JetStream {
         consumer.reconfigure(core, config).await;
     }
 
-    pub(super) fn consumer_info(&self, core: &Core, stream: &str, name: &str, payload: &[u8]) -> Answer {
-        let outcome = api::check_empty(payload).and_then(|()| {
+    pub(super) async fn consumer_info(
+        &self,
+        core: &Core,
+        stream: &str,
+        name: &str,
+        payload: &[u8],
+    ) -> Answer {
+        let consumer = api::check_empty(payload).and_then(|()| {
             let stream = self.stream(stream).ok_or(errors::STREAM_NOT_FOUND)?;
-            let consumer = stream.consumer(name).ok_or(errors::CONSUMER_NOT_FOUND)?;
-            Ok(consumer.info(core, core.now(), true))
+            stream.consumer(name).ok_or(errors::CONSUMER_NOT_FOUND)
         });
+        if let Ok(consumer) = &consumer {
+            self.until_counted(std::slice::from_ref(consumer)).await;
+        }
+        let outcome = consumer.map(|consumer| consumer.info(core, core.now(), true));
         Answer::new("consumer_info_response", outcome)
+    }
+
+    /// A backlog is told once it was counted. Whoever changes a consumer's filters holds `admin` until then.
+    async fn until_counted(&self, consumers: &[Arc<Consumer>]) {
+        if consumers.iter().any(|consumer| !consumer.is_counted()) {
+            drop(self.admin.lock().await);
+        }
     }
 
     pub(super) async fn delete_consumer(
@@ -255,15 +271,18 @@ impl JetStream {
         Answer::with_rest("consumer_names_response", outcome, empty_list())
     }
 
-    pub(super) fn consumer_list(&self, core: &Core, stream: &str, payload: &[u8]) -> Answer {
-        let outcome =
-            self.listed_consumers(stream, payload, "JSApiConsumersRequest").map(|(offset, consumers)| {
-                let (page, consumers) = api::page(consumers, offset, LIST_LIMIT);
-                let now = core.now();
-                let consumers: Vec<_> =
-                    consumers.iter().map(|consumer| consumer.info(core, now, false)).collect();
-                Listed { page, consumers }
-            });
+    pub(super) async fn consumer_list(&self, core: &Core, stream: &str, payload: &[u8]) -> Answer {
+        let listed = self.listed_consumers(stream, payload, "JSApiConsumersRequest");
+        if let Ok((_, consumers)) = &listed {
+            self.until_counted(consumers).await;
+        }
+        let outcome = listed.map(|(offset, consumers)| {
+            let (page, consumers) = api::page(consumers, offset, LIST_LIMIT);
+            let now = core.now();
+            let consumers: Vec<_> =
+                consumers.iter().map(|consumer| consumer.info(core, now, false)).collect();
+            Listed { page, consumers }
+        });
         Answer::with_rest("consumer_list_response", outcome, empty_list())
     }
 

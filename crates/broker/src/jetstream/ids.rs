@@ -6,16 +6,30 @@ use trellis_store::Transaction;
 use super::keys;
 
 /// The version of what `keys.rs` describes.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// A number that was never used and never will be again.
 pub(crate) fn next(tx: &mut Transaction<'_>) -> u64 {
-    let id = tx.get(&keys::meta()).and_then(|value| read_meta(&value)).map_or(1, |(_, next)| next);
+    let id = next_free(tx);
+    write_meta(tx, id + 1);
+    id
+}
+
+/// From now on the store is of this version's format.
+pub(crate) fn write_format(tx: &mut Transaction<'_>) {
+    let id = next_free(tx);
+    write_meta(tx, id);
+}
+
+fn next_free(tx: &Transaction<'_>) -> u64 {
+    tx.get(&keys::meta()).and_then(|value| read_meta(&value)).map_or(1, |(_, next)| next)
+}
+
+fn write_meta(tx: &mut Transaction<'_>, next: u64) {
     let mut value = BytesMut::with_capacity(12);
     value.put_u32(FORMAT);
-    value.put_u64(id + 1);
+    value.put_u64(next);
     tx.put(keys::meta(), value.freeze());
-    id
 }
 
 /// The format's version and the next free id.

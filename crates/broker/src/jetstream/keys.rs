@@ -13,6 +13,7 @@
 //! | `I` data 0 subject | first and last sequence and count under an exact subject |
 //! | `I` data 1 subject 0 seq | nothing: the sequences of subjects that have more than one |
 //! | `I` data 2 parent | newest sequence and count of the subjects with one token more |
+//! | `I` data 3 group 0 tokens kind block | how many subjects a group has, or messages in a block: see `tally.rs` |
 //! | `N` stream 0 id | sequence and date of the message with this `Nats-Msg-Id` |
 //! | `N` stream 1 date seq | the same id, to be forgotten in order |
 //! | `C` stream 0 name | consumer: id, date of creation, configuration |
@@ -100,6 +101,36 @@ pub(crate) fn parent(data: u64, parent: &str) -> Bytes {
     key(&[INDEX], &[&data.to_be_bytes(), &[2], parent.as_bytes()])
 }
 
+/// What a tally counts; a group's subjects come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TallyKind {
+    Subjects = 0,
+    Block = 1,
+    LargeBlock = 2,
+}
+
+pub(crate) fn tally(data: u64, start: &str, tokens: u8, kind: TallyKind, block: u64) -> Bytes {
+    let numbers = [0, tokens, kind as u8];
+    key(&[INDEX], &[&data.to_be_bytes(), &[3], start.as_bytes(), &numbers, &block.to_be_bytes()])
+}
+
+/// The tallies of groups that start with `literal`.
+pub(crate) fn tallies(data: u64, literal: &str) -> Range<Bytes> {
+    prefix(key(&[INDEX], &[&data.to_be_bytes(), &[3], literal.as_bytes()]))
+}
+
+/// Where the tallies of the group after this one start.
+pub(crate) fn after_tallies(data: u64, start: &str, tokens: u8) -> Bytes {
+    prefix(key(&[INDEX], &[&data.to_be_bytes(), &[3], start.as_bytes(), &[0, tokens]])).end
+}
+
+/// Of which group a tally is: what its subjects start with, and how many tokens they have.
+pub(crate) fn tally_group(key: &[u8]) -> Option<(&str, u8)> {
+    let (group, _) = key.get(10..)?.split_last_chunk::<11>()?;
+    let tokens = *key.get(key.len().checked_sub(10)?)?;
+    Some((std::str::from_utf8(group).ok()?, tokens))
+}
+
 pub(crate) fn message_id(stream: u64, id: &str) -> Bytes {
     key(&[MESSAGE_IDS], &[&stream.to_be_bytes(), &[0], id.as_bytes()])
 }
@@ -183,6 +214,9 @@ mod tests {
         assert!(subject_seqs(1, "a", 5).contains(&subject_seq(1, "a", 5)));
         assert!(!subject_seqs(1, "a", 5).contains(&subject_seq(1, "a", 4)));
         assert!(!subject_seqs(1, "a", 0).contains(&subject_seq(1, "a.b", 9)));
+        let last = tally(1, "a.", 4, TallyKind::LargeBlock, u64::MAX);
+        assert!(tallies(1, "a.").contains(&last) && after_tallies(1, "a.", 4) > last);
+        assert!(after_tallies(1, "a.", 4) <= tally(1, "a.", 5, TallyKind::Subjects, 0));
     }
 
     #[test]
@@ -191,5 +225,7 @@ mod tests {
         assert_eq!(subject_text(&subject(1, "a.b")), Some("a.b"));
         assert_eq!(last_number(&subject_seq(1, "a", 42)), Some(42));
         assert_eq!(message_seq(b"M"), None);
+        assert_eq!(tally_group(&tally(1, "a.b.", 4, TallyKind::Block, 7)), Some(("a.b.", 4)));
+        assert_eq!(tally_group(b"I"), None);
     }
 }

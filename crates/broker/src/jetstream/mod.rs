@@ -17,6 +17,7 @@ mod message_api;
 mod records;
 mod stream;
 mod stream_api;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,8 +102,11 @@ impl JetStream {
         if let Some(value) = self.store.get(&keys::meta()) {
             let (found, _) =
                 ids::read_meta(&value).ok_or_else(|| corrupt(&keys::meta(), "not two numbers"))?;
-            if found != ids::FORMAT {
+            if found > ids::FORMAT {
                 return Err(Error::NewerFormat { found, known: ids::FORMAT });
+            }
+            if found < ids::FORMAT {
+                self.upgrade().await?;
             }
         }
         for (key, value) in self.scan_all(keys::streams()) {
@@ -120,6 +124,19 @@ impl JetStream {
         }
         core.spawn(self.keeper.clone().run());
         core.spawn(janitor::run(core.clone()));
+        Ok(())
+    }
+
+    /// Brings what an older version has written up to date: it kept no tallies.
+    async fn upgrade(&self) -> Result<(), Error> {
+        for (key, value) in self.scan_all(keys::streams()) {
+            let (id, ..) = read_named(&key, &value)?;
+            let tail = self.store.get(&keys::tail(id)).and_then(|value| Tail::decode(&value));
+            if let Some(tail) = tail {
+                tally::rebuild(&self.store, tail.data).await;
+            }
+        }
+        self.store.write(Durability::Synced, ids::write_format).await;
         Ok(())
     }
 
@@ -147,11 +164,10 @@ impl JetStream {
         Ok(())
     }
 
-    /// Lets a consumer run.
+    /// Lets a consumer run. It can be found once it knows its backlog, and from then on it runs: between the two nothing waits.
     async fn start(&self, core: &Arc<Core>, consumer: &Arc<Consumer>) {
-        consumer.stream.consumers.write().insert(consumer.name.clone(), consumer.clone());
         consumer.watch(core);
-        consumer.enrol().await;
+        consumer.enrol(&[]).await;
         core.spawn(consumer.clone().run(core.clone()));
     }
 

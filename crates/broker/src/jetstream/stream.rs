@@ -10,8 +10,8 @@ use trellis_store::{Order, Store};
 
 use super::config::StreamConfig;
 use super::consumer::Consumer;
-use super::keys;
 use super::records::{ParentEntry, Stored, SubjectEntry, Tail};
+use super::{keys, tally};
 use crate::Pattern;
 use crate::subject_map::SubjectMap;
 
@@ -114,27 +114,26 @@ impl Stream {
                 Some((_, News::Appended { seq, subject })) => {
                     self.by_filter.read().for_each_match(&subject, |consumer| consumer.appended(seq));
                 }
-                Some((_, News::Removed { seq, subject })) => {
-                    self.by_filter.read().for_each_match(&subject, |consumer| consumer.removed(seq));
+                Some((number, News::Removed { seq, subject })) => {
+                    self.by_filter.read().for_each_match(&subject, |consumer| consumer.removed(seq, number));
                 }
-                Some((_, News::Emptied { data, first_seq })) => {
+                Some((number, News::Emptied { data, first_seq })) => {
                     self.data.store(data, Ordering::Release);
-                    self.consumers.read().values().for_each(|consumer| consumer.emptied(first_seq));
+                    self.consumers.read().values().for_each(|consumer| consumer.emptied(first_seq, number));
                 }
                 None => return,
             }
         }
     }
 
-    /// Runs `enrol` while no consumer can be told anything, with the last sequence that was visible before.
-    pub fn while_quiet<T>(&self, enrol: impl FnOnce(&Tail) -> T) -> T {
-        let _news = self.news.lock();
-        enrol(&self.visible_tail())
-    }
-
-    pub fn listen(&self, consumer: &Arc<Consumer>, filters: &[Pattern]) {
+    /// Lets a consumer be found, and tells it of what is new from now on: by new filters instead of old ones.
+    pub fn join(&self, consumer: &Arc<Consumer>, old: &[Pattern], new: &[Pattern]) {
+        self.consumers.write().insert(consumer.name.clone(), consumer.clone());
         let mut by_filter = self.by_filter.write();
-        for filter in filters {
+        for filter in old {
+            by_filter.remove(filter.as_str(), |other| Arc::ptr_eq(other, consumer));
+        }
+        for filter in new {
             by_filter.insert(filter.as_str(), consumer.clone());
         }
     }
@@ -177,6 +176,9 @@ impl Stream {
         }
         if let Some(parent) = pattern.children_of() {
             return self.parent_entry(parent).map(|entry| entry.newest);
+        }
+        if tally::answers(pattern) {
+            return tally::newest(&self.store, self.data(), pattern);
         }
         let mut newest = None;
         self.for_each_subject(pattern, |_, entry| newest = newest.max(Some(entry.last))).await;
@@ -271,40 +273,21 @@ impl Stream {
         }
     }
 
-    /// How many messages from `from` to `to` match.
+    /// How many messages from `from` to `to` match patterns that have no subject in common.
     pub async fn count(&self, patterns: &[Pattern], from: u64, to: u64) -> u64 {
-        let tail = self.visible_tail();
-        if from > to || tail.messages == 0 {
-            return 0;
-        }
-        let everything = patterns.iter().any(|pattern| pattern.as_str() == ">");
-        let whole = from <= tail.first_seq && to >= tail.last_seq;
-        if whole && everything {
-            return tail.messages;
-        }
-        if whole {
-            let mut count = 0;
-            for pattern in patterns {
-                self.for_each_subject(pattern, |_, entry| count += entry.count).await;
-            }
-            return count;
-        }
         let mut count = 0;
-        let mut from = from;
-        loop {
-            let page = self.page(from, INDEX_PAGE);
-            let Some(last) = page.last().and_then(|(key, _)| keys::message_seq(key)) else { return count };
-            for (key, value) in &page {
-                let inside = keys::message_seq(key).is_some_and(|seq| seq <= to);
-                let subject = Stored::peek_subject(value).unwrap_or_default();
-                count += u64::from(inside && patterns.iter().any(|pattern| pattern.matches(subject)));
+        for pattern in patterns {
+            let data = self.data();
+            if tally::answers(pattern) {
+                count += tally::messages(&self.store, data, pattern, from, to);
+                continue;
             }
-            if last >= to {
-                return count;
-            }
-            from = last + 1;
-            tokio::task::yield_now().await;
+            let of = |subject: &str, entry| {
+                tally::messages_of_subject(&self.store, data, subject, entry, from, to)
+            };
+            self.for_each_subject(pattern, |subject, entry| count += of(subject, entry)).await;
         }
+        count
     }
 
     /// The first message that is not older than a date: dates never go backwards in a stream.

@@ -18,11 +18,12 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use trellis_store::{Durability, Transaction};
 
 use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
-use super::records::{Position, Stored, Unacked};
+use super::records::{Position, Stored, Tail, Unacked};
 use super::stream::Stream;
-use super::{date, keys};
+use super::{date, keys, tally};
 use crate::core::Core;
 use crate::{Message, Pattern, Subject};
 pub(crate) use ack::parse_subject as parse_ack_subject;
@@ -55,6 +56,15 @@ struct Inner {
     last_active: Instant,
     /// When something was last sent, for idle heartbeats.
     last_sent: Instant,
+    /// What happened to the stream up to the news of this number was there when its backlog was counted.
+    counted_news: u64,
+}
+
+/// What a walk along the index has found to lie ahead in a filling, up to its then last message.
+struct Walked {
+    data: u64,
+    ahead: u64,
+    last: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,6 +107,7 @@ impl Consumer {
                 pulls: Pulls::default(),
                 last_active: Instant::now(),
                 last_sent: Instant::now(),
+                counted_news: 0,
             }),
             wake: Arc::default(),
             stopped: AtomicBool::new(false),
@@ -173,55 +184,93 @@ impl Consumer {
         }
     }
 
-    /// Counts what lies ahead and joins those who are told of news, without a gap between the two.
-    pub async fn enrol(self: &Arc<Self>) {
+    /// Counts what lies ahead and joins those who are told of news, `old` being the filters by which it was told until now.
+    /// Both are one transaction, between two changes of the stream: nothing is counted twice, and nothing is missed.
+    pub async fn enrol(self: &Arc<Self>, old: &[Pattern]) {
         let filters = self.inner.lock().filters.clone();
-        let from = self.position().next_seq;
-        let last = self.stream.visible_tail().last_seq;
-        let counted = self.count_ahead(&filters, from, last).await;
-        self.stream.while_quiet(|tail| {
-            let mut inner = self.inner.lock();
-            inner.state.set_ahead(counted, last);
-            inner.state.look_again();
-            drop(inner);
-            self.stream.listen(self, &filters);
-            // What came between the count and now: a handful, whose subjects are read here.
-            let more = last + 1..=tail.last_seq;
-            for seq in more {
-                let subject = self.stream.message(seq).map(|stored| stored.subject).unwrap_or_default();
-                if filters.iter().any(|filter| filter.matches(&subject)) {
-                    self.inner.lock().state.appended(seq);
-                }
+        let walked =
+            if self.is_counted_by_tallies(&filters) { None } else { Some(self.walk(&filters).await) };
+        let (me, old) = (self.clone(), old.to_vec());
+        let write = self.stream.store.write(Durability::Ordered, move |tx| {
+            let tail = me.stream.tail.lock().clone();
+            let (mut ahead, counted_to) = match walked {
+                None => (me.tallied(tx, &tail, &filters), tail.last_seq),
+                Some(walked) if walked.data == tail.data => (walked.ahead, walked.last),
+                // The stream was emptied since.
+                Some(_) => (0, tail.first_seq.saturating_sub(1)),
+            };
+            // What came since the walk: a handful.
+            for seq in counted_to + 1..=tail.last_seq {
+                let value = tx.get(&keys::message(tail.data, seq));
+                let subject = value.as_deref().and_then(Stored::peek_subject).unwrap_or_default();
+                ahead += u64::from(filters.iter().any(|filter| filter.matches(subject)));
             }
+            let mut inner = me.inner.lock();
+            inner.state.set_ahead(ahead, tail.last_seq);
+            inner.state.look_again();
+            inner.counted_news = me.stream.newest_news();
+            drop(inner);
+            me.stream.join(&me, &old, &filters);
         });
+        write.await;
     }
 
-    async fn count_ahead(&self, filters: &[Pattern], from: u64, to: u64) -> u64 {
-        let only_last_until = self.position().only_last_until;
-        if from > only_last_until {
-            return self.stream.count(filters, from, to).await;
+    /// Whether what lies ahead is found in a few steps. Not if a stream has to be walked that is as long as it likes, which
+    /// must not happen inside a transaction.
+    fn is_counted_by_tallies(&self, filters: &[Pattern]) -> bool {
+        let position = self.position();
+        let in_the_midst_of_last =
+            position.next_seq <= position.only_last_until && position.next_delivery > 1;
+        filters.iter().all(tally::answers) && !in_the_midst_of_last
+    }
+
+    fn tallied(&self, tx: &Transaction<'_>, tail: &Tail, filters: &[Pattern]) -> u64 {
+        let position = self.position();
+        let only_last = position.next_seq <= position.only_last_until;
+        let count = |filter| match only_last {
+            true => tally::subjects(tx, tail.data, filter),
+            false => tally::messages(tx, tail.data, filter, position.next_seq, tail.last_seq),
+        };
+        filters.iter().map(count).sum()
+    }
+
+    /// Counts by the index.
+    async fn walk(&self, filters: &[Pattern]) -> Walked {
+        let (position, data) = (self.position(), self.stream.data());
+        let (from, last) = (position.next_seq, self.stream.visible_tail().last_seq);
+        if from > position.only_last_until {
+            return Walked { data, ahead: self.stream.count(filters, from, last).await, last };
         }
-        let mut subjects = 0;
+        let mut ahead = 0;
         for filter in filters {
-            self.stream.for_each_subject(filter, |_, entry| subjects += u64::from(entry.last >= from)).await;
+            self.stream.for_each_subject(filter, |_, entry| ahead += u64::from(entry.last >= from)).await;
         }
-        subjects
+        Walked { data, ahead, last }
     }
 
     /// Takes a changed configuration over. The caller has checked it and holds no lock of this consumer.
     pub async fn reconfigure(self: &Arc<Self>, core: &Core, config: ConsumerConfig) {
-        let old = self.config();
-        self.stream.stop_listening(self, &old.filters());
+        let (old, filters) = (self.config().filters(), config.filters());
+        let others = old != filters;
         self.unwatch(core);
         {
             let mut inner = self.inner.lock();
-            inner.filters = config.filters();
+            inner.filters = filters;
             inner.state.config = Arc::new(config);
-            inner.state.look_again();
+            if others {
+                inner.state.count_anew();
+            }
         }
         self.watch(core);
-        self.enrol().await;
+        if others {
+            self.enrol(&old).await;
+        }
         self.wake.notify_one();
+    }
+
+    /// Whether it knows what lies ahead: not while its filters change.
+    pub fn is_counted(&self) -> bool {
+        self.inner.lock().state.is_counted()
     }
 
     /// Asks to be woken when someone starts to listen.
@@ -259,18 +308,20 @@ impl Consumer {
         }
     }
 
-    /// A matching message is gone.
-    pub fn removed(&self, seq: u64) {
-        if self.inner.lock().state.removed(seq) {
+    /// A matching message is gone, by the news of this number.
+    pub fn removed(&self, seq: u64, number: u64) {
+        let mut inner = self.inner.lock();
+        let counted = number <= inner.counted_news;
+        if inner.state.removed(seq, counted) {
             self.wake.notify_one();
         }
     }
 
-    /// Everything before a sequence is gone.
-    pub fn emptied(&self, first_seq: u64) {
+    /// Everything before a sequence is gone, by the news of this number.
+    pub fn emptied(&self, first_seq: u64, number: u64) {
         let mut inner = self.inner.lock();
-        inner.state.emptied(first_seq);
-        inner.state.set_ahead(0, first_seq.saturating_sub(1));
+        let counted = number <= inner.counted_news;
+        inner.state.emptied(first_seq, counted);
         self.wake.notify_one();
     }
 

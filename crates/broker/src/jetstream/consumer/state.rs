@@ -24,6 +24,8 @@ pub(crate) struct State {
     /// How many messages match and were not delivered; those after `counted_to` are not counted in yet.
     ahead_count: u64,
     counted_to: u64,
+    /// What lies ahead is known. Until then nothing is delivered.
+    counted: bool,
     /// Sequences whose stored form is out of date.
     touched: Vec<u64>,
     /// A removed message counts as acknowledged; when that was is filled in with the next look at the date.
@@ -64,7 +66,7 @@ pub(crate) enum Candidate {
     /// The stream must be looked through from here.
     LookFrom(u64),
     Nothing,
-    /// Too many deliveries are not acknowledged.
+    /// Too many deliveries are not acknowledged, or what lies ahead is not counted yet.
     Full,
 }
 
@@ -89,6 +91,7 @@ impl State {
             reading: Reading::CatchingUp { missed: false },
             ahead_count: 0,
             counted_to: 0,
+            counted: false,
             touched: Vec::new(),
             acked_by_removal: false,
         }
@@ -104,6 +107,16 @@ impl State {
     pub fn set_ahead(&mut self, count: u64, counted_to: u64) {
         self.ahead_count = count;
         self.counted_to = counted_to;
+        self.counted = true;
+    }
+
+    /// What matches is about to change: what lies ahead must be counted again.
+    pub fn count_anew(&mut self) {
+        self.counted = false;
+    }
+
+    pub fn is_counted(&self) -> bool {
+        self.counted
     }
 
     pub fn ahead(&self) -> u64 {
@@ -148,10 +161,11 @@ impl State {
         !self.is_full()
     }
 
-    /// A matching message is gone from the stream. Answers whether there may be something to do.
-    pub fn removed(&mut self, seq: u64) -> bool {
+    /// A matching message is gone from the stream, and perhaps was when what lies ahead was counted. Answers whether there
+    /// may be something to do.
+    pub fn removed(&mut self, seq: u64, counted: bool) -> bool {
         if seq >= self.position.next_seq {
-            if seq <= self.counted_to {
+            if seq <= self.counted_to && !counted {
                 self.ahead_count = self.ahead_count.saturating_sub(1);
             }
             return false;
@@ -162,8 +176,8 @@ impl State {
         known
     }
 
-    /// Everything before `first_seq` is gone from the stream.
-    pub fn emptied(&mut self, first_seq: u64) {
+    /// Everything before `first_seq` is gone from the stream, and perhaps was when what lies ahead was counted.
+    pub fn emptied(&mut self, first_seq: u64, counted: bool) {
         let position = &mut self.position;
         position.next_seq = position.next_seq.max(first_seq);
         let gone: Vec<u64> = self.unacked.range(..first_seq).map(|(seq, _)| *seq).collect();
@@ -178,6 +192,10 @@ impl State {
             position.floor_delivery = position.next_delivery - 1;
             position.floor_seq = position.next_seq - 1;
         }
+        if !counted {
+            self.ahead_count = 0;
+            self.counted_to = first_seq.saturating_sub(1);
+        }
         self.look_again();
     }
 
@@ -187,6 +205,9 @@ impl State {
     }
 
     pub fn candidate(&mut self) -> Candidate {
+        if !self.counted {
+            return Candidate::Full;
+        }
         if let Some(seq) = self.redeliver.front() {
             return Candidate::Again(*seq);
         }
@@ -215,8 +236,11 @@ impl State {
         }
     }
 
-    /// Records that a candidate is handed out. Nothing, if it was overtaken by an acknowledgement or a purge.
+    /// Records that a candidate is handed out. Nothing, if it was overtaken by an acknowledgement, a purge or new filters.
     pub fn deliver(&mut self, seq: u64, again: bool, now: i64) -> Option<Delivery> {
+        if !self.counted {
+            return None;
+        }
         let attempt = if again { self.take_again(seq)? } else { self.take_new(seq)? };
         let delivery = self.position.next_delivery;
         self.position.next_delivery += 1;
