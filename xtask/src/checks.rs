@@ -10,6 +10,8 @@ mod licences;
 mod repository;
 mod source;
 
+use advisories::Advisories;
+
 use crate::failure::{Failure, Result};
 use crate::step::Steps;
 use crate::workspace::Workspace;
@@ -28,6 +30,7 @@ const CHECKS: [Check; 17] = [
     dependencies::ONE_CRATE_KNOWS_THE_ENGINE,
     dependencies::BROKER_KNOWS_NO_WASM,
     dependencies::STORE_KNOWS_NO_MESSAGES,
+    dependencies::LATTICE_STANDS_ALONE,
     source::SELECTS_ARE_BIASED,
     source::TIME_COMES_FROM_THE_CLOCK,
     source::THREADS_ARE_NAMED,
@@ -38,19 +41,25 @@ const CHECKS: [Check; 17] = [
     repository::README_COMMANDS_EXIST,
     repository::DOCUMENTS_NAME_WHAT_EXISTS,
     licences::LICENCES_ARE_KNOWN,
-    advisories::NO_KNOWN_ADVISORY,
 ];
 
-/// Runs every check, also after one has failed, so that one run shows all there is to do.
+/// Runs every check, also after one has failed, so that one run shows all there is to do. What could not be checked is said
+/// last.
 pub fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     let mut broken = Vec::new();
     for check in &CHECKS {
         let found = steps.run(check.name, || (check.find)(workspace))?;
-        if !found.is_empty() {
-            eprintln!("xtask: {}: BROKEN, and it matters: {}", check.name, check.reason);
-            found.iter().for_each(|place| eprintln!("  {place}"));
-            broken.push(check.name);
+        broken.extend(complained(check.name, check.reason, &found));
+    }
+    let not_checked = match steps.run(advisories::NAME, || advisories::look_up(workspace))? {
+        Advisories::Known(found) => {
+            broken.extend(complained(advisories::NAME, advisories::REASON, &found));
+            None
         }
+        Advisories::NotChecked(why) => Some(why),
+    };
+    if let Some(why) = not_checked {
+        eprintln!("xtask: {}: NOT CHECKED, because {why}", advisories::NAME);
     }
     if broken.is_empty() {
         return Ok(());
@@ -58,8 +67,18 @@ pub fn run(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     Err(Failure::new(format!(
         "{} of {} invariants are broken: {}",
         broken.len(),
-        CHECKS.len(),
+        CHECKS.len() + 1,
         broken.join("; ")
     ))
     .remedy("see each of them above, with its reason"))
+}
+
+/// Says where an invariant is broken; the name is for the end.
+fn complained(name: &'static str, reason: &str, found: &[String]) -> Option<&'static str> {
+    if found.is_empty() {
+        return None;
+    }
+    eprintln!("xtask: {name}: BROKEN, and it matters: {reason}");
+    found.iter().for_each(|place| eprintln!("  {place}"));
+    Some(name)
 }

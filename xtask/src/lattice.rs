@@ -34,6 +34,7 @@ pub use manifest::{on_every_host, on_hosts};
 pub use processes::Processes;
 pub use running::{Lattice, Plan};
 pub use tools::Tools;
+pub(crate) use tools::linted;
 
 /// Tests of the whole find a lattice here.
 pub const VARIABLE: &str = "TRELLIS_LATTICE";

@@ -56,6 +56,9 @@ enum Task {
         arguments: Vec<OsString>,
     },
     /// Check all that can be checked without running it: format, lints, documentation, invariants
+    ///
+    /// Advisories are looked up where cargo-audit is installed and has its database. Elsewhere the end says that they were not, or
+    /// fails if TRELLIS_ADVISORIES_REQUIRED is set.
     Check {
         /// Check the invariants only, of the components as they were last built: seconds
         #[arg(long)]
@@ -167,6 +170,7 @@ fn check(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
             "warnings",
         ]))
     })?;
+    lattice::linted(workspace, steps)?;
     steps.run_long("documentation", || {
         let mut doc = workspace.cargo();
         doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);

@@ -21,6 +21,8 @@ pub struct Package {
     pub version: String,
     pub folder: PathBuf,
     pub license: Option<String>,
+    /// Where the licence is, of a package that names none.
+    pub license_file: Option<PathBuf>,
     pub is_member: bool,
     /// The name of the library target, as rustc writes it into file names.
     pub library: Option<String>,
@@ -30,9 +32,17 @@ impl Workspace {
     pub fn read() -> Result<Self> {
         // Asked when it runs: two checkouts may share one target folder, and so one compiled xtask.
         let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-        let root = Path::new(&own).join("..");
+        Self::read_in(&Path::new(&own).join(".."))
+    }
+
+    /// The workspace of what a lattice is made of.
+    pub fn lattice(&self) -> Result<Self> {
+        Self::read_in(&self.root.join("lattice"))
+    }
+
+    fn read_in(folder: &Path) -> Result<Self> {
         let json =
-            process::output(process::cargo().current_dir(root).args(["metadata", "--format-version=1"]))?;
+            process::output(process::cargo().current_dir(folder).args(["metadata", "--format-version=1"]))?;
         let metadata: Value = serde_json::from_str(&json)
             .map_err(|error| Failure::new(format!("`cargo metadata` printed what is not JSON: {error}")))?;
         Self::from_metadata(&metadata)
@@ -107,11 +117,13 @@ impl Package {
             })
         };
         let library = package.get("targets")?.as_array()?.iter().find(is_library);
+        let folder = Path::new(text("manifest_path")?).parent()?.to_path_buf();
         Some(Self {
             name: text("name")?.to_owned(),
             version: text("version")?.to_owned(),
-            folder: Path::new(text("manifest_path")?).parent()?.to_path_buf(),
             license: text("license").map(str::to_owned),
+            license_file: text("license_file").map(|file| folder.join(file)),
+            folder,
             is_member: members.contains(&text("id")?),
             library: library
                 .and_then(|target| target.get("name")?.as_str())

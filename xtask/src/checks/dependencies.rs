@@ -55,6 +55,22 @@ pub const STORE_KNOWS_NO_MESSAGES: Check = Check {
     },
 };
 
+pub const LATTICE_STANDS_ALONE: Check = Check {
+    name: "lattice/ and Trellis know nothing of each other",
+    reason: "what runs on lattice/ has to run on what wasmCloud publishes, and each has versions of its own of what it depends on",
+    find: |workspace| {
+        let lattice = workspace.lattice()?;
+        let ours: BTreeSet<&str> = workspace.members().map(|package| package.name.as_str()).collect();
+        let theirs: BTreeSet<&str> = lattice.members().map(|package| package.name.as_str()).collect();
+        let known_there = lattice.packages.iter().filter(|package| ours.contains(package.name.as_str()));
+        let known_here = workspace.packages.iter().filter(|package| theirs.contains(package.name.as_str()));
+        Ok(known_there
+            .map(|package| format!("lattice/ depends on {}", package.name))
+            .chain(known_here.map(|package| format!("Trellis depends on {} of lattice/", package.name)))
+            .collect())
+    },
+};
+
 /// Which of `foreign` can be reached from the packages, over any number of dependencies, on any platform.
 fn reached<'a>(
     workspace: &Workspace,

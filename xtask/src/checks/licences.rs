@@ -8,8 +8,14 @@ pub const LICENCES_ARE_KNOWN: Check = Check {
     name: "every dependency's licence is one that we can keep",
     reason: "the command is distributed with all of them inside; a licence outside the list needs a decision, not a build",
     find: |workspace| {
-        let foreign = workspace.packages.iter().filter(|package| !package.is_member);
-        let unknown = foreign.filter(|package| !package.license.as_deref().is_some_and(is_allowed));
+        let lattice = workspace.lattice()?;
+        let all = workspace.packages.iter().chain(&lattice.packages);
+        let foreign = all.filter(|package| !package.is_member);
+        let unknown = foreign.filter(|package| {
+            let text = || std::fs::read_to_string(package.license_file.as_ref()?).ok();
+            let is_named = package.license.as_deref().is_some_and(is_allowed);
+            !is_named && !text().as_deref().is_some_and(is_apache)
+        });
         let line = |package: &Package| {
             format!(
                 "{} {}: {}",
@@ -40,6 +46,13 @@ const ALLOWED: [&str; 15] = [
     "Unicode-3.0",
     "Zlib",
 ];
+
+/// Whether this is the text of the Apache License, which a package may carry instead of naming it.
+fn is_apache(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    let title = ["Apache", "License", "Version", "2.0,", "January", "2004"];
+    title.iter().all(|expected| words.next() == Some(expected))
+}
 
 /// Whether an SPDX expression can be met with licences of the list. `/` is how old packages write `OR`.
 fn is_allowed(expression: &str) -> bool {
@@ -84,7 +97,14 @@ fn one(words: &mut Words<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_allowed;
+    use super::{is_allowed, is_apache};
+
+    #[test]
+    fn the_text_of_a_licence_is_known_by_its_title() {
+        let ours = include_str!("../../../LICENSE");
+        assert!(is_apache(ours));
+        assert!(!is_apache("MIT License") && !is_apache("") && !is_apache(&format!("Not the\n{ours}")));
+    }
 
     #[test]
     fn expressions() {
