@@ -4,7 +4,6 @@
 //! requests, so that whoever writes permissions down need not know either.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 
 use crate::jetstream::operation;
 use crate::{Asks, Service, names};
@@ -32,9 +31,8 @@ impl Member {
         }
     }
 
-    /// On what it publishes and sends requests, apart from what its bucket takes. Consumers of read models carry the number
-    /// of a generation in their names, and NATS has no pattern for a part of a name: those of `generations` are allowed.
-    pub fn publishes(&self, all: &[Self], generations: &RangeInclusive<u64>) -> BTreeSet<String> {
+    /// On what it publishes and sends requests, apart from what its bucket takes.
+    pub fn publishes(&self, all: &[Self]) -> BTreeSet<String> {
         let mut subjects = BTreeSet::from([names::hello_subject(self.name), names::ANSWERS.to_owned()]);
         let partitions: BTreeMap<_, _> = all.iter().map(|member| (member.name, member.partitions)).collect();
         let of = |source: &str| 0..partitions.get(source).copied().unwrap_or_default();
@@ -50,11 +48,16 @@ impl Member {
             let removes = [operation::MESSAGE_DELETE, operation::STREAM_PURGE];
             subjects.extend(removes.map(|operation| names::api_subject(operation, &dead)));
             subjects.extend(own_stream(&dead));
+            subjects.insert(names::generation_change(self.name, '*'));
+            subjects.extend(own_stream(&names::own_stream(self.name)));
         }
         for source in projects.union(&reacts_to) {
-            subjects.extend(read_stream(&names::log_stream(source)));
+            let log = names::log_stream(source);
+            subjects.extend(read_stream(&log));
+            subjects.insert(names::api_subject(operation::CONSUMER_LIST, &log));
         }
         for source in projects {
+            let generations = 0..names::GENERATION_NAMES;
             for (partition, generation) in of(source).flat_map(|p| generations.clone().map(move |g| (p, g))) {
                 subjects.extend(consumer(source, &names::consumer(self.name, generation, partition)));
             }

@@ -160,7 +160,7 @@ impl Context {
             Outcome::Stored => Ok(created),
             Outcome::Taken(first) if first.request.as_ref() == Some(&digest) => {
                 position::wrote::<A::Service>(&id, first.seq);
-                first.state::<A::Event, A>().map_err(Problem::internal)
+                first.state::<A::Event, A>().map_err(Problem::from)
             }
             Outcome::Taken(_) => Err(Problem::invalid(
                 "idempotency-key",
@@ -259,7 +259,7 @@ fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64, u64)>, Problem> {
     if event.kind().map_err(Problem::internal)?.0 != A::Event::OF {
         return Ok(None);
     }
-    let entity = event.state::<A::Event, A>().map_err(Problem::internal)?;
+    let entity = event.state::<A::Event, A>()?;
     Ok(Some((entity, event.version, event.seq)))
 }
 

@@ -1,6 +1,6 @@
 //! Dead letters: events that could not be handled, put aside with why, each of which can be tried once more.
 //!
-//! A letter is asked to be tried by a request on `deliver.<service>`: `{"replay-dead": <its sequence>}`. It goes the way of every
+//! A letter is asked to be tried by a request on `deliver.<service>`, see `messages.rs`. It goes the way of every
 //! event, so it is read as a live one would be, and it is removed when that has gone well, not before: whatever fails in
 //! between, it can be asked for again, for reacting twice changes nothing.
 //!
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::delivery::{self, ACK_WAIT, Delivery, Failure};
+use crate::delivery::{self, Delivery, Failure, Term};
 use crate::jetstream::{self, Appended};
 use crate::platform::{self, Fault, Platform};
 use crate::{Service, generation, log, names, provision, time};
@@ -33,17 +33,10 @@ struct Letter {
     base64: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    #[serde(rename = "replay-dead")]
-    seq: u64,
-}
-
 /// What became of a letter.
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", content = "why", rename_all = "lowercase")]
-enum Outcome {
+pub(crate) enum Outcome {
     /// The event is handled and the letter removed.
     Handled,
     /// Read models have been built since without it, or with a letter of their own; this one is removed.
@@ -58,7 +51,14 @@ enum Outcome {
 
 /// Puts an event among the dead letters, once, however often this is done.
 pub(crate) fn bury<S: Service>(delivery: &Delivery<'_>, failure: &Failure) -> Result<(), Fault> {
-    let Delivery { source, seq, consumer, attempt, body, generation, .. } = *delivery;
+    let Delivery { source, seq, consumer, attempt, body, .. } = *delivery;
+    let generation = match delivery.generation.map(|name| generation::noted::<S>().map(|now| now.named(name)))
+    {
+        // Of a generation that nobody reads any more.
+        Some(Ok(None)) => return Ok(()),
+        Some(generation) => generation?,
+        None => None,
+    };
     let event = serde_json::from_slice::<Box<RawValue>>(body).ok();
     let letter = Letter {
         error: failure.why.clone(),
@@ -88,13 +88,9 @@ pub(crate) fn bury<S: Service>(delivery: &Delivery<'_>, failure: &Failure) -> Re
     }
 }
 
-/// Tries the letter that a request names, and answers with what came of it.
-pub(crate) fn answer<S: Service>(request: &[u8]) -> Vec<u8> {
-    let outcome = match serde_json::from_slice::<Request>(request) {
-        Ok(Request { seq }) => replay::<S>(seq).unwrap_or_else(|fault| Outcome::Failed(fault.what)),
-        Err(error) => Outcome::Failed(format!("the request is not {{\"replay-dead\": <sequence>}}: {error}")),
-    };
-    serde_json::to_vec(&outcome).unwrap_or_default()
+/// Tries a letter, and says what came of it.
+pub(crate) fn try_again<S: Service>(seq: u64) -> Outcome {
+    replay::<S>(seq).unwrap_or_else(|fault| Outcome::Failed(fault.what))
 }
 
 fn replay<S: Service>(seq: u64) -> Result<Outcome, Fault> {
@@ -112,13 +108,12 @@ fn replay<S: Service>(seq: u64) -> Result<Outcome, Fault> {
         return Err(unreadable(format!("{} is no consumer of {}", letter.consumer, S::NAME)));
     };
     let outcome = match generation {
-        Some(generation) if generation::load()?.follows(generation) => return Ok(Outcome::Rebuild),
+        Some(name) if generation::noted::<S>()?.named(name).is_some() => return Ok(Outcome::Rebuild),
         Some(_) => Outcome::Obsolete,
         None => {
             let body = letter.body().map_err(unreadable)?;
             let event = Delivery::again(&letter.source, &letter.consumer, partition, letter.seq, &body);
-            let deadline = platform::current().elapsed() + ACK_WAIT / 2;
-            if let Err(failure) = delivery::process::<S>(&event, deadline) {
+            if let Err(failure) = delivery::process::<S>(&event, Term::begin()) {
                 return Ok(Outcome::Failed(failure.why));
             }
             Outcome::Handled

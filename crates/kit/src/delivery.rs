@@ -5,6 +5,14 @@
 //! done again. An event that fails is asked for again later, each time later than before; after [`ATTEMPTS`]
 //! times, or at once if it cannot be read, it is put into the service's stream of dead letters, and the events
 //! behind it move on. A read model that lacks a dead letter is whole again after the next rebuild.
+//!
+//! **What is for another version of the service waits for it**: an event of a source that this version does not follow, of a
+//! kind or a schema that it does not know, or for read models that another version makes. It is put off, with the events
+//! behind it, and the log says so. [`wanted`](crate::wanted) has what any version has ever followed.
+//!
+//! **One handler at a time.** Whoever has had an event for longer than [`SLOW`] asks the server whether it is still theirs
+//! before they write or answer. After a write without an answer, nothing is said until the server gives the event to
+//! somebody else: by then the write has been carried out, or never will be.
 
 use std::time::Duration;
 
@@ -14,7 +22,7 @@ use crate::platform::{self, Entry, Fault, Platform};
 use crate::position::Place;
 use crate::reaction::Reaction;
 use crate::views::Writer;
-use crate::{Problem, Service, dead, generation, log, names};
+use crate::{Problem, Service, dead, generation, jetstream, log, names, wanted};
 
 /// How often an event is tried.
 pub const ATTEMPTS: u64 = 8;
@@ -27,19 +35,43 @@ const LONGEST_DELAY_MS: u64 = 5 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub why: String,
-    /// Trying again cannot help.
-    pub lasting: bool,
+    pub kind: FailureKind,
+}
+
+/// What can be done about an event that could not be handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It may go well another time.
+    Passing,
+    /// It will go wrong every time, until somebody changes something.
+    Lasting,
+    /// It is for another version of this service, and waits for that one. No attempt is counted.
+    NotOurs,
+    /// Nothing is said of it until the server gives it to somebody: a write had no answer and may still be carried out, or
+    /// somebody else has the event already.
+    Left,
 }
 
 impl Failure {
-    /// May go well another time.
     pub fn passing(why: impl Into<String>) -> Self {
-        Self { why: why.into(), lasting: false }
+        Self { why: why.into(), kind: FailureKind::Passing }
     }
 
-    /// Will go wrong every time, until somebody changes something.
     pub fn lasting(why: impl Into<String>) -> Self {
-        Self { why: why.into(), lasting: true }
+        Self { why: why.into(), kind: FailureKind::Lasting }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.kind == FailureKind::Lasting
+    }
+
+    pub(crate) fn not_ours(why: impl Into<String>) -> Self {
+        Self { why: why.into(), kind: FailureKind::NotOurs }
+    }
+
+    pub(crate) fn left(why: impl Into<String>) -> Self {
+        Self { why: why.into(), kind: FailureKind::Left }
     }
 }
 
@@ -51,7 +83,10 @@ impl From<Fault> for Failure {
 
 impl From<Undecodable> for Failure {
     fn from(undecodable: Undecodable) -> Self {
-        Self::lasting(undecodable.0)
+        match undecodable {
+            Undecodable::Broken(why) => Self::lasting(why),
+            Undecodable::Newer(why) => Self::not_ours(why),
+        }
     }
 }
 
@@ -136,7 +171,7 @@ pub(crate) struct Delivery<'a> {
     pub(crate) source: &'a str,
     pub(crate) consumer: &'a str,
     pub(crate) partition: u32,
-    /// The generation of the read models that it is for; none is for reactions.
+    /// By which name its consumer knows the generation of the read models that it is for; none is for reactions.
     pub(crate) generation: Option<u64>,
     /// How often it has been delivered, this time included.
     pub(crate) attempt: u64,
@@ -192,56 +227,141 @@ impl<'a> Delivery<'a> {
             behind: behind.parse().ok()?,
         })
     }
+
+    /// Whether nobody else has been given the event meanwhile. Asks the server only if there was time for that.
+    fn is_still_ours(&self, term: Term) -> bool {
+        if self.reply_to.is_empty() || !term.is_slow() {
+            return true;
+        }
+        if term.is_over() {
+            return false;
+        }
+        let progress = jetstream::progress(&names::log_stream(self.source), self.consumer);
+        progress.is_ok_and(|progress| progress.is_some_and(|progress| progress.deliveries == self.nth))
+    }
+}
+
+/// How long a handler may be at work before it makes sure that the event is still its own.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// The time that a handler has for an event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Term {
+    begun: Duration,
+    /// When it is too late to write or to answer.
+    end: Duration,
+}
+
+impl Term {
+    pub fn begin() -> Self {
+        let begun = platform::current().elapsed();
+        Self { begun, end: begun + ACK_WAIT / 2 }
+    }
+
+    /// For tests of what has nothing to do with time.
+    #[cfg(test)]
+    pub const ENDLESS: Self = Self { begun: Duration::MAX, end: Duration::MAX };
+
+    pub fn is_over(&self) -> bool {
+        platform::current().elapsed() >= self.end
+    }
+
+    fn is_slow(&self) -> bool {
+        platform::current().elapsed().saturating_sub(self.begun) >= SLOW
+    }
+}
+
+/// What the server is told of an event.
+enum Answer {
+    Done,
+    /// Not before so many milliseconds from now.
+    Again(u64),
+    Never,
+    /// Nothing: it will give the event to somebody when its patience ends.
+    Silence,
 }
 
 /// Handles an event and says so to the server. An error is one that the server need not know: it will send the
 /// event again.
 pub(crate) fn handle<S: Service>(delivery: &Delivery<'_>) -> Result<(), Fault> {
-    let platform = platform::current();
-    let deadline = platform.elapsed() + ACK_WAIT / 2;
-    let answer = match process::<S>(delivery, deadline) {
-        Ok(()) => "+ACK".to_owned(),
-        Err(failure) if !failure.lasting && delivery.attempt < ATTEMPTS => {
-            let Delivery { source, seq, attempt, .. } = delivery;
+    let term = Term::begin();
+    let answer = match process::<S>(delivery, term) {
+        Ok(()) => Answer::Done,
+        Err(failure) => answer_to::<S>(delivery, &failure, term),
+    };
+    let text = match answer {
+        Answer::Done => "+ACK".to_owned(),
+        Answer::Again(ms) => format!("-NAK {{\"delay\": {}}}", ms.saturating_mul(1_000_000)),
+        Answer::Never => "+TERM".to_owned(),
+        Answer::Silence => return Ok(()),
+    };
+    if !delivery.is_still_ours(term) {
+        let Delivery { source, seq, .. } = delivery;
+        log::warn(&format!("event {seq} of {source} took so long that it is somebody else's now"));
+        return Ok(());
+    }
+    platform::current().publish(delivery.reply_to, text.as_bytes())
+}
+
+/// What to say of an event that could not be handled, and what is done about it.
+fn answer_to<S: Service>(delivery: &Delivery<'_>, failure: &Failure, term: Term) -> Answer {
+    let Delivery { source, seq, .. } = delivery;
+    let (why, attempt) = (&failure.why, wanted::attempts(delivery));
+    match failure.kind {
+        FailureKind::Left => {
             log::warn(&format!(
-                "event {seq} of {source} failed, attempt {attempt} of {ATTEMPTS}: {}",
-                failure.why
+                "event {seq} of {source} is left until it comes again, within {ACK_WAIT:?}: {why}"
             ));
-            if platform.elapsed() < deadline
+            Answer::Silence
+        }
+        FailureKind::NotOurs => {
+            log::warn(&format!(
+                "event {seq} of {source} waits for another version of {}, and so do those behind it: {why}",
+                S::NAME
+            ));
+            Answer::Again(jittered(wanted::put_off(delivery)))
+        }
+        FailureKind::Passing if attempt < ATTEMPTS => {
+            log::warn(&format!("event {seq} of {source} failed, attempt {attempt} of {ATTEMPTS}: {why}"));
+            if delivery.is_still_ours(term)
                 && let Err(fault) = note_failed(delivery, Place::stuck)
             {
                 log::warn(&format!("lag is not what answers say it is: {fault}"));
+                return Answer::Silence;
             }
-            later(delivery.attempt)
+            later(attempt)
         }
-        Err(failure) => {
-            let buried = dead::bury::<S>(delivery, &failure)
-                .and_then(|()| note_failed(delivery, Place::passed))
-                .and_then(|()| catch_up::<S>(delivery, generation::load()?));
-            match buried {
-                Ok(()) => "+TERM".to_owned(),
-                Err(fault) => {
-                    log::error(&format!(
-                        "event {} of {} cannot even be put aside: {fault}",
-                        delivery.seq, delivery.source
-                    ));
-                    later(delivery.attempt)
-                }
-            }
+        FailureKind::Passing | FailureKind::Lasting => bury::<S>(delivery, failure),
+    }
+}
+
+fn bury<S: Service>(delivery: &Delivery<'_>, failure: &Failure) -> Answer {
+    let buried = dead::bury::<S>(delivery, failure).and_then(|()| {
+        note_failed(delivery, |place, delivery| place.passed(delivery, std::iter::empty()))?;
+        catch_up::<S>(delivery, &generation::load()?)
+    });
+    match buried {
+        Ok(()) => Answer::Never,
+        Err(fault) => {
+            let Delivery { source, seq, attempt, .. } = delivery;
+            log::error(&format!("event {seq} of {source} cannot even be put aside: {fault}"));
+            later(*attempt)
         }
-    };
-    platform.publish(delivery.reply_to, answer.as_bytes())
+    }
 }
 
 /// Handles an event.
-pub(crate) fn process<S: Service>(delivery: &Delivery<'_>, deadline: Duration) -> Result<(), Failure> {
-    if delivery.attempt > ATTEMPTS {
+pub(crate) fn process<S: Service>(delivery: &Delivery<'_>, term: Term) -> Result<(), Failure> {
+    if wanted::attempts(delivery) > ATTEMPTS {
         // Nobody was left to say so after the last of them.
         return Err(Failure::lasting(format!("ended the instance, or took too long, {ATTEMPTS} times")));
     }
     let envelope = Envelope::parse(delivery.body)?;
     let incoming = Incoming { envelope, seq: delivery.seq };
-    apply::<S>(delivery, &incoming, deadline)?;
+    match delivery.generation {
+        Some(name) => project::<S>(delivery, name, &incoming, term)?,
+        None => react::<S>(delivery, &incoming, term)?,
+    }
     let event = &incoming.envelope;
     let done = if delivery.generation.is_some() { "followed" } else { "heeded" };
     let trace = event.traceparent.as_deref().unwrap_or("none");
@@ -249,24 +369,54 @@ pub(crate) fn process<S: Service>(delivery: &Delivery<'_>, deadline: Duration) -
     Ok(())
 }
 
-/// Does what the service does about the event.
-fn apply<S: Service>(
-    delivery: &Delivery<'_>,
-    incoming: &Incoming,
-    deadline: Duration,
-) -> Result<(), Failure> {
-    let Some(generation) = delivery.generation else {
-        let reaction = Reaction::new(incoming, delivery.source, deadline);
-        let mut concerned = S::REACTIONS.iter().filter(|line| line.source == delivery.source);
-        return concerned.try_for_each(|line| (line.apply)(incoming, &reaction));
-    };
-    let (generations, place) = Place::load(delivery.source, delivery.partition, generation)?;
-    if !generations.follows(generation) {
-        return Ok(()); // A straggler of a generation that nobody reads any more.
+/// Does what the service does because of the event.
+fn react<S: Service>(delivery: &Delivery<'_>, incoming: &Incoming, term: Term) -> Result<(), Failure> {
+    let (of, ..) = incoming.envelope.kind()?;
+    let lines = S::REACTIONS.iter().filter(|line| line.source == delivery.source);
+    let mut concerned = lines.clone().filter(|line| line.events.of == of).peekable();
+    if concerned.peek().is_none() {
+        let is_followed = lines.count() > 0;
+        if !is_followed || wanted::is_wanted(delivery.source, of)? {
+            return Err(Failure::not_ours(format!("it does not react to {of} of {}", delivery.source)));
+        }
     }
-    if !place.is_known() && delivery.nth > delivery.attempt {
-        // An event before this one is done with, and its place was noted before that.
-        generation::rebuild::<S>(&format!("the bucket has lost what was read of {}", delivery.source))?;
+    let reaction = Reaction::new(incoming, delivery.source, term);
+    concerned.try_for_each(|line| (line.apply)(incoming, &reaction))
+}
+
+/// Writes what the event means for the read models.
+fn project<S: Service>(
+    delivery: &Delivery<'_>,
+    name: u64,
+    incoming: &Incoming,
+    term: Term,
+) -> Result<(), Failure> {
+    let (mut generations, mut place) = Place::load(delivery.source, delivery.partition, name)?;
+    if place.is_none() {
+        // Perhaps the bucket does not know yet.
+        generation::noted::<S>()?;
+        (generations, place) = Place::load(delivery.source, delivery.partition, name)?;
+    }
+    let Some(place) = place else {
+        return Ok(()); // A straggler of a generation that nobody reads any more.
+    };
+    let generation = place.generation();
+    let schema = generations.schema_of(generation);
+    if schema != S::VIEWS_SCHEMA {
+        return Err(Failure::not_ours(format!(
+            "its read models have schema {schema}, and this version makes schema {}",
+            S::VIEWS_SCHEMA
+        )));
+    }
+    let mut concerned = S::PROJECTIONS.iter().filter(|line| line.source == delivery.source).peekable();
+    if concerned.peek().is_none() {
+        return Err(Failure::not_ours(format!("its read models do not follow {}", delivery.source)));
+    }
+    if place.went_back_before(delivery) {
+        let what = format!("the bucket has lost what was read of {}", delivery.source);
+        if !generation::rebuild::<S>(&what)? {
+            return Err(Failure::passing(what));
+        }
     }
     let writer = Writer {
         source: delivery.source,
@@ -274,18 +424,24 @@ fn apply<S: Service>(
         entity: &incoming.envelope.subject,
         seq: delivery.seq,
         generation,
-        deadline,
+        term,
         ..Writer::default()
     };
-    let mut concerned = S::PROJECTIONS.iter().filter(|line| line.source == delivery.source);
     concerned.try_for_each(|line| (line.apply)(incoming, &writer))?;
-    writer.finish(place.passed(delivery)?)?;
-    Ok(catch_up::<S>(delivery, generations)?)
+    if !delivery.is_still_ours(term) {
+        return Err(Failure::left(
+            "took more than half of the time there is for an event, or somebody else has it by now",
+        ));
+    }
+    let passed = place.passed(delivery, writer.changes.borrow().iter().map(|(key, _)| key))?;
+    writer.finish(passed)?;
+    Ok(catch_up::<S>(delivery, &generations)?)
 }
 
 /// Lets the generation that is being built be read, if this was the last event that it lacked.
-fn catch_up<S: Service>(delivery: &Delivery<'_>, generations: Generations) -> Result<(), Fault> {
-    if delivery.generation.is_some() && delivery.generation == generations.building && delivery.behind == 0 {
+fn catch_up<S: Service>(delivery: &Delivery<'_>, generations: &Generations) -> Result<(), Fault> {
+    let is_built = generations.building.map(names::generation_name) == delivery.generation;
+    if delivery.generation.is_some() && is_built && delivery.behind == 0 {
         generation::advance::<S>(Some(&format!("{}/{}", delivery.source, delivery.consumer)))?;
     }
     Ok(())
@@ -296,19 +452,20 @@ fn note_failed(
     delivery: &Delivery<'_>,
     note: impl FnOnce(&Place, &Delivery<'_>) -> Result<Entry, Fault>,
 ) -> Result<(), Fault> {
-    let Some(generation) = delivery.generation else { return Ok(()) };
-    let (generations, place) = Place::load(delivery.source, delivery.partition, generation)?;
-    if !generations.follows(generation) {
-        return Ok(());
-    }
+    let Some(name) = delivery.generation else { return Ok(()) };
+    let (_, place) = Place::load(delivery.source, delivery.partition, name)?;
+    let Some(place) = place else { return Ok(()) };
     let (key, value) = note(&place, delivery)?;
     platform::current().set(&key, &value)
 }
 
 /// Asks for the event again after a pause that doubles each time, and differs for each who asks.
-fn later(attempt: u64) -> String {
+fn later(attempt: u64) -> Answer {
     let doubled = FIRST_DELAY_MS << attempt.clamp(1, 16);
-    let delay_ms = doubled.min(LONGEST_DELAY_MS);
-    let jittered_ms = delay_ms / 2 + platform::current().random() % delay_ms;
-    format!("-NAK {{\"delay\": {}}}", jittered_ms * 1_000_000)
+    Answer::Again(jittered(doubled.min(LONGEST_DELAY_MS)))
+}
+
+/// From half of it to half more.
+fn jittered(delay_ms: u64) -> u64 {
+    delay_ms / 2 + platform::current().random() % delay_ms.max(1)
 }

@@ -92,17 +92,24 @@ pub struct Recorded<E> {
 impl<E> Recorded<E> {
     /// The entity after this event.
     pub fn state<T: DeserializeOwned>(&self) -> Result<T, Undecodable> {
-        read(&self.state).map_err(|error| Undecodable(format!("state after event {}: {error}", self.id)))
+        read(&self.state)
+            .map_err(|error| Undecodable::Broken(format!("state after event {}: {error}", self.id)))
     }
 }
 
-/// Something stored that cannot be read: trying again will not help.
+/// Something stored that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Undecodable(pub String);
+pub enum Undecodable {
+    /// Trying again will not help.
+    Broken(String),
+    /// A newer version of this code can read it.
+    Newer(String),
+}
 
 impl std::fmt::Display for Undecodable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        let (Self::Broken(what) | Self::Newer(what)) = self;
+        f.write_str(what)
     }
 }
 
@@ -178,10 +185,10 @@ impl Envelope {
     }
 
     pub fn parse(bytes: &[u8]) -> Result<Self, Undecodable> {
-        let envelope: Self =
-            serde_json::from_slice(bytes).map_err(|error| Undecodable(format!("not an event: {error}")))?;
+        let envelope: Self = serde_json::from_slice(bytes)
+            .map_err(|error| Undecodable::Broken(format!("not an event: {error}")))?;
         if envelope.specversion != "1.0" {
-            return Err(Undecodable(format!("CloudEvents {:?} is not 1.0", envelope.specversion)));
+            return Err(Undecodable::Broken(format!("CloudEvents {:?} is not 1.0", envelope.specversion)));
         }
         Ok(envelope)
     }
@@ -196,7 +203,7 @@ impl Envelope {
         {
             return Ok((of, case, schema));
         }
-        Err(Undecodable(format!("type {:?} is not <entity>.<case>.v<n>", self.kind)))
+        Err(Undecodable::Broken(format!("type {:?} is not <entity>.<case>.v<n>", self.kind)))
     }
 
     /// Only the state after the event.
@@ -226,8 +233,12 @@ impl Envelope {
         if of == E::OF && (1..=E::SCHEMA).contains(&schema) {
             return Ok(schema == E::SCHEMA);
         }
-        let known = format!("{}.*.v1 to v{}", E::OF, E::SCHEMA);
-        Err(Undecodable(format!("type {} is not among {known}", self.kind)))
+        let what = format!("type {} is not among {}.*.v1 to v{}", self.kind, E::OF, E::SCHEMA);
+        Err(if of == E::OF && schema > E::SCHEMA {
+            Undecodable::Newer(what)
+        } else {
+            Undecodable::Broken(what)
+        })
     }
 
     /// The event and the state after it, brought from an older version to today's.
@@ -249,7 +260,7 @@ impl Envelope {
     }
 
     fn undecodable(&self, part: &str, why: &dyn std::fmt::Display) -> Undecodable {
-        Undecodable(format!("{part} of event {} ({}): {why}", self.id, self.kind))
+        Undecodable::Broken(format!("{part} of event {} ({}): {why}", self.id, self.kind))
     }
 }
 

@@ -68,6 +68,11 @@ pub struct Message {
 pub struct Progress {
     /// How many messages are not finished.
     pub backlog: u64,
+    /// How many of them are with somebody now.
+    pub under_way: u64,
+    /// How often it has delivered a message, and the newest of these.
+    pub deliveries: u64,
+    pub delivered: u64,
     /// Everything up to this sequence is.
     pub floor: u64,
     /// When one last was; not known of one that never finished any, nor after a restart of some servers.
@@ -223,8 +228,8 @@ pub fn create_stream(config: &StreamConfig<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes sure that there is this consumer. Returns its floor: everything up to that sequence is finished.
-pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<u64, Refusal> {
+/// Makes sure that there is this consumer. Returns how far it has come.
+pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<Progress, Refusal> {
     #[derive(Serialize)]
     struct Request<'a> {
         stream_name: &'a str,
@@ -234,11 +239,8 @@ pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<u64,
     let request = Request { stream_name: stream, config, action: "" };
     let subject = names::consumer_api_subject(operation::CONSUMER_CREATE, stream, config.name);
     let answer = api(&subject, &request)??;
-    answer.pointer(FLOOR).and_then(Value::as_u64).ok_or_else(|| garbled(&subject).into())
+    Progress::read(&answer).ok_or_else(|| garbled(&subject).into())
 }
-
-/// Where a server that tells of a consumer says up to which sequence everything is finished.
-const FLOOR: &str = "/ack_floor/stream_seq";
 
 /// How far a consumer has come; none when there is no such consumer.
 pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusal> {
@@ -247,14 +249,66 @@ pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusa
         Err(error) if error.code == code::CONSUMER_NOT_FOUND => return Ok(None),
         answer => answer?,
     };
-    let number = |pointer: &str| answer.pointer(pointer).and_then(Value::as_u64);
-    let (Some(waiting), Some(on_their_way), Some(floor)) =
-        (number("/num_pending"), number("/num_ack_pending"), number(FLOOR))
-    else {
-        return Err(garbled(&subject).into());
+    Progress::read(&answer).map(Some).ok_or_else(|| garbled(&subject).into())
+}
+
+impl Progress {
+    fn read(info: &Value) -> Option<Self> {
+        let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64);
+        let (waiting, under_way) = (number("/num_pending")?, number("/num_ack_pending")?);
+        Some(Self {
+            backlog: waiting.saturating_add(under_way),
+            under_way,
+            deliveries: number("/delivered/consumer_seq")?,
+            delivered: number("/delivered/stream_seq")?,
+            floor: number("/ack_floor/stream_seq")?,
+            moved: info.pointer("/ack_floor/last_active").and_then(Value::as_str).map(str::to_owned),
+        })
+    }
+}
+
+/// A durable consumer, as a list has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    pub name: String,
+    pub progress: Progress,
+    config: Value,
+}
+
+impl Consumer {
+    /// Whether it is as this one should be. A server says more of it than it was told.
+    pub fn is_as(&self, config: &ConsumerConfig<'_>) -> bool {
+        let Ok(Value::Object(wanted)) = serde_json::to_value(config) else { return false };
+        wanted.iter().all(|(key, value)| self.config.get(key) == Some(value))
+    }
+}
+
+/// The consumers of a stream.
+pub fn consumers(stream: &str) -> Result<Vec<Consumer>, Refusal> {
+    let subject = names::api_subject(operation::CONSUMER_LIST, stream);
+    let read = |info: &Value| {
+        let name = info.get("name").and_then(Value::as_str)?.to_owned();
+        Some(Consumer { name, progress: Progress::read(info)?, config: info.get("config")?.clone() })
     };
-    let moved = answer.pointer("/ack_floor/last_active").and_then(Value::as_str).map(str::to_owned);
-    Ok(Some(Progress { backlog: waiting.saturating_add(on_their_way), floor, moved }))
+    let infos = consumer_list(stream)?;
+    infos.iter().map(read).collect::<Option<_>>().ok_or_else(|| garbled(&subject).into())
+}
+
+/// What JetStream says of the consumers of a stream, which it does for some at a time.
+fn consumer_list(stream: &str) -> Result<Vec<Value>, Refusal> {
+    let mut all = Vec::new();
+    while all.len() < CONSUMERS_MAX {
+        let offset = json!({ "offset": all.len() });
+        let mut page = api(&names::api_subject(operation::CONSUMER_LIST, stream), &offset)??;
+        let total = page.get("total").and_then(Value::as_u64).unwrap_or_default();
+        let Some(Value::Array(consumers)) = page.get_mut("consumers").map(Value::take) else { break };
+        let is_end = consumers.is_empty();
+        all.extend(consumers);
+        if is_end || all.len() as u64 >= total {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// What a stream holds, and who has yet to hear of it.
@@ -295,17 +349,7 @@ pub fn state(stream: &str) -> Result<StreamState, Refusal> {
         bytes: number("/state/bytes"),
         consumers: Vec::new(),
     };
-    while state.consumers.len() < CONSUMERS_MAX {
-        let offset = json!({ "offset": state.consumers.len() });
-        let page = api(&names::api_subject(operation::CONSUMER_LIST, stream), &offset)??;
-        let total = page.get("total").and_then(Value::as_u64).unwrap_or_default();
-        let consumers =
-            page.get("consumers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        state.consumers.extend(consumers.iter().map(consumer_state));
-        if consumers.is_empty() || state.consumers.len() as u64 >= total {
-            break;
-        }
-    }
+    state.consumers.extend(consumer_list(stream)?.iter().map(consumer_state));
     Ok(state)
 }
 

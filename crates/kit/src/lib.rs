@@ -89,10 +89,11 @@ pub mod text;
 pub mod time;
 mod trace;
 mod views;
+mod wanted;
 
 pub use aggregate::{Aggregate, Entity};
 pub use contract::types::{Context, PageRequest};
-pub use delivery::{Failure, Incoming, Projection, Reacts};
+pub use delivery::{Failure, FailureKind, Incoming, Projection, Reacts};
 pub use event::{Event, Recorded};
 pub use glance::{Glimpse, glance};
 pub use history::History;

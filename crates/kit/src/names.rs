@@ -27,6 +27,11 @@ pub fn partition_subjects(service: &str, partition: u32) -> String {
     format!("log.{service}.{partition}.*.*")
 }
 
+/// Whether the event with this subject is in a partition of a service's log.
+pub fn is_in_partition(subject: &str, service: &str, partition: u32) -> bool {
+    subject.starts_with(&format!("log.{service}.{partition}."))
+}
+
 /// The subject of one event, or of all of an entity's with `*` as the version.
 pub fn event_subject(service: &str, partition: u32, entity: &str, version: impl Display) -> String {
     format!("log.{service}.{partition}.{entity}.{version}")
@@ -40,6 +45,20 @@ pub fn first_events(service: &str) -> String {
 /// The stream that holds what a service could not handle.
 pub fn dead_stream(service: &str) -> String {
     format!("DEAD_{service}")
+}
+
+/// The stream that holds what is the service's own concern: the changes of its generations.
+pub fn own_stream(service: &str) -> String {
+    format!("OWN_{service}")
+}
+
+pub fn own_subjects(service: &str) -> String {
+    format!("own.{service}.>")
+}
+
+/// One change of the generations of a service's read models, or all of them with `*`.
+pub fn generation_change(service: &str, change: impl Display) -> String {
+    format!("own.{service}.generation.{change}")
 }
 
 pub fn dead_subjects(service: &str) -> String {
@@ -104,9 +123,18 @@ pub fn ping_subject(service: &str) -> String {
     format!("$SRV.PING.{service}")
 }
 
+/// How many names the consumers of generations take turns in. NATS has no pattern for a part of a name, so whoever writes
+/// permissions lists them all. Two generations that live at the same time are never that far apart.
+pub const GENERATION_NAMES: u64 = 16;
+
+/// The number by which consumers know a generation.
+pub fn generation_name(generation: u64) -> u64 {
+    generation % GENERATION_NAMES
+}
+
 /// The durable consumer with which a generation of a service's read models follows one partition of a source.
 pub fn consumer(service: &str, generation: u64, partition: u32) -> String {
-    format!("{service}-{}-{partition}", role(Some(generation)))
+    format!("{service}-{}-{partition}", role(Some(generation_name(generation))))
 }
 
 /// The durable consumer with which a service reacts to one partition of a source.
@@ -114,7 +142,7 @@ pub fn reaction_consumer(service: &str, partition: u32) -> String {
     format!("{service}-{}-{partition}", role(None))
 }
 
-/// The partition that a consumer's name speaks of, and the generation; none for reactions.
+/// The partition that a consumer's name speaks of, and the [name](generation_name) of the generation; none for reactions.
 pub fn parse_consumer(service: &str, name: &str) -> Option<(u32, Option<u64>)> {
     let (role, partition) = name.strip_prefix(service)?.strip_prefix('-')?.split_once('-')?;
     let generation = match role {

@@ -79,6 +79,18 @@ impl FromStr for Position {
     }
 }
 
+impl Position {
+    /// Whether the log has such an event. Anybody can name any position, and none is waited for that nobody was answered.
+    fn is_stored(&self) -> bool {
+        match jetstream::get(&names::log_stream(&self.service), self.seq) {
+            Ok(event) => event
+                .is_some_and(|event| names::is_in_partition(&event.subject, &self.service, self.partition)),
+            // Whoever was answered must not suffer for a server that is busy.
+            Err(_) => true,
+        }
+    }
+}
+
 /// Reads positions that are divided by commas.
 pub(crate) fn parse(text: &str) -> Result<Vec<Position>, Problem> {
     if text.split(',').count() > WANTED_MAX {
@@ -167,21 +179,23 @@ pub(crate) fn reached() -> Result<Rc<Places>, Fault> {
     let platform = platform::current();
     let deadline = platform.elapsed() + PATIENCE;
     let mut pause = FIRST_PAUSE;
-    loop {
-        let places = Places::load()?;
-        if wanted.iter().all(|position| places.have(position)) || platform.elapsed() >= deadline {
-            let lag = places.lag(service);
-            SCOPE.with_borrow_mut(|scope| {
-                if let Some(scope) = scope {
-                    scope.told.lag = Some(lag);
-                    scope.reached = Some(Rc::clone(&places));
-                }
-            });
-            return Ok(places);
-        }
+    let mut places = Places::load()?;
+    let mut missing = wanted;
+    missing.retain(|position| !places.have(position) && position.is_stored());
+    while !missing.is_empty() && platform.elapsed() < deadline {
         platform.pause(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
+        places = Places::load()?;
+        missing.retain(|position| !places.have(position));
     }
+    let lag = places.lag(service);
+    SCOPE.with_borrow_mut(|scope| {
+        if let Some(scope) = scope {
+            scope.told.lag = Some(lag);
+            scope.reached = Some(Rc::clone(&places));
+        }
+    });
+    Ok(places)
 }
 
 /// How far one partition of a source has come in one generation.
@@ -195,47 +209,108 @@ pub(crate) struct Place {
     pub behind: u64,
     /// When this was noted.
     time: String,
+    /// With which delivery of its consumer; not known of a place that a version before this one has noted.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    nth: Option<u64>,
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    watched: Vec<Watched>,
 }
 
+/// A key that an earlier attempt may still write: its write had no answer, or whoever makes it is held up. That would put an
+/// older value over a newer one, which is seen by its sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Watched {
+    pub key: String,
+    pub seq: u64,
+    until_ms: u64,
+}
+
+/// How long a key is watched.
+const WATCH: Duration = Duration::from_secs(5 * 60);
+/// The most keys of a partition that are watched; the newest count.
+const WATCHED_MAX: usize = 64;
+
 impl Place {
-    /// The generations and, for the same price, the place of one of them in a partition.
-    pub fn load(source: &str, partition: u32, generation: u64) -> Result<(Generations, Self), Fault> {
-        let keys = [generation::KEY.to_owned(), names::place_key(generation, source, partition)];
+    /// The generations and, for the same price, the place in a partition of the one that consumers know by this name.
+    pub fn load(source: &str, partition: u32, name: u64) -> Result<(Generations, Option<Self>), Fault> {
+        let keys = [generation::KEY.to_owned(), names::place_key(name, source, partition)];
         let [generations, place] = exactly(platform::current().get_many(&keys)?)?;
+        let generations = Generations::parse(generations)?;
+        let Some(generation) = generations.named(name) else { return Ok((generations, None)) };
         let place = parse_place(place, generation)?.unwrap_or(Self { generation, ..Self::default() });
-        Ok((Generations::parse(generations)?, place))
+        Ok((generations, Some(place)))
     }
 
-    /// Whether it has been noted.
-    pub fn is_known(&self) -> bool {
-        !self.time.is_empty()
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
-    /// That the event is done with. Events come in order, unless a lost consumer was made anew and begins
-    /// from the start: the place does not go back then.
-    pub fn passed(&self, event: &Delivery<'_>) -> Result<Entry, Fault> {
-        self.entry(event, self.seq.max(event.seq), event.behind)
+    /// Whether the place of an event before this one was noted and is not there any more: what was noted with it may be
+    /// lost, too.
+    pub fn went_back_before(&self, event: &Delivery<'_>) -> bool {
+        // The delivery with which the event before was done.
+        let before = event.nth.saturating_sub(event.attempt);
+        if self.time.is_empty() { before > 0 } else { self.nth.is_some_and(|nth| nth < before) }
+    }
+
+    /// That the event, which changed these keys, is done with. Events come in order, unless a lost consumer was made anew and
+    /// begins from the start: the place does not go back then.
+    pub fn passed<'a>(
+        &self,
+        event: &Delivery<'_>,
+        changed: impl Iterator<Item = &'a String>,
+    ) -> Result<Entry, Fault> {
+        let watched = self.watch(event, changed);
+        self.entry(
+            event,
+            Self { seq: self.seq.max(event.seq), behind: event.behind, watched, ..Self::default() },
+        )
     }
 
     /// That an event and those behind it have to wait.
     pub fn stuck(&self, event: &Delivery<'_>) -> Result<Entry, Fault> {
-        self.entry(event, self.seq, event.behind.saturating_add(1))
+        let watched = self.watched.clone();
+        let behind = event.behind.saturating_add(1);
+        self.entry(event, Self { seq: self.seq, behind, watched, ..Self::default() })
     }
 
-    fn entry(&self, event: &Delivery<'_>, seq: u64, behind: u64) -> Result<Entry, Fault> {
+    fn entry(&self, event: &Delivery<'_>, place: Self) -> Result<Entry, Fault> {
         let time = time::rfc3339(platform::current().now_ms());
-        let place = Self { generation: self.generation, seq, behind, time };
+        let place = Self { generation: self.generation, time, nth: Some(event.nth), ..place };
         let bytes = serde_json::to_vec(&place).map_err(|error| Fault::new(error.to_string()))?;
         Ok((names::place_key(self.generation, event.source, event.partition), bytes))
+    }
+
+    /// What is to be watched once the event is done with. What is changed for the first time has nobody behind it.
+    fn watch<'a>(&self, event: &Delivery<'_>, changed: impl Iterator<Item = &'a String>) -> Vec<Watched> {
+        let now_ms = platform::current().now_ms();
+        let until_ms = now_ms.saturating_add(u64::try_from(WATCH.as_millis()).unwrap_or(u64::MAX));
+        let mut watched: Vec<Watched> = self.watched().cloned().collect();
+        for key in changed {
+            match watched.iter_mut().find(|watched| watched.key == *key) {
+                Some(watched) => watched.seq = event.seq,
+                None if event.attempt > 1 => {
+                    watched.push(Watched { key: key.clone(), seq: event.seq, until_ms });
+                }
+                None => {}
+            }
+        }
+        let surplus = watched.len().saturating_sub(WATCHED_MAX);
+        watched.split_off(surplus)
+    }
+
+    /// The keys that are still watched.
+    pub fn watched(&self) -> impl Iterator<Item = &Watched> {
+        let now_ms = platform::current().now_ms();
+        self.watched.iter().filter(move |watched| watched.until_ms > now_ms)
     }
 }
 
 /// How far a generation has come in each of these partitions, as the bucket says.
-pub(crate) fn come(generation: u64, partitions: &[(&'static str, u32)]) -> Result<Vec<u64>, Fault> {
+pub(crate) fn places(generation: u64, partitions: &[(&'static str, u32)]) -> Result<Vec<Place>, Fault> {
     let keys = partitions.iter().map(|(source, partition)| names::place_key(generation, source, *partition));
     let values = platform::current().get_many(&keys.collect::<Vec<_>>())?;
-    let seq = |value| Ok(parse_place(value, generation)?.unwrap_or_default().seq);
-    values.into_iter().map(seq).collect()
+    values.into_iter().map(|value| Ok(parse_place(value, generation)?.unwrap_or_default())).collect()
 }
 
 /// Notes what the read models follow, so that their places are found without asking anybody.

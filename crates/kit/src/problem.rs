@@ -5,6 +5,7 @@ use std::fmt;
 
 pub use crate::contract::types::{FieldError, Problem};
 
+use crate::event::Undecodable;
 use crate::platform::Fault;
 
 impl Problem {
@@ -137,5 +138,15 @@ impl Problem {
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         Self::unavailable(fault)
+    }
+}
+
+impl From<Undecodable> for Problem {
+    fn from(undecodable: Undecodable) -> Self {
+        match undecodable {
+            Undecodable::Broken(what) => Self::internal(what),
+            // An instance of the newer version may get the next attempt.
+            Undecodable::Newer(what) => Self::unavailable(what),
+        }
     }
 }

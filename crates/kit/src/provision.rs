@@ -3,22 +3,90 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::delivery::ACK_WAIT;
-use crate::jetstream::{self, ConsumerConfig, Refusal, StreamConfig};
+use crate::generation::Generations;
+use crate::jetstream::{self, Consumer, ConsumerConfig, Progress, Refusal, StreamConfig};
 use crate::platform::{self, Fault, Platform};
-use crate::{Service, config, generation, log as lines, names, position};
+use crate::position::Place;
+use crate::{Service, config, generation, log as lines, names, position, views, wanted};
+
+/// The document of what was found when the service last looked.
+const KEY: &str = "looked";
+/// Whoever is told more often than this that time passes looks once.
+const LOOK_EVERY_MS: u64 = 20_000;
+
+/// Which sources there are, and how many partitions each has.
+type Partitions = BTreeMap<String, u32>;
+
+/// What was found, when, and by which version.
+#[derive(Debug, Serialize, Deserialize)]
+struct Looked {
+    by: String,
+    at_ms: u64,
+    partitions: Partitions,
+}
 
 /// Makes sure of everything.
 pub(crate) fn all<S: Service>() -> Result<(), Fault> {
     log::<S>()?;
-    if !(S::PROJECTIONS.is_empty() && S::REACTIONS.is_empty()) {
+    let mut partitions = Partitions::new();
+    if sources::<S>().next().is_some() {
         dead_letters::<S>()?;
-        generation::renew::<S>()?;
-        let floors = consumers::<S>()?;
+        own_stream::<S>()?;
+        wanted::note::<S>()?;
+        partitions = followed::<S>(Partitions::new())?;
+        followers::<S>(&partitions)?;
+    }
+    note::<S>(partitions)
+}
+
+/// Makes sure that all is as it was found last time, unless that was just now. Returns whether it was done.
+///
+/// Everybody is told often that time passes, by each host. So this asks for what may be lost with nobody seeing it: the
+/// consumers and the generations. A stream that is missing is made again by whoever needs it.
+pub(crate) fn again<S: Service>() -> Result<bool, Fault> {
+    let looked = platform::current().get(KEY)?;
+    let looked = looked.and_then(|bytes| serde_json::from_slice::<Looked>(&bytes).ok());
+    let Some(Looked { at_ms, partitions, .. }) = looked.filter(|looked| looked.by == version::<S>()) else {
+        return all::<S>().map(|()| true);
+    };
+    // A clock that was set back must not make what was found last hold for ever.
+    if (at_ms..at_ms.saturating_add(LOOK_EVERY_MS)).contains(&platform::current().now_ms()) {
+        return Ok(false);
+    }
+    let partitions = followed::<S>(partitions)?;
+    if followers::<S>(&partitions).is_ok() {
+        note::<S>(partitions)?;
+    } else {
+        all::<S>()?;
+    }
+    Ok(true)
+}
+
+/// Notes that all is there.
+fn note<S: Service>(partitions: Partitions) -> Result<(), Fault> {
+    let looked = Looked { by: version::<S>(), at_ms: platform::current().now_ms(), partitions };
+    let bytes = serde_json::to_vec(&looked).map_err(|error| Fault::new(error.to_string()))?;
+    platform::current().set(KEY, &bytes)
+}
+
+/// Versions of the service that own the same.
+fn version<S: Service>() -> String {
+    let sources: BTreeSet<_> = sources::<S>().collect();
+    format!("{} {} {sources:?}", S::VERSION, S::VIEWS_SCHEMA)
+}
+
+/// Makes sure of whatever follows events, and that nothing is lost of what it has made of them.
+fn followers<S: Service>(partitions: &Partitions) -> Result<(), Fault> {
+    let now = generation::renew::<S>()?;
+    let progress = consumers::<S>(&now, partitions)?;
+    if now.building.is_some() || now.retired.is_some() {
         generation::advance::<S>(None)?;
-        if let Some(what) = lost(&floors)? {
-            generation::rebuild::<S>(&what)?;
-        }
+    }
+    if let Some(what) = lost::<S>(&progress)? {
+        generation::rebuild::<S>(&what)?;
     }
     Ok(())
 }
@@ -44,60 +112,112 @@ pub(crate) fn dead_letters<S: Service>() -> Result<(), Fault> {
     stream(&names::dead_stream(S::NAME), &names::dead_subjects(S::NAME), 1)
 }
 
-/// Up to where a consumer has finished everything.
-pub(crate) struct Floor {
+/// Makes sure of the stream of what is nobody else's concern.
+pub(crate) fn own_stream<S: Service>() -> Result<(), Fault> {
+    stream(&names::own_stream(S::NAME), &names::own_subjects(S::NAME), 1)
+}
+
+/// How far the consumer of a generation has come.
+pub(crate) struct Follower {
     source: &'static str,
     partition: u32,
     generation: u64,
-    seq: u64,
+    progress: Progress,
 }
 
-/// Makes sure of the durable consumers for every partition of every source that exists by now. Returns the floors of those
-/// that keep read models.
-pub(crate) fn consumers<S: Service>() -> Result<Vec<Floor>, Fault> {
-    let projected = projected::<S>()?;
+/// Makes sure of the durable consumers for every partition of every source that exists by now: of the reactions, and of the
+/// generations that this version makes. Returns how far the latter have come.
+pub(crate) fn consumers<S: Service>(
+    now: &Generations,
+    partitions: &Partitions,
+) -> Result<Vec<Follower>, Fault> {
+    let of = |source: &'static str| {
+        (0..partitions.get(source).copied().unwrap_or_default()).map(move |partition| (source, partition))
+    };
+    let projected: Vec<_> = projection_sources::<S>().into_iter().flat_map(of).collect();
     position::follow(&projected)?;
-    let mut floors = Vec::new();
-    for (source, partition) in projected {
-        for generation in generation::load()?.live() {
-            let name = names::consumer(S::NAME, generation, partition);
-            let seq = consumer::<S>(source, partition, &name)?;
-            floors.push(Floor { source, partition, generation, seq });
+    let mut followers = Vec::new();
+    for source in sources::<S>().collect::<BTreeSet<_>>() {
+        if !partitions.contains_key(source) {
+            continue;
+        }
+        let there =
+            jetstream::consumers(&names::log_stream(source)).map_err(|refusal| fault(source, refusal))?;
+        let there: BTreeMap<&str, &Consumer> = there.iter().map(|of| (of.name.as_str(), of)).collect();
+        remove_strays::<S>(source, there.keys().copied(), now)?;
+        for (_, partition) in of(source) {
+            if projection_sources::<S>().contains(source) {
+                for generation in now.of_schema(S::VIEWS_SCHEMA) {
+                    let name = names::consumer(S::NAME, generation, partition);
+                    let progress = consumer::<S>(source, partition, &name, &there)?;
+                    followers.push(Follower { source, partition, generation, progress });
+                }
+            }
+            if S::REACTIONS.iter().any(|line| line.source == source) {
+                consumer::<S>(source, partition, &names::reaction_consumer(S::NAME, partition), &there)?;
+            }
         }
     }
-    for (source, partition) in reacted_to::<S>()? {
-        consumer::<S>(source, partition, &names::reaction_consumer(S::NAME, partition))?;
+    Ok(followers)
+}
+
+/// Removes consumers of generations that there are no more: of a bucket and a stream that were lost, or of names that versions
+/// before this one gave.
+fn remove_strays<'a, S: Service>(
+    source: &str,
+    there: impl Iterator<Item = &'a str>,
+    before: &Generations,
+) -> Result<(), Fault> {
+    let is_stray = |name: &str, now: &Generations| {
+        let Some((partition, Some(_))) = names::parse_consumer(S::NAME, name) else { return false };
+        let mut known = now.live().chain(now.retired);
+        !known.any(|generation| names::consumer(S::NAME, generation, partition) == name)
+    };
+    for name in there.filter(|name| is_stray(name, before)) {
+        // It may be of a generation that was begun between the look at the generations and the look at the consumers.
+        if is_stray(name, &generation::current::<S>()?) {
+            jetstream::delete_consumer(&names::log_stream(source), name)
+                .map_err(|refusal| fault(source, refusal))?;
+        }
     }
-    Ok(floors)
+    Ok(())
 }
 
 /// What the read models lack and will never be told, because their bucket was lost, or because a log was and what is stored
-/// now has numbers that they know. Others go on meanwhile, so the order matters: an event is stored, then a place is noted,
-/// then the consumer has finished, and this looks at the last first. Where events keep coming, [`delivery`](crate::delivery) sees it.
-fn lost(floors: &[Floor]) -> Result<Option<String>, Fault> {
+/// now has numbers that they know, or because a write that was late has put an older value over a newer one. Others go on
+/// meanwhile, so the order matters: an event is stored, then a place is noted, then the consumer has finished, and this looks at
+/// the last first. Where events keep coming, [`delivery`](crate::delivery) sees it.
+fn lost<S: Service>(followers: &[Follower]) -> Result<Option<String>, Fault> {
     let active = generation::load()?.active;
-    let floors: Vec<&Floor> = floors.iter().filter(|floor| floor.generation == active).collect();
-    let partitions: Vec<_> = floors.iter().map(|floor| (floor.source, floor.partition)).collect();
-    let come = position::come(active, &partitions)?;
-    let mut ends = BTreeMap::new();
-    for source in partitions.iter().map(|(source, _)| *source).collect::<BTreeSet<_>>() {
-        let end = jetstream::last(&names::log_stream(source)).map_err(|refusal| fault(source, refusal))?;
-        ends.insert(source, end);
-    }
-    for (&Floor { source, partition, seq: floor, .. }, come) in floors.into_iter().zip(come) {
-        if ends.get(source).is_some_and(|end| come > *end) {
+    let followers: Vec<&Follower> = followers.iter().filter(|of| of.generation == active).collect();
+    let partitions: Vec<_> = followers.iter().map(|of| (of.source, of.partition)).collect();
+    let places = position::places(active, &partitions)?;
+    for (Follower { source, partition, progress, .. }, place) in followers.into_iter().zip(&places) {
+        let log = names::log_stream(source);
+        let fault = |refusal| fault(source, refusal);
+        let come = place.seq;
+        if come > progress.delivered && come > jetstream::last(&log).map_err(fault)? {
             return Ok(Some(format!("the log of {source} has lost event {come}, which was read")));
         }
-        if come < floor {
-            let log = names::log_stream(source);
-            let next = jetstream::next(&log, &names::partition_subjects(source, partition), come + 1);
+        if come < progress.floor {
+            let next = jetstream::next(&log, &names::partition_subjects(source, *partition), come + 1);
             // What the log itself has forgotten is no loss.
-            if next.map_err(|refusal| fault(source, refusal))?.is_some_and(|event| event.seq <= floor) {
+            if next.map_err(fault)?.is_some_and(|event| event.seq <= progress.floor) {
                 return Ok(Some(format!("the bucket has lost what was read of {source} after event {come}")));
             }
         }
     }
-    Ok(None)
+    overwritten(active, &places)
+}
+
+/// A value that is older than one that stood there already.
+fn overwritten(generation: u64, places: &[Place]) -> Result<Option<String>, Fault> {
+    let watched: Vec<_> = places.iter().flat_map(Place::watched).collect();
+    let keys: Vec<String> = watched.iter().map(|watched| watched.key.clone()).collect();
+    let values = views::sequences(&keys, generation)?;
+    let went_back =
+        watched.into_iter().zip(values).find(|(watched, seq)| seq.is_none_or(|seq| seq < watched.seq));
+    Ok(went_back.map(|(watched, _)| format!("a late write has put an older value over {}", watched.key)))
 }
 
 /// Removes the consumers of a generation, and its dead letters: what replaced it has read those events again.
@@ -116,12 +236,48 @@ pub(crate) fn remove<S: Service>(generation: u64) -> Result<(), Fault> {
 
 /// Every partition of every source of the read models.
 pub(crate) fn projected<S: Service>() -> Result<Vec<(&'static str, u32)>, Fault> {
-    partitions_of(S::PROJECTIONS.iter().map(|line| line.source))
+    partitions_of(projection_sources::<S>().into_iter())
 }
 
 /// Every partition of every source of the reactions.
 pub(crate) fn reacted_to<S: Service>() -> Result<Vec<(&'static str, u32)>, Fault> {
     partitions_of(S::REACTIONS.iter().map(|line| line.source))
+}
+
+/// The sources that exist, and how many partitions they have; what is known of them already never changes.
+pub(crate) fn followed<S: Service>(known: Partitions) -> Result<Partitions, Fault> {
+    let unknown: Vec<_> = sources::<S>().filter(|source| !known.contains_key(*source)).collect();
+    let mut partitions = known;
+    for (source, partition) in partitions_of(unknown.into_iter())? {
+        partitions.insert(source.to_owned(), partition + 1);
+    }
+    Ok(partitions)
+}
+
+/// Whether the service follows the log of another one, or looks at all.
+pub(crate) fn is_concerned<S: Service>(by: &str) -> bool {
+    S::WATCHES || by == S::NAME || sources::<S>().any(|source| source == by)
+}
+
+fn projection_sources<S: Service>() -> BTreeSet<&'static str> {
+    S::PROJECTIONS.iter().map(|line| line.source).collect()
+}
+
+fn sources<S: Service>() -> impl Iterator<Item = &'static str> {
+    S::PROJECTIONS.iter().map(|line| line.source).chain(S::REACTIONS.iter().map(|line| line.source))
+}
+
+/// Whether an event is with a handler of this generation.
+pub(crate) fn is_with_handlers<S: Service>(generation: u64) -> Result<bool, Fault> {
+    for (source, partition) in projected::<S>()? {
+        let consumer = names::consumer(S::NAME, generation, partition);
+        let progress = jetstream::progress(&names::log_stream(source), &consumer);
+        if progress.map_err(|refusal| fault(source, refusal))?.is_some_and(|progress| progress.under_way > 0)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a consumer exists and has nothing left to do.
@@ -143,8 +299,13 @@ fn partitions_of(sources: impl Iterator<Item = &'static str>) -> Result<Vec<(&'s
     Ok(all)
 }
 
-/// Makes sure of a consumer, and returns up to where everything is finished.
-fn consumer<S: Service>(source: &str, partition: u32, name: &str) -> Result<u64, Fault> {
+/// Makes sure of a consumer, among those that are there, and returns how far it has come.
+fn consumer<S: Service>(
+    source: &str,
+    partition: u32,
+    name: &str,
+    there: &BTreeMap<&str, &Consumer>,
+) -> Result<Progress, Fault> {
     let config = ConsumerConfig {
         durable_name: name,
         name,
@@ -156,7 +317,11 @@ fn consumer<S: Service>(source: &str, partition: u32, name: &str) -> Result<u64,
         max_ack_pending: 1,
         filter_subject: &names::partition_subjects(source, partition),
     };
-    jetstream::create_consumer(&names::log_stream(source), &config).map_err(|refusal| fault(source, refusal))
+    match there.get(name) {
+        Some(consumer) if consumer.is_as(&config) => Ok(consumer.progress.clone()),
+        _ => jetstream::create_consumer(&names::log_stream(source), &config)
+            .map_err(|refusal| fault(source, refusal)),
+    }
 }
 
 fn stream(name: &str, subjects: &str, partitions: u32) -> Result<(), Fault> {

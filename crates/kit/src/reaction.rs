@@ -1,11 +1,8 @@
 //! What a service does because of an event, as opposed to what it writes down about it.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
-use crate::delivery::Incoming;
-use crate::platform::{self, Platform};
+use crate::delivery::{Incoming, Term};
 use crate::{Aggregate, Context, Problem, id};
 
 /// The means to react to an event: like a [`Context`], but what is created belongs to the event, so that a
@@ -16,11 +13,11 @@ pub struct Reaction {
     context: Context,
     /// What ids of new entities follow from.
     origin: String,
-    deadline: Duration,
+    term: Term,
 }
 
 impl Reaction {
-    pub(crate) fn new(incoming: &Incoming, source: &str, deadline: Duration) -> Self {
+    pub(crate) fn new(incoming: &Incoming, source: &str, term: Term) -> Self {
         let event = &incoming.envelope;
         let context = Context {
             caller: None,
@@ -29,7 +26,7 @@ impl Reaction {
             traceparent: event.traceparent.clone(),
             causation: Some(event.id.clone()),
         };
-        Self { context, origin: format!("{source} {}", incoming.seq), deadline }
+        Self { context, origin: format!("{source} {}", incoming.seq), term }
     }
 
     pub fn now(&self) -> String {
@@ -68,7 +65,7 @@ impl Reaction {
     }
 
     fn in_time(&self) -> Result<&Context, Problem> {
-        if platform::current().elapsed() >= self.deadline {
+        if self.term.is_over() {
             return Err(Problem::unavailable("took more than half of the time there is for an event"));
         }
         Ok(&self.context)

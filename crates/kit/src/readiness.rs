@@ -40,7 +40,11 @@ fn unready<S: Service>() -> Result<Vec<String>, Fault> {
             refusal => return Err(fault(S::NAME, refusal)),
         }
     }
-    let active = generation::load()?.active;
+    let generations = generation::load()?;
+    let active = generations.active;
+    if !S::PROJECTIONS.is_empty() && generations.schema > S::VIEWS_SCHEMA {
+        return Ok(vec![generation::stepped_back::<S>(&generations)]);
+    }
     for (source, partition) in provision::projected::<S>()? {
         let consumer = names::consumer(S::NAME, active, partition);
         unready.extend(problem_of(source, partition, &consumer)?);

@@ -11,11 +11,11 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::Term;
 use crate::platform::{self, Entry, Fault, Platform};
 use crate::{Context, Failure, Problem, id, names, position};
 
@@ -36,8 +36,7 @@ pub struct Writer<'a> {
     pub(crate) entity: &'a str,
     pub(crate) seq: u64,
     pub(crate) generation: u64,
-    /// When it is too late to write, as [`Platform::elapsed`] counts.
-    pub(crate) deadline: Duration,
+    pub(crate) term: Term,
     pub(crate) changes: RefCell<Vec<Entry>>,
 }
 
@@ -146,7 +145,7 @@ impl Writer<'_> {
     /// Writes a value that must be there before anything else that the event changes.
     pub(crate) fn save_first<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Failure> {
         self.in_time()?;
-        Ok(platform::current().set(key, &self.kept(value)?)?)
+        platform::current().set(key, &self.kept(value)?).map_err(unanswered)
     }
 
     fn kept<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, Failure> {
@@ -164,16 +163,21 @@ impl Writer<'_> {
         self.in_time()?;
         let mut changes = self.changes.into_inner();
         changes.push(place);
-        Ok(platform::current().set_many(&changes)?)
+        platform::current().set_many(&changes).map_err(unanswered)
     }
 
     /// Refuses when so much time has passed that somebody else may have been given the same event.
     fn in_time(&self) -> Result<(), Failure> {
-        if platform::current().elapsed() >= self.deadline {
+        if self.term.is_over() {
             return Err(Failure::passing("took more than half of the time there is for an event"));
         }
         Ok(())
     }
+}
+
+/// A write that failed may have been carried out, or may yet be.
+fn unanswered(fault: Fault) -> Failure {
+    Failure::left(format!("a write had no answer and may still be carried out: {fault}"))
 }
 
 /// A value in the bucket, with what wrote it.
@@ -202,6 +206,12 @@ pub(crate) fn load_many<T: DeserializeOwned>(
     let found = platform::current().get_many(keys)?;
     let each = keys.iter().zip(found);
     each.map(|(key, bytes)| bytes.map_or(Ok(None), |bytes| parse(key, &bytes, generation))).collect()
+}
+
+/// With which events the values of these keys were written, whatever their shapes; none for what is not there.
+pub(crate) fn sequences(keys: &[String], generation: u64) -> Result<Vec<Option<u64>>, Fault> {
+    let found = load_many::<IgnoredAny>(keys, generation)?;
+    Ok(found.into_iter().map(|kept| Some(kept?.seq)).collect())
 }
 
 /// What an older generation left in the same slot may have any shape, and is as good as absent.

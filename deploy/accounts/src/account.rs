@@ -10,21 +10,20 @@ use trellis_kit::access::Member;
 use crate::folder::{Folder, For};
 use crate::jwt;
 use crate::manifest::{Credentials, Manifest};
-use crate::permissions::{GENERATIONS, Permissions};
+use crate::permissions::Permissions;
 
 /// What hosts tell: a service hears of it that it was linked, and that time passes.
 const LATTICE_EVENTS: &str = "wasmbus.evt.*.*";
 
-pub fn write(folder: &Folder, all: &[Member], manifest: &Manifest, first_generation: u64) -> Result<()> {
+pub fn write(folder: &Folder, all: &[Member], manifest: &Manifest) -> Result<()> {
     let operator = folder.key(KeyPairType::Operator, "operator")?;
     let [system, lattice, application] =
         ["system", "lattice", "application"].map(|name| folder.key(KeyPairType::Account, name));
     let (system, lattice, application) = (system?, lattice?, application?);
 
-    let generations = first_generation..=first_generation.saturating_add(GENERATIONS - 1);
     let (mut roles, mut credentials) = (Vec::new(), BTreeMap::new());
     for member in all {
-        let permissions = Permissions::of(member, all, &manifest.links(member.name), &generations);
+        let permissions = Permissions::of(member, all, &manifest.links(member.name));
         let signer = folder.key(KeyPairType::Account, &format!("{}-role", member.name))?;
         roles.push(role(member.name, &signer, &permissions));
         let user = Signer { key: &signer, account: &application };

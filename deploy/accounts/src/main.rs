@@ -31,19 +31,15 @@ struct Arguments {
     /// Where to put what is made, and to look for the keys
     #[arg(long, default_value = "build/accounts")]
     folder: PathBuf,
-    /// Read models may be rebuilt until their generation is 15 beyond this one. `nats consumer ls` shows which it is, as
-    /// the number in `posts-g1-0`
-    #[arg(long, default_value_t = 1)]
-    first_generation: u64,
 }
 
 fn main() -> Result<()> {
-    let Arguments { manifest, folder, first_generation } = Arguments::parse();
+    let Arguments { manifest, folder } = Arguments::parse();
     let text =
         std::fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
     let manifest = Manifest::read(&text);
     let services = services::all();
     manifest.expect(&services)?;
     let folder = Folder::open(folder)?;
-    account::write(&folder, &services, &manifest, first_generation)
+    account::write(&folder, &services, &manifest)
 }

@@ -1,14 +1,10 @@
 //! What a service may do: publish on what it touches, subscribe to what the manifest subscribes it to.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use trellis_kit::access::Member;
 
 use crate::manifest::Links;
-
-/// How many generations of read models a service can have made before permissions are made anew.
-pub const GENERATIONS: u64 = 16;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
@@ -18,8 +14,8 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    pub fn of(member: &Member, all: &[Member], links: &Links, generations: &RangeInclusive<u64>) -> Self {
-        let mut publish = member.publishes(all, generations);
+    pub fn of(member: &Member, all: &[Member], links: &Links) -> Self {
+        let mut publish = member.publishes(all);
         publish.extend(links.buckets.iter().flat_map(|bucket| bucket_subjects(bucket)));
         let mut subscribe: BTreeSet<String> = links.subscriptions.iter().cloned().collect();
         subscribe.insert(format!("{}.>", inbox(member.name)));

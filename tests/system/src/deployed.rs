@@ -127,8 +127,8 @@ pub fn done<T>(result: Result<T, xtask::Failure>) -> T {
     result.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// Takes away every log and dead letter, and gives services a new generation of their read models, with nothing in it. Whatever
-/// is still being handled goes into the one before, which nobody reads any more.
+/// Takes away every log, dead letter and change of generations, and gives services a new generation of their read models, with
+/// nothing in it. Whatever is still being handled goes into the one before, which nobody reads any more.
 #[track_caller]
 fn empty(application: &Application) {
     let nats = application.nats();
@@ -142,7 +142,7 @@ fn empty(application: &Application) {
     while !logs.iter().all(|log| is_idle(&nats, log)) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
-    for stream in logs.iter().chain(&names("dead.>")) {
+    for stream in logs.iter().chain(&names("dead.>")).chain(&names("own.>")) {
         nats.jetstream(&format!("STREAM.DELETE.{stream}"), json!({}));
     }
     // Only now, or the new generation would follow the old logs.

@@ -35,6 +35,8 @@ pub enum Harm {
     AnswerGarbled,
     /// It is not carried out, and that is all the caller hears.
     NotDone,
+    /// The same to the caller, but what it writes to the bucket is under way and will [arrive](Memory::arrive).
+    UnderWay,
     /// The instance is killed before the call is carried out: nothing it does from then on has an effect.
     DiesBefore,
     /// The instance is killed after the call is carried out.
@@ -69,6 +71,8 @@ struct State {
     /// How many increments are given up yet.
     contended: u64,
     dead: bool,
+    /// Writes to the bucket that have not arrived yet.
+    under_way: Vec<Entry>,
     listeners: BTreeMap<String, Listener>,
     published: Vec<(String, Vec<u8>)>,
     /// Whether there is nobody who keeps streams.
@@ -179,6 +183,20 @@ impl Memory {
         state.streams.next_due(&format!("deliver.{service}")).map(|due| due.saturating_sub(state.elapsed))
     }
 
+    /// Lets writes to the bucket arrive that were under way. Says how many there were.
+    pub fn arrive(&self) -> usize {
+        let mut state = self.0.borrow_mut();
+        let arrived = std::mem::take(&mut state.under_way);
+        let count = arrived.len();
+        state.bucket.extend(arrived);
+        count
+    }
+
+    /// Loses one value of the bucket.
+    pub fn forget(&self, key: &str) {
+        self.0.borrow_mut().bucket.remove(key);
+    }
+
     /// Empties the bucket.
     pub fn forget_bucket(&self) {
         self.0.borrow_mut().bucket.clear();
@@ -242,7 +260,7 @@ impl Memory {
         let lost = || Fault::unanswered(what, "request timed out");
         match harm {
             None => act(&mut self.0.borrow_mut()),
-            Some(Harm::NotDone) => Err(lost()),
+            Some(Harm::NotDone | Harm::UnderWay) => Err(lost()),
             Some(Harm::AnswerLost) => act(&mut self.0.borrow_mut()).and(Err(lost())),
             Some(Harm::AnswerGarbled) => act(&mut self.0.borrow_mut()).and_then(|_| garbled.ok_or_else(lost)),
             Some(Harm::DiesBefore) => {
@@ -286,6 +304,12 @@ impl Provider for Memory {
     }
 
     fn set(&self, key: &str, value: &[u8]) -> Result<(), Fault> {
+        {
+            let mut state = self.0.borrow_mut();
+            if !state.dead && matches!(state.harms.get(&state.calls), Some(Harm::UnderWay)) {
+                state.under_way.push((key.to_owned(), value.to_vec()));
+            }
+        }
         self.call(key, None, |state| {
             state.bucket.insert(key.to_owned(), value.to_vec());
             Ok(())
@@ -419,6 +443,7 @@ impl fmt::Debug for Harm {
             Self::AnswerLost => "AnswerLost",
             Self::AnswerGarbled => "AnswerGarbled",
             Self::NotDone => "NotDone",
+            Self::UnderWay => "UnderWay",
             Self::DiesBefore => "DiesBefore",
             Self::DiesAfter => "DiesAfter",
             Self::Meanwhile(_) => "Meanwhile",

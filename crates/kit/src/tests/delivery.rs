@@ -178,7 +178,9 @@ fn an_event_that_cannot_even_be_put_aside_comes_again() {
         start::<Notes>();
         store_raw("x", b"rubbish");
         while let Some(delivery) = platform().deliver("notes") {
-            failing.iter().for_each(|nth| platform().harm(*nth, Harm::NotDone));
+            // Whose letter it is, is asked before.
+            let first = if delivery.reply_to.contains("notes-g") { 3 } else { 0 };
+            failing.iter().for_each(|nth| platform().harm(first + nth, Harm::NotDone));
             deliver::<Notes>(&delivery).unwrap();
             platform().revive();
         }
@@ -212,7 +214,6 @@ fn what_cannot_be_read_is_put_aside_at_once_as_it_is() {
         event("note", "null"),
         event("note.written", "null"),
         event("note.written.v0", "null"),
-        event("note.written.v4", "null"),
         event("note.written.vx", "null"),
         event("note.written.v3.x", "null"),
         event("note.written.v3", "null"),
@@ -292,24 +293,24 @@ fn a_document_is_written_by_its_own_family_only() {
         entity: "root-child",
         seq: 1,
         generation: 1,
-        deadline: Duration::MAX,
+        term: Term::ENDLESS,
         ..Writer::default()
     };
     let note = Note { id: "x".to_owned(), text: "a".to_owned(), version: 1 };
     NOTES.put(&writer, "root", &note).unwrap();
     NOTES.put(&writer, "root-other", &note).unwrap();
-    assert!(NOTES.put(&writer, "stranger", &note).unwrap_err().lasting);
-    assert!(NOTES.put(&Writer { source: "posts", ..writer }, "root", &note).unwrap_err().lasting);
+    assert!(NOTES.put(&writer, "stranger", &note).unwrap_err().is_lasting());
+    assert!(NOTES.put(&Writer { source: "posts", ..writer }, "root", &note).unwrap_err().is_lasting());
     let stranger = Writer {
         source: "notes",
         partition: 2,
         entity: "x",
         seq: 1,
         generation: 1,
-        deadline: Duration::MAX,
+        term: Term::ENDLESS,
         ..Writer::default()
     };
-    assert!(FEED.add(&stranger, "x").unwrap_err().lasting);
+    assert!(FEED.add(&stranger, "x").unwrap_err().is_lasting());
 }
 
 #[test]

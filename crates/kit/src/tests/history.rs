@@ -7,7 +7,7 @@ use crate::platform::memory::Harm;
 
 fn reaction() -> Reaction {
     let envelope = stored().remove(0);
-    Reaction::new(&Incoming { envelope, seq: 1 }, "notes", Duration::MAX)
+    Reaction::new(&Incoming { envelope, seq: 1 }, "notes", Term::ENDLESS)
 }
 
 /// Everything by parts of so many events.
@@ -49,12 +49,12 @@ fn what_cannot_be_read_is_no_end() {
     let reaction = reaction();
     for harm in [Harm::NotDone, Harm::AnswerLost, Harm::AnswerGarbled] {
         platform().harm(0, harm);
-        assert!(!reaction.births::<Note>(0, 9, 9).unwrap_err().lasting);
+        assert!(!reaction.births::<Note>(0, 9, 9).unwrap_err().is_lasting());
     }
     store_raw("broken", b"{}");
-    assert!(reaction.births::<Note>(0, 9, 9).unwrap_err().lasting);
+    assert!(reaction.births::<Note>(0, 9, 9).unwrap_err().is_lasting());
     platform().lose_stream("LOG_notes");
-    assert!(!reaction.births::<Note>(0, 9, 9).unwrap_err().lasting);
+    assert!(!reaction.births::<Note>(0, 9, 9).unwrap_err().is_lasting());
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn add(partition: u32, seq: u64) -> Result<(), Failure> {
         entity: &id,
         seq,
         generation: 1,
-        deadline: Duration::MAX,
+        term: Term::ENDLESS,
         ..Writer::default()
     };
     LIST.add(&writer, &id)?;
@@ -189,7 +189,7 @@ fn give(entity: &str, owner: &str, seq: u64) -> Result<(), Failure> {
         entity,
         seq,
         generation: 1,
-        deadline: Duration::MAX,
+        term: Term::ENDLESS,
         ..Writer::default()
     };
     OWNED.add(&writer, owner, &format!("{owner}-{seq}"))?;
@@ -233,7 +233,7 @@ fn only_the_family_adds_to_a_list_and_each_event_once() {
     give("a-0", "a", 0).unwrap();
     assert_eq!(owned("a", 10, None).unwrap().ids, ["a-1"]);
     for (entity, owner) in [("b-1", "a"), ("a-1", "b"), ("a-1", ""), ("a-1", "a.b")] {
-        assert!(give(entity, owner, 9).unwrap_err().lasting, "{entity} {owner}");
+        assert!(give(entity, owner, 9).unwrap_err().is_lasting(), "{entity} {owner}");
     }
     assert_eq!(owned("a", 10, Some("AQ".to_owned())).unwrap_err().status, 400);
 }

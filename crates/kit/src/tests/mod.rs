@@ -11,17 +11,20 @@ mod generation;
 mod history;
 mod http;
 mod index;
+mod late;
 mod message;
 mod position;
 mod readiness;
 mod remembered;
 mod service;
 mod tally;
+mod versions;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::delivery::Term;
 use crate::event::{Envelope, Old};
 use crate::platform::{Entry, Platform};
 use crate::testing::{anonymous, platform};
@@ -251,7 +254,7 @@ pub fn with_key(key: &str) -> Context {
 
 /// Takes away whatever there is.
 pub fn lose_everything() {
-    for stream in ["LOG_notes", "DEAD_notes"] {
+    for stream in ["LOG_notes", "DEAD_notes", "OWN_notes"] {
         platform().lose_stream(stream);
     }
     platform().forget_bucket();

@@ -50,6 +50,7 @@ fn setting_up_again_and_again_changes_nothing() {
 fn whoever_is_set_up_says_hello_and_looks_around() {
     for subject in [names::ANNOUNCE, "wasmbus.evt.default.linkdef_set", "wasmbus.evt.default.host_heartbeat"]
     {
+        platform().advance(Duration::from_secs(30));
         message::<Notes>(subject, None, b"anything").unwrap();
         let said: Vec<_> =
             platform().take_published().into_iter().filter(|(said, _)| said != names::ANNOUNCE).collect();
@@ -61,6 +62,53 @@ fn whoever_is_set_up_says_hello_and_looks_around() {
     platform().configure("replicas", "many");
     message::<Notes>(names::ANNOUNCE, None, b"").unwrap_err();
     assert_eq!(platform().take_published(), [], "whoever is not set up says nothing");
+}
+
+/// What a service asks JetStream because of a message, without the stream or consumer that it asks about.
+fn asked(subject: &str, body: &[u8]) -> Vec<String> {
+    platform().take_exchanges();
+    message::<Notes>(subject, None, body).unwrap();
+    let asked = platform().take_exchanges().into_iter();
+    asked.map(|exchange| exchange.subject.trim_start_matches("$JS.API.").to_owned()).collect()
+}
+
+#[test]
+fn looking_at_what_has_not_changed_costs_two_requests_in_half_a_minute() {
+    start::<Notes>();
+    write(&anonymous(), new("a")).unwrap();
+    settle::<Notes>();
+    let heartbeat = "wasmbus.evt.default.host_heartbeat";
+    for _ in 0..3 {
+        platform().advance(Duration::from_secs(30));
+        assert_eq!(
+            asked(heartbeat, b""),
+            ["STREAM.MSG.GET.OWN_notes", "CONSUMER.LIST.LOG_notes", "CONSUMER.LIST.LOG_notes"],
+            "a list comes in pages of two"
+        );
+        // Other hosts live, too; links of other services are made; services that are no source of this one are new.
+        for _ in 0..4 {
+            assert_eq!(asked(heartbeat, b""), [""; 0]);
+            assert_eq!(asked("wasmbus.evt.default.linkdef_set", b""), [""; 0]);
+            assert_eq!(asked(names::ANNOUNCE, br#"{"service":"others"}"#), [""; 0]);
+        }
+    }
+    // A consumer that is gone is made again, by itself.
+    let consumer = names::consumer("notes", 1, 0);
+    crate::jetstream::delete_consumer("LOG_notes", &consumer).unwrap();
+    platform().advance(Duration::from_secs(30));
+    let made = asked(heartbeat, b"").into_iter().filter(|subject| subject.starts_with("CONSUMER.CREATE"));
+    assert_eq!(made.collect::<Vec<_>>(), [format!("CONSUMER.CREATE.LOG_notes.{consumer}")]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_keep_a_service_from_looking() {
+    platform().advance(Duration::from_secs(3600));
+    start::<Notes>();
+    let looked = platform().bucket()["looked"].clone();
+    let mut later: serde_json::Value = serde_json::from_slice(&looked).unwrap();
+    later["at_ms"] = (platform().now_ms() + 3_600_000).into();
+    platform().set("looked", later.to_string().as_bytes()).unwrap();
+    assert_ne!(asked("wasmbus.evt.default.host_heartbeat", b""), [""; 0]);
 }
 
 #[test]
@@ -75,6 +123,7 @@ fn what_was_lost_is_set_up_again() {
     start::<Notes>();
     platform().lose_stream("LOG_notes");
     platform().lose_stream("DEAD_notes");
+    platform().advance(Duration::from_secs(30));
     message::<Notes>("wasmbus.evt.default.host_heartbeat", None, b"anything").unwrap();
     let id = write(&anonymous(), new("a")).unwrap().id;
     settle::<Notes>();

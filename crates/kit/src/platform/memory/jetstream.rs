@@ -276,6 +276,7 @@ impl Stream {
         json!({
             "name": name, "config": consumer.config, "num_pending": consumer.left(&self.messages),
             "num_ack_pending": on_its_way, "num_redelivered": u64::from(again), "ack_floor": floor,
+            "delivered": { "consumer_seq": consumer.delivered, "stream_seq": consumer.sent() },
         })
     }
 }
@@ -305,9 +306,14 @@ impl Consumer {
         wanted.find(|message| message.seq > self.done).map(|message| message.seq)
     }
 
+    /// The newest message that was sent.
+    fn sent(&self) -> u64 {
+        self.pending.as_ref().map_or(self.done, |pending| pending.seq)
+    }
+
     /// How many messages have never been sent.
     fn left(&self, messages: &[Stored]) -> u64 {
-        let sent = self.pending.as_ref().map_or(self.done, |pending| pending.seq);
+        let sent = self.sent();
         let wanted = messages.iter().filter(|message| matches(self.text("filter_subject"), &message.subject));
         wanted.filter(|message| message.seq > sent).count() as u64
     }

@@ -1,0 +1,214 @@
+//! Two versions of a service at once, one after the other, and back again.
+
+use super::*;
+use crate::delivery::ATTEMPTS;
+use crate::generation;
+use crate::testing::{deliver, message, parse, settle, start};
+
+/// The version before, which reacts to nothing.
+struct WithoutReactions;
+
+impl Service for WithoutReactions {
+    const NAME: &str = Notes::NAME;
+    const VERSION: &str = "0.9.0";
+    const PARTITIONS: u32 = Notes::PARTITIONS;
+    const ROUTES: &[Route] = Notes::ROUTES;
+    const PROJECTIONS: &[Projection] = Notes::PROJECTIONS;
+}
+
+/// A version that reacts to another kind of entity of the same service.
+struct OtherReactions;
+
+impl Service for OtherReactions {
+    const NAME: &str = Notes::NAME;
+    const VERSION: &str = "0.9.1";
+    const PARTITIONS: u32 = Notes::PARTITIONS;
+    const ROUTES: &[Route] = Notes::ROUTES;
+    const PROJECTIONS: &[Projection] = Notes::PROJECTIONS;
+    const REACTIONS: &[Reacts] = reactions! { "notes" => heed_tags };
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
+enum TagEvent {
+    Added(String),
+}
+
+impl Event for TagEvent {
+    const OF: &str = "tag";
+}
+
+fn heed_tags(_: &Recorded<TagEvent>, _: &Reaction) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// The version after, whose read models are others.
+struct Louder;
+
+impl Service for Louder {
+    const NAME: &str = Notes::NAME;
+    const VERSION: &str = "2.0.0";
+    const PARTITIONS: u32 = Notes::PARTITIONS;
+    const ROUTES: &[Route] = Notes::ROUTES;
+    const PROJECTIONS: &[Projection] = projections! { "notes" => shout };
+    const REACTIONS: &[Reacts] = Notes::REACTIONS;
+    const VIEWS_SCHEMA: u32 = 2;
+}
+
+fn shout(event: &Recorded<NoteEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    let note: Note = event.state()?;
+    if note.text == "poison" {
+        return Err(Failure::passing("this note is poison"));
+    }
+    NOTES.put(writer, &event.entity, &Note { text: note.text.to_uppercase(), ..note })
+}
+
+/// Delivers what is due for so long, each time to this version. Says how often.
+fn run<S: Service>(time: Duration) -> usize {
+    let end = platform().elapsed() + time;
+    let mut deliveries = 0;
+    loop {
+        while let Some(delivery) = platform().deliver("notes") {
+            let _ = deliver::<S>(&delivery);
+            deliveries += 1;
+        }
+        match platform().next_due("notes") {
+            Some(wait) if platform().elapsed() + wait < end => platform().advance(wait),
+            _ => return deliveries,
+        }
+    }
+}
+
+fn echoes() -> usize {
+    stored().iter().filter(|event| event.causation.is_some()).count()
+}
+
+fn log_says(what: &str) -> bool {
+    platform().take_lines().iter().any(|(_, line)| line.contains(what))
+}
+
+fn forget<S: Service>(source: &str) -> serde_json::Value {
+    let order = serde_json::json!({ "forget": source }).to_string();
+    message::<S>("deliver.notes", Some("_INBOX.1"), order.as_bytes()).unwrap();
+    parse(&platform().take_published().pop().unwrap().1)
+}
+
+#[test]
+fn what_another_version_reacts_to_waits_for_it() {
+    fn waits<S: Service>() {
+        lose_everything();
+        start::<Notes>();
+        // The way back.
+        start::<S>();
+        write(&anonymous(), new("echo?")).unwrap();
+        let deliveries = run::<S>(Duration::from_secs(3600));
+        assert!(
+            (100..400).contains(&deliveries),
+            "it comes again, at longer and longer intervals: {deliveries}"
+        );
+        assert_eq!((echoes(), dead().len()), (0, 0));
+        assert!(log_says("waits for another version of notes"));
+        settle::<Notes>();
+        assert_eq!((echoes(), dead().len()), (1, 0), "once the right version is back");
+    }
+    waits::<WithoutReactions>();
+    waits::<OtherReactions>();
+}
+
+#[test]
+fn what_no_version_ever_reacted_to_waits_for_nobody() {
+    start::<OtherReactions>();
+    write(&anonymous(), new("echo?")).unwrap();
+    settle::<OtherReactions>();
+    start::<Notes>();
+    settle::<Notes>();
+    assert_eq!((echoes(), dead().len()), (0, 0));
+}
+
+#[test]
+fn what_is_to_be_forgotten_waits_no_more() {
+    start::<Notes>();
+    write(&anonymous(), new("echo?")).unwrap();
+    run::<OtherReactions>(Duration::from_secs(60));
+    assert!(platform().next_due("notes").is_some());
+    assert_eq!(forget::<OtherReactions>("notes"), serde_json::json!({ "outcome": "handled" }));
+    settle::<OtherReactions>();
+    assert_eq!((echoes(), platform().next_due("notes")), (0, None));
+
+    start::<Notes>();
+    write(&anonymous(), new("echo?")).unwrap();
+    run::<WithoutReactions>(Duration::from_secs(60));
+    for _ in 0..2 {
+        assert_eq!(forget::<WithoutReactions>("notes"), serde_json::json!({ "outcome": "handled" }));
+    }
+    settle::<WithoutReactions>();
+    let names: Vec<String> =
+        crate::jetstream::consumers("LOG_notes").unwrap().into_iter().map(|consumer| consumer.name).collect();
+    assert_eq!(names, ["notes-g1-0", "notes-g1-1"], "what this version follows is left");
+    assert_eq!(forget::<Notes>("nobody"), serde_json::json!({ "outcome": "handled" }));
+}
+
+#[test]
+fn an_event_that_is_newer_than_its_follower_waits() {
+    start::<Notes>();
+    let note = r#"{"id":"x","text":"a","version":1}"#;
+    let newer = format!(
+        r#"{{"specversion":"1.0","id":"1","source":"/notes","type":"note.written.v4","subject":"x","time":"","datacontenttype":"application/json","data":{note},"version":1,"state":{note}}}"#
+    );
+    store_raw("x", newer.as_bytes());
+    run::<Notes>(Duration::from_secs(3600));
+    assert_eq!((dead().len(), values().len()), (0, 0));
+    assert!(log_says("type note.written.v4 is not among note.*.v1 to v3"));
+    // Nor can this version change what a newer one has written, and says that another time may do.
+    assert_eq!(edit(&anonymous(), "x", "b").unwrap_err().status, 503);
+}
+
+#[test]
+fn being_put_off_is_no_attempt() {
+    start::<Louder>();
+    write(&anonymous(), new("poison")).unwrap();
+    run::<Notes>(Duration::from_secs(600));
+    platform().take_lines();
+    settle::<Louder>();
+    let lines = platform().take_lines();
+    let failed = lines.iter().filter(|(_, line)| line.contains("this note is poison")).count() as u64;
+    assert_eq!(failed, ATTEMPTS, "all of them, the last of which is the letter's: {lines:?}");
+    assert_eq!(dead().len(), 1);
+}
+
+#[test]
+fn versions_that_live_at_once_agree_on_whose_the_read_models_are() {
+    start::<Notes>();
+    let ids: Vec<String> = (0..6).map(|_| write(&anonymous(), new("a")).unwrap().id).collect();
+    settle::<Notes>();
+    for step in 0..200 {
+        // Whoever of the two is given it handles it.
+        let by_older = (step / 3) % 2 == 0;
+        if step % 10 == 0 {
+            platform().advance(Duration::from_secs(30));
+            let subject = if step % 20 == 0 { names::ANNOUNCE } else { "wasmbus.evt.default.host_heartbeat" };
+            let _ = if by_older {
+                message::<Notes>(subject, None, b"")
+            } else {
+                message::<Louder>(subject, None, b"")
+            };
+        }
+        if step < 100 && step % 7 == 0 {
+            edit(&anonymous(), &ids[step % 6], &format!("b{step}")).unwrap();
+        }
+        match platform().deliver("notes") {
+            Some(delivery) if by_older => drop(deliver::<Notes>(&delivery)),
+            Some(delivery) => drop(deliver::<Louder>(&delivery)),
+            None => platform().advance(platform().next_due("notes").unwrap_or_default()),
+        }
+    }
+    settle::<Louder>();
+    let now = generation::current::<Louder>().unwrap();
+    assert_eq!((now.active, now.building, now.schema, now.newest), (2, None, 2, 2), "one rebuild is enough");
+    let reader = anonymous().views().unwrap();
+    for id in &ids {
+        let newest = anonymous().load::<Note>(id).unwrap();
+        let read = NOTES.get(&reader, id).unwrap().unwrap();
+        assert_eq!((read.text, read.version), (newest.text.to_uppercase(), newest.version));
+    }
+    assert_eq!(dead().len(), 0);
+}
