@@ -6,14 +6,13 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use async_nats::Client;
-use async_nats::client::RequestErrorKind;
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
 use crate::jetstream::{DEAD, JetStream, Stored};
+use crate::orders::{Outcome, order};
 use crate::replay::Role;
 use crate::services;
 use crate::table::Table;
@@ -60,17 +59,6 @@ enum Verb {
         #[command(flatten)]
         connection: Connection,
     },
-}
-
-/// What a service says became of a letter.
-#[derive(Deserialize)]
-#[serde(tag = "outcome", content = "why", rename_all = "lowercase")]
-enum Outcome {
-    Handled,
-    Obsolete,
-    Rebuild,
-    Failed(String),
-    Missing,
 }
 
 /// A dead letter, and where it is kept.
@@ -143,7 +131,7 @@ async fn replay(client: &Client, service: &str, numbers: &[u64]) -> Result<ExitC
     }
     let (mut left, mut rebuild) = (false, false);
     for Letter { number, .. } in letters {
-        match try_again(client, service, number).await? {
+        match order(client, service, &json!({ "replay-dead": number })).await? {
             Outcome::Handled => println!("{number}  handled"),
             Outcome::Obsolete => {
                 println!("{number}  obsolete: the read models have been built anew since; removed")
@@ -173,22 +161,6 @@ async fn remove(client: &Client, service: &str, numbers: &[u64]) -> Result<ExitC
         println!("{number}  removed");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn try_again(client: &Client, service: &str, number: u64) -> Result<Outcome, Failure> {
-    let request = json!({ "replay-dead": number }).to_string();
-    let answer = client.request(format!("deliver.{service}"), request.into()).await.map_err(|error| {
-        match error.kind() {
-            RequestErrorKind::NoResponders => Failure::new(format!(
-                "{service} does not run, and only it can handle its events; `trellis start {service}`, then try again"
-            )),
-            _ => Failure::new(format!(
-                "{service} has not said what became of letter {number}: {error}; it can be tried again"
-            )),
-        }
-    })?;
-    serde_json::from_slice(&answer.payload)
-        .map_err(|error| Failure::new(format!("the answer of {service} is not understood: {error}")))
 }
 
 /// The letters with these numbers, or all of a service that exists.

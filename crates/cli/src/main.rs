@@ -5,7 +5,9 @@ mod control;
 mod dlq;
 mod events;
 mod failure;
+mod forget;
 mod jetstream;
+mod orders;
 mod replay;
 mod services;
 mod status;
@@ -53,6 +55,8 @@ enum Command {
     Scale(control::Scale),
     /// Build the read models of a service anew, while the old ones answer
     Replay(replay::Replay),
+    /// Let a service wait no more for a version of it that follows a log
+    Forget(forget::Forget),
     /// List, show, try again or remove events that a service could not handle
     Dlq(dlq::Dlq),
     /// Check everything in a data directory, and change nothing
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Command::Up(up) => up.run(),
         Command::Status(status) => status.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Forget(forget) => forget.run(),
         Command::Dlq(dlq) => dlq.run(),
         Command::Stop(stop) => stop.run(),
         Command::Start(start) => start.run(),

@@ -22,6 +22,8 @@ pub(crate) struct Description {
     pub version: String,
     #[serde(default)]
     pub projects: Vec<String>,
+    #[serde(default)]
+    pub reacts_to: Vec<String>,
 }
 
 #[derive(Deserialize)]

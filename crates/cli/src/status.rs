@@ -59,6 +59,9 @@ struct Service {
     instances: Option<usize>,
     /// Why it is not ready.
     why: Option<String>,
+    /// To whose events it says that it reacts, if it says anything.
+    #[serde(skip)]
+    reacts_to: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -215,6 +218,7 @@ async fn states(client: &Client, report: &Report) -> Result<Vec<Service>, Failur
             state,
             instances: component.map(|component| component.instances),
             why,
+            reacts_to: description.map(|description| description.reacts_to.clone()),
         }
     });
     Ok(join_all(states).await)
@@ -269,7 +273,23 @@ impl Report {
         let dead = self.dead_letters.iter().map(|Dead { service, count, .. }| {
             format!("{service} has {count} dead letters: `trellis dlq list {service}`")
         });
-        services.chain(dead).collect()
+        services.chain(dead).chain(self.waiting_for_another_version()).collect()
+    }
+
+    /// Events that the version which runs does not react to, though another one did.
+    fn waiting_for_another_version(&self) -> impl Iterator<Item = String> {
+        let reactions = Role::Reactions.to_string();
+        let waits = self.consumers.iter().filter(move |of| of.role == reactions && of.backlog > 0);
+        waits.filter_map(|Following { service, source, backlog, .. }| {
+            let follower = self.services.iter().find(|of| of.name == *service)?;
+            let reacts_to = follower.reacts_to.as_ref()?;
+            (!reacts_to.contains(source)).then(|| {
+                format!(
+                    "{backlog} events of {source} wait for a version of {service} that reacts to them: run that, or \
+                     `trellis forget {service} {source}`"
+                )
+            })
+        })
     }
 
     fn print(&self) {
