@@ -284,7 +284,7 @@ pub(crate) fn advance<S: Service>(finishing: Option<&str>) -> Result<u64, Fault>
     }
     let retired_ms = platform::current().now_ms();
     let switched = change::<S>(|now| {
-        Ok((now.building == Some(next)).then(|| Generations {
+        Ok((now.building == Some(next)).then_some(Generations {
             active: next,
             building: None,
             retired: Some(now.active),
@@ -306,7 +306,7 @@ fn clean_up<S: Service>() -> Result<Generations, Fault> {
         return Ok(now);
     }
     provision::remove::<S>(retired)?;
-    change::<S>(|now| Ok((now.retired == Some(retired)).then(|| Generations { retired: None, ..*now })))
+    change::<S>(|now| Ok((now.retired == Some(retired)).then_some(Generations { retired: None, ..*now })))
 }
 
 fn bytes(generations: &Generations) -> Result<Vec<u8>, Fault> {

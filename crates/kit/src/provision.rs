@@ -85,7 +85,7 @@ fn followers<S: Service>(partitions: &Partitions) -> Result<(), Fault> {
     if now.building.is_some() || now.retired.is_some() {
         generation::advance::<S>(None)?;
     }
-    if let Some(what) = lost::<S>(&progress)? {
+    if let Some(what) = lost(&progress)? {
         generation::rebuild::<S>(&what)?;
     }
     Ok(())
@@ -187,7 +187,7 @@ fn remove_strays<'a, S: Service>(
 /// now has numbers that they know, or because a write that was late has put an older value over a newer one. Others go on
 /// meanwhile, so the order matters: an event is stored, then a place is noted, then the consumer has finished, and this looks at
 /// the last first. Where events keep coming, [`delivery`](crate::delivery) sees it.
-fn lost<S: Service>(followers: &[Follower]) -> Result<Option<String>, Fault> {
+fn lost(followers: &[Follower]) -> Result<Option<String>, Fault> {
     let active = generation::load()?.active;
     let followers: Vec<&Follower> = followers.iter().filter(|of| of.generation == active).collect();
     let partitions: Vec<_> = followers.iter().map(|of| (of.source, of.partition)).collect();
