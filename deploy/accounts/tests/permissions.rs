@@ -43,7 +43,7 @@ fn what_a_service_with_a_log_does_is_allowed() {
             "$JS.API.STREAM.MSG.GET.LOG_posts",
             "$JS.API.STREAM.PURGE.DEAD_posts",
             "$JS.API.CONSUMER.CREATE.LOG_posts.posts-g1-0",
-            "$JS.API.CONSUMER.INFO.LOG_posts.posts-g16-7",
+            "$JS.API.CONSUMER.INFO.LOG_posts.posts-g15-7",
             "$JS.API.CONSUMER.DELETE.LOG_posts.posts-g1-0",
             "$JS.ACK.LOG_posts.posts-g1-0.1.1.1.1.0",
             "$JS.ACK.core.hash.LOG_posts.posts-g1-0.1.1.1.1.0",
