@@ -1,11 +1,11 @@
-//! Wall-clock time, injected: nothing in the broker reads the machine's clock by itself.
+//! Time, injected: nothing in the broker reads the machine's clock by itself. Dates come from a [`Clock`]. Whatever waits goes by
+//! tokio's time, which no correction of the date moves.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// Where the broker gets the date from. Delays are computed from it and slept with `tokio::time`, so a clock must move
-/// together with tokio's.
+/// Where the broker gets the date from. It may jump.
 pub trait Clock: Send + Sync {
     fn now(&self) -> SystemTime;
 }
@@ -36,6 +36,21 @@ impl TokioClock {
 impl Clock for TokioClock {
     fn now(&self) -> SystemTime {
         self.date_at_start + self.start.elapsed()
+    }
+}
+
+/// Now: the date, and tokio's time, which goes on evenly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// In nanoseconds since 1970.
+    pub date: i64,
+    pub at: Instant,
+}
+
+impl Moment {
+    /// Tokio's time so many nanoseconds later.
+    pub fn after(&self, nanos: i64) -> Instant {
+        self.at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
     }
 }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use trellis_store::Store;
 
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Moment};
 use crate::jetstream::{Answer, Entry, JetStream, Status, Stream};
 use crate::routes::Routes;
 use crate::{Headers, Message, PublishError, RequestError, Settings, Subject};
@@ -78,6 +79,10 @@ impl Core {
     /// The date, in nanoseconds since 1970.
     pub fn now(&self) -> i64 {
         clock::unix_nanos(self.clock.now())
+    }
+
+    pub fn moment(&self) -> Moment {
+        Moment { date: self.now(), at: Instant::now() }
     }
 
     pub fn server_id(&self) -> &'static str {

@@ -158,7 +158,7 @@ impl JetStream {
                 unacked.push((seq, stored));
             }
             let consumer = Arc::new(Consumer::new(stream, name, id, created, config));
-            consumer.restore(position, unacked);
+            consumer.restore(position, unacked, core.moment());
             self.start(core, &consumer).await;
         }
         Ok(())

@@ -66,6 +66,8 @@ pub(crate) struct Unacked {
     pub attempts: u32,
     /// When it is to be delivered again.
     pub due: i64,
+    /// How long that was from when it was said, in nanoseconds: longer than this, nothing waits after a restart.
+    pub wait: i64,
 }
 
 impl Stored {
@@ -167,11 +169,26 @@ numbers!(Position {
     only_last_until: try_get_u64 / put_u64,
 });
 
-numbers!(Unacked {
-    delivery: try_get_u64 / put_u64,
-    attempts: try_get_u32 / put_u32,
-    due: try_get_i64 / put_i64,
-});
+impl Unacked {
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(28);
+        out.put_u64(self.delivery);
+        out.put_u32(self.attempts);
+        out.put_i64(self.due);
+        out.put_i64(self.wait);
+        out.freeze()
+    }
+
+    pub fn decode(mut value: &[u8]) -> Option<Unacked> {
+        Some(Unacked {
+            delivery: value.try_get_u64().ok()?,
+            attempts: value.try_get_u32().ok()?,
+            due: value.try_get_i64().ok()?,
+            // The version before did not say how long.
+            wait: value.try_get_i64().unwrap_or(i64::MAX),
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -197,8 +214,10 @@ mod tests {
         let tail =
             Tail { data: 1, last_seq: 9, last_date: -3, last_message_id: "id".into(), ..Tail::default() };
         assert_eq!(Tail::decode(&tail.encode()), Some(tail));
-        let unacked = Unacked { delivery: 3, attempts: 2, due: -1 };
+        let unacked = Unacked { delivery: 3, attempts: 2, due: -1, wait: 7 };
         assert_eq!(Unacked::decode(&unacked.encode()), Some(unacked));
+        let older = &unacked.encode()[..20];
+        assert_eq!(Unacked::decode(older), Some(Unacked { wait: i64::MAX, ..unacked }));
         assert_eq!(Unacked::decode(b"short"), None);
     }
 }

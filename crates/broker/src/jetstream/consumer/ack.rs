@@ -39,7 +39,7 @@ impl Consumer {
     /// Handles one acknowledgement. Whoever wants to know that it was heard gave a reply subject.
     pub fn acknowledge(self: &Arc<Self>, core: &Core, of: AckOf, message: &Message) {
         let payload = message.payload.as_ref();
-        let now = core.now();
+        let now = core.moment();
         let mut heard = true;
         let mut settled = false;
         let mut next: Option<&[u8]> = None;

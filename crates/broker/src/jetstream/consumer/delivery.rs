@@ -55,13 +55,13 @@ impl Consumer {
 
     /// Brings everything that depends on time up to date, and decides.
     fn step(&self, core: &Core) -> Step {
-        let now = Instant::now();
-        let wall = core.now();
+        let moment = core.moment();
+        let now = moment.at;
         let mut statuses = Vec::new();
         let step = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
-            inner.state.expire(wall);
+            inner.state.expire(moment);
             self.save(core, &mut inner.state);
             let config = inner.state.config.clone();
             let group = (!config.deliver_group.is_empty()).then_some(config.deliver_group.as_str());
@@ -82,7 +82,7 @@ impl Consumer {
                     let dry = candidate == Candidate::Nothing;
                     statuses.extend(inner.pulls.tidy(now, dry, |reply| core.is_listened_to(reply)));
                     statuses.extend(self.heartbeats(inner, active, now));
-                    self.next_event(inner, active, now, wall)
+                    self.next_event(inner, active, now)
                 }
             }
         };
@@ -104,9 +104,8 @@ impl Consumer {
         to.iter().map(|reply| pulls::idle_heartbeat(reply, delivery, seq)).collect()
     }
 
-    fn next_event(&self, inner: &super::Inner, active: bool, now: Instant, wall: i64) -> Step {
-        let after = |nanos: i64| now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
-        let redelivery = inner.state.next_due().map(|due| after(due.saturating_sub(wall)));
+    fn next_event(&self, inner: &super::Inner, active: bool, now: Instant) -> Step {
+        let redelivery = inner.state.next_due();
         let heartbeat = heartbeat(inner).filter(|_| active).map(|every| inner.last_sent + every);
         let inactive = inactive_threshold(inner).filter(|_| !active).map(|after| inner.last_active + after);
         if inactive.is_some_and(|at| at <= now) {
@@ -250,7 +249,7 @@ impl Consumer {
             let size = i64::try_from(body_len + reply.as_str().len()).unwrap_or(i64::MAX);
             after = inner.pulls.count(pull, size, now)?;
         }
-        let delivery = inner.state.deliver(seq, again, core.now())?;
+        let delivery = inner.state.deliver(seq, again, core.moment())?;
         inner.last_sent = now;
         self.save(core, &mut inner.state);
         let sync = tracks_acks(&inner.state.config) && (delivery.attempt > 1 || self.is_on_probation(core));

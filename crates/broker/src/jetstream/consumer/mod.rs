@@ -24,6 +24,7 @@ use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use super::records::{Position, Stored, Tail, Unacked};
 use super::stream::Stream;
 use super::{date, keys, tally};
+use crate::clock::Moment;
 use crate::core::Core;
 use crate::{Message, Pattern, Subject};
 pub(crate) use ack::parse_subject as parse_ack_subject;
@@ -176,11 +177,11 @@ impl Consumer {
     }
 
     /// Takes up where a stored consumer stopped.
-    pub fn restore(&self, position: Position, unacked: Vec<(u64, Unacked)>) {
+    pub fn restore(&self, position: Position, unacked: Vec<(u64, Unacked)>, now: Moment) {
         let mut inner = self.inner.lock();
         inner.state.position = position;
         for (seq, stored) in unacked {
-            inner.state.restore(seq, stored);
+            inner.state.restore(seq, stored, now);
         }
     }
 

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
+use crate::clock::Moment;
 use crate::jetstream::consumer_config::{AckPolicy, ConsumerConfig};
 use crate::jetstream::records::{Position, Unacked};
 
@@ -16,7 +19,7 @@ pub(crate) struct State {
     pub config: Arc<ConsumerConfig>,
     pub position: Position,
     unacked: BTreeMap<u64, Waiting>,
-    due: BTreeSet<(i64, u64)>,
+    due: BTreeSet<(Instant, u64)>,
     redeliver: VecDeque<u64>,
     /// Messages that were delivered often enough and are neither acknowledged nor gone: the newest `GIVEN_UP_MAX`.
     given_up: BTreeSet<u64>,
@@ -44,6 +47,8 @@ enum Reading {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     stored: Unacked,
+    /// When its time comes.
+    due: Instant,
     /// On the redelivery queue, so not waiting for its time.
     queued: bool,
     /// Whoever had it asked for it later, rather than having it still.
@@ -97,10 +102,15 @@ impl State {
         }
     }
 
-    /// Takes back a delivery that was stored.
-    pub fn restore(&mut self, seq: u64, stored: Unacked) {
-        self.unacked.insert(seq, Waiting { stored, queued: false, put_off: true });
-        self.due.insert((stored.due, seq));
+    /// Takes back a delivery that was stored. What is left of its wait goes by the date, which may have jumped since: it is
+    /// no longer than the whole.
+    pub fn restore(&mut self, seq: u64, stored: Unacked, now: Moment) {
+        let left = stored.due.saturating_sub(now.date).clamp(0, stored.wait.max(0));
+        let due = now.after(left);
+        let stored = Unacked { due: now.date.saturating_add(left), ..stored };
+        self.unacked.insert(seq, Waiting { stored, due, queued: false, put_off: true });
+        self.due.insert((due, seq));
+        self.touched.push(seq);
     }
 
     /// Everything that matches up to a sequence has been counted.
@@ -237,7 +247,7 @@ impl State {
     }
 
     /// Records that a candidate is handed out. Nothing, if it was overtaken by an acknowledgement, a purge or new filters.
-    pub fn deliver(&mut self, seq: u64, again: bool, now: i64) -> Option<Delivery> {
+    pub fn deliver(&mut self, seq: u64, again: bool, now: Moment) -> Option<Delivery> {
         if !self.counted {
             return None;
         }
@@ -245,15 +255,17 @@ impl State {
         let delivery = self.position.next_delivery;
         self.position.next_delivery += 1;
         self.position.delivered_seq = self.position.delivered_seq.max(seq);
-        self.position.last_delivered = now;
+        self.position.last_delivered = now.date;
         if self.config.ack_policy == AckPolicy::None {
             self.position.floor_delivery = delivery;
             self.position.floor_seq = seq;
         } else {
-            let due = now.saturating_add(self.config.ack_wait_of_attempt(attempt));
+            let wait = self.config.ack_wait_of_attempt(attempt);
+            let due = now.after(wait);
             let first = self.unacked.get(&seq).map_or(delivery, |waiting| waiting.stored.delivery);
-            let stored = Unacked { delivery: first, attempts: attempt, due };
-            self.unacked.insert(seq, Waiting { stored, queued: false, put_off: false });
+            let date = now.date.saturating_add(wait);
+            let stored = Unacked { delivery: first, attempts: attempt, due: date, wait };
+            self.unacked.insert(seq, Waiting { stored, due, queued: false, put_off: false });
             self.due.insert((due, seq));
             self.touched.push(seq);
         }
@@ -311,13 +323,13 @@ impl State {
         }
     }
 
-    /// Brings up to date what depends on the date: queues what was not acknowledged in time, oldest first. What has been delivered often enough is given up on.
-    pub fn expire(&mut self, now: i64) {
+    /// Brings up to date what depends on time: queues what was not acknowledged in time, oldest first. What has been delivered often enough is given up on.
+    pub fn expire(&mut self, now: Moment) {
         if std::mem::take(&mut self.acked_by_removal) {
-            self.position.last_acked = now;
+            self.position.last_acked = now.date;
         }
         let mut late = BTreeSet::new();
-        while let Some((due, seq)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+        while let Some((due, seq)) = self.due.first().copied().filter(|(due, _)| *due <= now.at) {
             self.due.remove(&(due, seq));
             late.insert(seq);
         }
@@ -326,14 +338,14 @@ impl State {
         }
     }
 
-    /// When `expire` has something to do next, in wall-clock nanoseconds.
-    pub fn next_due(&self) -> Option<i64> {
+    /// When `expire` has something to do next.
+    pub fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(due, _)| *due)
     }
 
     fn queue(&mut self, seq: u64) {
         let Some(waiting) = self.unacked.get_mut(&seq).filter(|waiting| !waiting.queued) else { return };
-        self.due.remove(&(waiting.stored.due, seq));
+        self.due.remove(&(waiting.due, seq));
         let attempts = i64::from(waiting.stored.attempts);
         if self.config.max_deliver > 0 && attempts >= self.config.max_deliver {
             // As on nats-server, the floors move on with the next acknowledgement.
@@ -349,7 +361,7 @@ impl State {
     }
 
     /// `+ACK` and `+TERM`. Answers whether the sender may be told that it was heard.
-    pub fn acked(&mut self, seq: u64, delivery: u64, now: i64) -> bool {
+    pub fn acked(&mut self, seq: u64, delivery: u64, now: Moment) -> bool {
         if seq >= self.position.next_seq {
             return false;
         }
@@ -358,7 +370,7 @@ impl State {
             AckPolicy::Explicit => self.ack_one(seq),
             AckPolicy::All => self.ack_all(seq, delivery),
         }
-        self.position.last_acked = now;
+        self.position.last_acked = now.date;
         true
     }
 
@@ -383,32 +395,35 @@ impl State {
     }
 
     /// `-NAK`: again at once, or after a delay.
-    pub fn nacked(&mut self, seq: u64, delivery: u64, delay: Option<i64>, now: i64) {
+    pub fn nacked(&mut self, seq: u64, delivery: u64, delay: Option<i64>, now: Moment) {
         let in_range = delivery > self.position.floor_delivery && delivery < self.position.next_delivery;
         if !in_range || !self.is_unacked(seq) {
             return;
         }
         match delay {
-            Some(delay) => self.wait_until(seq, now.saturating_add(delay.max(0)), true),
+            Some(delay) => self.wait(seq, delay.max(0), now, true),
             None => self.queue(seq),
         }
     }
 
     /// `+WPI`: the time for this attempt starts anew.
-    pub fn in_progress(&mut self, seq: u64, now: i64) {
+    pub fn in_progress(&mut self, seq: u64, now: Moment) {
         if let Some(waiting) = self.unacked.get(&seq).filter(|waiting| !waiting.queued) {
             let wait = self.config.ack_wait_of_attempt(waiting.stored.attempts);
-            self.wait_until(seq, now.saturating_add(wait), false);
+            self.wait(seq, wait, now, false);
         }
     }
 
-    fn wait_until(&mut self, seq: u64, due: i64, put_off: bool) {
+    fn wait(&mut self, seq: u64, wait: i64, now: Moment, put_off: bool) {
+        let due = now.after(wait);
         self.redeliver.retain(|other| *other != seq);
         if let Some(waiting) = self.unacked.get_mut(&seq) {
-            self.due.remove(&(waiting.stored.due, seq));
+            self.due.remove(&(waiting.due, seq));
             waiting.queued = false;
             waiting.put_off = put_off;
-            waiting.stored.due = due;
+            waiting.due = due;
+            waiting.stored.due = now.date.saturating_add(wait);
+            waiting.stored.wait = wait;
             self.due.insert((due, seq));
             self.touched.push(seq);
         }
@@ -417,7 +432,7 @@ impl State {
     /// Stops waiting for a message. Answers with its first delivery.
     fn forget(&mut self, seq: u64) -> Option<u64> {
         let waiting = self.unacked.remove(&seq)?;
-        self.due.remove(&(waiting.stored.due, seq));
+        self.due.remove(&(waiting.due, seq));
         if waiting.queued {
             self.redeliver.retain(|other| *other != seq);
         }
