@@ -150,3 +150,43 @@ async fn tallies_keep_up_with_every_change() {
         }
     }
 }
+
+/// A bucket's keys are siblings. Who removes the newest of them needs the next newest.
+#[tokio::test(start_paused = true)]
+async fn the_newest_message_is_removed_without_a_look_at_its_siblings() {
+    const KEYS: u64 = 20_000;
+    let store = Store::in_memory();
+    let broker = open(&store).await;
+    let config = json!({"name": "KEYS", "subjects": ["keys.>"], "max_msgs_per_subject": 1});
+    ask(&broker, "$JS.API.STREAM.CREATE.KEYS", config).await;
+    for key in 0..KEYS {
+        append(&broker, &format!("keys.k{key}"), "x").await.unwrap();
+    }
+    for removed in 0..3 {
+        let delete = ask(&broker, "$JS.API.STREAM.MSG.DELETE.KEYS", json!({"seq": KEYS - removed}));
+        let (answer, read) = reads(&store, delete).await;
+        assert_eq!(answer["success"], true, "{answer}");
+        assert!(read < FEW, "{read} entries read");
+        let last = json!({"last_by_subj": "keys.*"});
+        let newest = ask(&broker, "$JS.API.STREAM.MSG.GET.KEYS", last).await;
+        assert_eq!(newest["message"]["seq"], KEYS - removed - 1);
+    }
+}
+
+/// What is told of subjects is a page of them and how many there are, without reading or holding the others.
+#[tokio::test(start_paused = true)]
+async fn a_page_of_subjects_is_read_and_the_rest_only_counted() {
+    const EVENTS: u64 = 110_000;
+    const PAGE: u64 = 100_000;
+    let store = Store::in_memory();
+    let broker = filled(&store, EVENTS).await;
+    let info = ask(&broker, "$JS.API.STREAM.INFO.LOG_posts", json!({"subjects_filter": ">"}));
+    let (info, read) = reads(&store, info).await;
+    assert_eq!((&info["total"], &info["limit"]), (&json!(EVENTS), &json!(PAGE)));
+    assert_eq!(u64::try_from(info["state"]["subjects"].as_object().unwrap().len()).unwrap(), PAGE);
+    assert!(read < PAGE + FEW, "{read} entries read");
+    let few = ask(&broker, "$JS.API.STREAM.INFO.LOG_posts", json!({"subjects_filter": "log.posts.2.e2.*"}));
+    let (few, read) = reads(&store, few).await;
+    assert_eq!((&few["total"], &few["state"]["subjects"]), (&json!(1), &json!({"log.posts.2.e2.1": 1})));
+    assert!(read < FEW, "{read} entries read");
+}

@@ -369,8 +369,12 @@ fn unindex_parent(tx: &mut Transaction<'_>, data: u64, subject: &str, seq: u64, 
     tx.put(key, entry.encode());
 }
 
+/// Found by tallies, but for parents of more than three tokens, such as an entity's events: these are walked.
 fn newest_child(tx: &Transaction<'_>, data: u64, parent: &str) -> u64 {
     let Ok(children) = Pattern::new(format!("{parent}.*")) else { return 0 };
+    if tally::answers(&children) {
+        return tally::newest(tx, data, &children).unwrap_or(0);
+    }
     let mut newest = 0;
     let mut range = keys::subjects(data, children.literal_prefix());
     loop {

@@ -1,6 +1,7 @@
 //! A stream: its configuration, what it holds, and how its consumers hear of changes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -251,8 +252,55 @@ impl Stream {
         children.iter().filter_map(|subject| self.next_in_subject(subject, from)).min()
     }
 
+    /// How many subjects hold messages and match.
+    pub async fn count_subjects(&self, pattern: &Pattern) -> u64 {
+        if tally::answers(pattern) {
+            return tally::subjects(&self.store, self.data(), pattern);
+        }
+        if let Some(parent) = pattern.children_of() {
+            return self.parent_entry(parent).map_or(0, |entry| entry.count);
+        }
+        let mut count = 0;
+        self.for_each_subject(pattern, |_, _| count += 1).await;
+        count
+    }
+
+    /// At most `limit` of the subjects that match, after the first `offset`, each with how many messages it holds.
+    pub async fn subjects(&self, pattern: &Pattern, offset: usize, limit: usize) -> BTreeMap<String, u64> {
+        let (mut skipped, mut subjects) = (0, BTreeMap::new());
+        self.visit_subjects(pattern, |subject, entry| {
+            if skipped < offset {
+                skipped += 1;
+            } else if subjects.len() < limit {
+                subjects.insert(subject.to_owned(), entry.count);
+            }
+            if subjects.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+        .await;
+        subjects
+    }
+
     /// Visits every subject that holds messages and matches, in order.
     pub async fn for_each_subject(&self, pattern: &Pattern, mut visit: impl FnMut(&str, SubjectEntry)) {
+        let all = |subject: &str, entry| {
+            visit(subject, entry);
+            ControlFlow::Continue(())
+        };
+        self.visit_subjects(pattern, all).await;
+    }
+
+    /// Visits subjects that hold messages and match, in order, for as long as `visit` wants more.
+    async fn visit_subjects(
+        &self,
+        pattern: &Pattern,
+        mut visit: impl FnMut(&str, SubjectEntry) -> ControlFlow<()>,
+    ) {
+        if pattern.is_exact() {
+            if let Some(entry) = self.subject_entry(pattern.as_str()) {
+                let _ = visit(pattern.as_str(), entry);
+            }
+            return;
+        }
         let mut range = keys::subjects(self.data(), pattern.literal_prefix());
         loop {
             let page = self.store.scan(range.clone(), Order::Ascending, INDEX_PAGE);
@@ -261,8 +309,10 @@ impl Stream {
             for (key, value) in &page {
                 let entry = SubjectEntry::decode(value);
                 let subject = keys::subject_text(key).filter(|subject| pattern.matches(subject));
-                if let (Some(subject), Some(entry)) = (subject, entry) {
-                    visit(subject, entry);
+                if let (Some(subject), Some(entry)) = (subject, entry)
+                    && visit(subject, entry).is_break()
+                {
+                    return;
                 }
             }
             if page.len() < INDEX_PAGE {

@@ -266,14 +266,11 @@ impl JetStream {
         info.cluster = Some(ClusterInfo { leader: core.server_id() });
         let mut page = Page::default();
         if let Ok(filter) = Pattern::new(&filter) {
-            let mut subjects = Vec::new();
-            stream
-                .for_each_subject(&filter, |subject, entry| subjects.push((subject.to_owned(), entry.count)))
-                .await;
-            if !subjects.is_empty() {
-                let (cut, subjects) = api::page(subjects, offset, SUBJECT_DETAILS_MAX);
-                page = cut;
-                info.state.subjects = subjects.into_iter().collect();
+            let total = usize::try_from(stream.count_subjects(&filter).await).unwrap_or(usize::MAX);
+            if total > 0 {
+                let offset = usize::try_from(offset).unwrap_or(0).min(total);
+                page = Page { total, offset, limit: SUBJECT_DETAILS_MAX };
+                info.state.subjects = stream.subjects(&filter, offset, SUBJECT_DETAILS_MAX).await;
             }
         }
         if deleted_details && info.state.num_deleted > 0 {
