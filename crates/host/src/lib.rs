@@ -37,6 +37,7 @@ pub mod server;
 mod state;
 mod subscriptions;
 pub mod threads;
+mod waiting;
 
 pub use app::{ANNOUNCE, App, StartError};
 pub use call::Body;

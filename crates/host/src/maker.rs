@@ -17,6 +17,7 @@ use crate::imports;
 use crate::manifest::{Application, ComponentPlan, ManifestError, Problem};
 use crate::metrics::ComponentMetrics;
 use crate::state::State;
+use crate::waiting::Waiting;
 
 /// What all components of an application are made with.
 pub(crate) struct Maker {
@@ -128,6 +129,7 @@ impl Maker {
             },
             messaging: capabilities::messaging::MessagingCtx {
                 broker: linked("wasmcloud:messaging/consumer").then(|| self.broker.clone()),
+                waiting: Waiting::new(self.instances(plan)),
             },
             random: capabilities::random::RandomCtx { randomness: self.env.randomness.clone() },
             http_client: linked("wasi:http/outgoing-handler"),

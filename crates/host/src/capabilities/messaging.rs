@@ -19,6 +19,7 @@
 //!
 //! The interface has no headers: what a message carries in them is not seen by components.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use trellis_broker::{Broker, Message, Subject};
@@ -26,6 +27,7 @@ use wasmtime::component::{HasData, Linker};
 
 use crate::observe::Probe;
 use crate::state::State;
+use crate::waiting::Waiting;
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -50,10 +52,11 @@ pub(crate) use generated::wasmcloud::messaging::types::BrokerMessage;
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// The broker, if the component has a link to it.
+/// The broker, if the component has a link to it, and how many of its requests wait for whom.
 #[derive(Clone)]
 pub(crate) struct MessagingCtx {
     pub(crate) broker: Option<Broker>,
+    pub(crate) waiting: Arc<Waiting>,
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -81,6 +84,7 @@ impl View<'_> {
 
     async fn ask(&self, subject: &str, body: Vec<u8>, timeout: Duration) -> Result<BrokerMessage, String> {
         let subject = checked(subject, &body)?;
+        let _entered = self.ctx.waiting.enter(subject.as_str()).await?;
         let reply = self.broker()?.request(subject, None, body, timeout.min(TIMEOUT_MAX)).await;
         reply.map(to_guest).map_err(|error| error.to_string())
     }
