@@ -54,6 +54,7 @@ impl Service for Registry {
     /// Documents are by themselves since 2.
     const VIEWS_SCHEMA: u32 = 2;
     const WATCHES: bool = true;
+    const PROVISIONS: bool = true;
 
     fn look_around() -> Result<(), Failure> {
         watch::look()

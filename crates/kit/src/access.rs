@@ -1,4 +1,5 @@
-//! What a service touches on NATS: the subjects on which its user must be allowed to publish, and no other.
+//! What a service touches on NATS: the subjects on which its user must be allowed to publish, and no other. What a request
+//! for a stream or a consumer says is for [`guard`](crate::guard) to judge.
 //!
 //! They follow from what the service says of itself as a [`Service`], and from the names by which the kit makes its
 //! requests, so that whoever writes permissions down need not know either.
@@ -15,6 +16,8 @@ pub struct Member {
     partitions: u32,
     asks: Asks,
     watches: bool,
+    /// Whether it makes streams and consumers for the others.
+    pub provisions: bool,
     projects: fn() -> BTreeSet<&'static str>,
     reacts_to: fn() -> BTreeSet<&'static str>,
 }
@@ -26,6 +29,7 @@ impl Member {
             partitions: S::PARTITIONS,
             asks: S::ASKS,
             watches: S::WATCHES,
+            provisions: S::PROVISIONS,
             projects: || S::PROJECTIONS.iter().map(|line| line.source).collect(),
             reacts_to: || S::REACTIONS.iter().map(|line| line.source).collect(),
         }

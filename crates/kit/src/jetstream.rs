@@ -2,22 +2,23 @@
 //!
 //! Nothing outside the kit sees any of this.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::platform::{self, Fault, FaultKind, Platform};
-use crate::{names, time};
+use crate::{config, names, time};
 
 /// Reading is quick or it fails; a write may have to wait for a disk.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// More partitions than anybody needs: what a stream states beyond that is a mistake.
-const PARTITIONS_MAX: u32 = 1024;
+pub const PARTITIONS_MAX: u32 = 1024;
 
 /// Requests about a stream: `$JS.API.<operation>.<stream>`, and for a consumer of it `.<consumer>`.
 pub mod operation {
@@ -97,9 +98,11 @@ impl From<Fault> for Refusal {
 
 /// A stream in which every subject holds one message for ever: appending to a taken subject is refused, which
 /// is what makes an append a compare-and-swap.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
 pub struct StreamConfig<'a> {
     pub name: &'a str,
+    #[serde(borrow)]
     pub subjects: [&'a str; 1],
     pub storage: &'a str,
     pub discard: &'a str,
@@ -109,7 +112,8 @@ pub struct StreamConfig<'a> {
     pub metadata: Metadata,
 }
 
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
 pub struct Metadata {
     #[serde(rename = "trellis.partitions")]
     pub partitions: String,
@@ -131,7 +135,8 @@ impl<'a> StreamConfig<'a> {
 }
 
 /// A durable push consumer of one partition, shared by all instances of a service.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ConsumerConfig<'a> {
     pub durable_name: &'a str,
     pub name: &'a str,
@@ -142,6 +147,16 @@ pub struct ConsumerConfig<'a> {
     pub ack_wait: u64,
     pub max_ack_pending: u32,
     pub filter_subject: &'a str,
+}
+
+/// What JetStream is asked for a consumer with.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerRequest<'a> {
+    pub stream_name: &'a str,
+    #[serde(borrow)]
+    pub config: ConsumerConfig<'a>,
+    pub action: &'a str,
 }
 
 /// An error that JetStream answers with.
@@ -230,13 +245,7 @@ pub fn create_stream(config: &StreamConfig<'_>) -> Result<(), Refusal> {
 
 /// Makes sure that there is this consumer. Returns how far it has come.
 pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<Progress, Refusal> {
-    #[derive(Serialize)]
-    struct Request<'a> {
-        stream_name: &'a str,
-        config: &'a ConsumerConfig<'a>,
-        action: &'a str,
-    }
-    let request = Request { stream_name: stream, config, action: "" };
+    let request = ConsumerRequest { stream_name: stream, config: *config, action: "" };
     let subject = names::consumer_api_subject(operation::CONSUMER_CREATE, stream, config.name);
     let answer = api(&subject, &request)??;
     Progress::read(&answer).ok_or_else(|| garbled(&subject).into())
@@ -419,13 +428,30 @@ pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), Refusal> {
 
 fn api(subject: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {
     let body = serde_json::to_vec(request).map_err(|error| Fault::new(error.to_string()))?;
-    call(subject, &body, READ_PATIENCE).map_err(|fault| match fault.kind {
+    let place = place(subject)?;
+    call(&place, &body, READ_PATIENCE).map_err(|fault| match fault.kind {
+        FaultKind::Nobody if place != subject => fault
+            .with("services are kept apart here, and the registry, which sets them up, is not there (yet)"),
         FaultKind::Nobody => fault.with("NATS has no JetStream: its configuration needs `jetstream { }`"),
         FaultKind::Late => {
             fault.with("it is busy, or does not let this service ask, which its log would say")
         }
         FaultKind::Other => fault,
     })
+}
+
+/// Where a request to JetStream goes: where services are kept apart, `jetstream-api` says that it is another place.
+fn place(subject: &str) -> Result<Cow<'_, str>, Fault> {
+    let elsewhere = config::text("jetstream-api")?;
+    Ok(match (elsewhere, subject.strip_prefix(names::JETSTREAM)) {
+        (Some(place), Some(request)) => Cow::Owned(place + request),
+        _ => Cow::Borrowed(subject),
+    })
+}
+
+/// Asks JetStream what somebody else wants to know, and gives its answer as it is.
+pub fn forward(subject: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
+    platform::current().request(&place(subject)?, body, READ_PATIENCE)
 }
 
 fn call(subject: &str, body: &[u8], patience: Duration) -> Result<Result<Value, ApiError>, Fault> {

@@ -46,6 +46,7 @@
 //! |---|---|
 //! | `caller-header` | the header in which a gateway says who calls; unset, every caller is anonymous |
 //! | `roles-header` | the header in which it says what the caller is trusted with: roles, with commas between them |
+//! | `jetstream-api` | how the subjects of requests to JetStream begin where services are kept apart; `$JS.API` if unset |
 //! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
 
 // The macros speak of this crate by its name, here as everywhere.
@@ -62,6 +63,7 @@ pub mod event;
 mod eventlog;
 mod generation;
 mod glance;
+pub mod guard;
 mod history;
 pub mod http;
 pub mod id;

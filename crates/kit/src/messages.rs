@@ -8,6 +8,7 @@
 //! | `trellis.announce` | make sure of everything; `{"service": "<name>"}`: if that one's log concerns this service; `{"replay": "<service>"}`: and build the read models anew |
 //! | `wasmbus.evt.…` | the lattice changed or is alive: make sure of everything, unless that was done just now |
 //! | `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS`, with or without `.<service>` and `.<id>` | the NATS services protocol |
+//! | `trellis.provision.…` | a service asks for a stream or a consumer, see `guard.rs` |
 //! | any other | the service's own concern: [`Service::hear`] |
 //!
 //! Whoever has made sure of everything says on `trellis.hello.<service>` what it is, and then [looks around](Service::look_around).
@@ -18,7 +19,7 @@ use serde_json::Value;
 use crate::dead::Outcome;
 use crate::delivery::{self, Delivery};
 use crate::platform::{self, Fault, Platform};
-use crate::{Service, dead, describe, generation, http, log, names, provision, wanted};
+use crate::{Service, dead, describe, generation, guard, http, log, names, provision, wanted};
 
 /// Handles one message. An error is for the host's log only: whatever can be done about it has been done.
 pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
@@ -43,6 +44,11 @@ pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[
     if subject.starts_with("wasmbus.evt.") {
         return if provision::again::<S>().map_err(complain::<S>)? { look_around::<S>() } else { Ok(()) };
     }
+    if S::PROVISIONS
+        && let Some(asked) = subject.strip_prefix(names::PROVISION)
+    {
+        return answer(subject, reply_to, &guard::answer(asked, body));
+    }
     S::hear(subject, body).map_err(|failure| failure.why)
 }
 
@@ -50,6 +56,10 @@ fn answer(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), Stri
     let Some(reply_to) = reply_to else {
         return Err(format!("a request on {subject} says nowhere to answer to"));
     };
+    // Whoever asks says where to. Anywhere else it would be us who say something there, with what we may do.
+    if !names::is_inbox(reply_to) {
+        return Err(format!("a request on {subject} wants its answer on {reply_to}, which is no inbox"));
+    }
     platform::current().publish(reply_to, body).map_err(|fault| fault.what)
 }
 

@@ -12,6 +12,18 @@ const HELLO: &str = "trellis.hello.";
 #[cfg(not(target_arch = "wasm32"))]
 pub const ANSWERS: &str = "_INBOX.>";
 
+/// Whether somebody waits there for an answer. A server puts a subject of its own in the place of an inbox in another account.
+pub fn is_inbox(subject: &str) -> bool {
+    subject.starts_with("_INBOX.") || subject.starts_with("_R_.")
+}
+
+/// How requests to JetStream begin.
+pub const JETSTREAM: &str = "$JS.API";
+
+/// Where services that may not make streams and consumers ask for them:
+/// `trellis.provision.<service>.<operation>.<stream>`, and for a consumer of it `.<consumer>`.
+pub const PROVISION: &str = "trellis.provision.";
+
 /// The stream that holds a service's log.
 pub fn log_stream(service: &str) -> String {
     format!("LOG_{service}")
@@ -82,7 +94,7 @@ fn role(generation: Option<u64>) -> String {
 
 /// Where JetStream takes a request about a stream.
 pub fn api_subject(operation: &str, stream: &str) -> String {
-    format!("$JS.API.{operation}.{stream}")
+    format!("{JETSTREAM}.{operation}.{stream}")
 }
 
 /// Where JetStream takes a request about a consumer of a stream.

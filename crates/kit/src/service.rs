@@ -39,6 +39,9 @@ pub trait Service: 'static {
     /// Whether it looks at all others, with [`services`](crate::services): at their logs and at whether they listen.
     const WATCHES: bool = false;
 
+    /// Whether it makes streams and consumers for all others where these may not, see [`guard`](crate::guard).
+    const PROVISIONS: bool = false;
+
     /// Answers a request: by the routes, unless the service stands in front of others.
     fn respond(request: &Request) -> Response
     where

@@ -58,7 +58,7 @@ impl Folder {
     }
 
     /// As clients of NATS read them.
-    pub fn write_credentials(&self, name: &str, Credentials { jwt, seed }: &Credentials) -> Result<()> {
+    pub fn write_credentials(&self, name: &str, Credentials { jwt, seed, .. }: &Credentials) -> Result<()> {
         let text = format!(
             "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
              -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"

@@ -7,10 +7,10 @@
 //! | file | is | who needs it |
 //! |---|---|---|
 //! | `accounts.conf` | what each user may do, signed; nothing in it is secret | the configuration of every NATS server, by `include` |
-//! | `wadm.yaml` | the manifest, in which every link has the credentials of its service | `wash app deploy` |
+//! | `wadm.yaml` | the manifest, in which every link has its credentials, and every service is told where JetStream is | `wash app deploy` |
 //! | `lattice.creds` | the user of wadm, of hosts and of `wash` | `--nats-creds`, `--nats-creds-file`, `--ctl-credsfile` |
-//! | `operator.creds` | the user that may do all that can be done with the application's data | `trellis status --creds` and its like |
-//! | `<service>.creds` | the user of one service | links, where secrets are kept elsewhere than in the manifest |
+//! | `operator.creds` | the user that may do all that can be done with logs, and ask every service | `trellis status --creds` and its like |
+//! | `<service>.creds`, `<service>-bucket.creds` | the users of one service: for messages, and for its bucket | links, where secrets are kept elsewhere than in the manifest |
 //! | `keys/` | the keys that sign all that | a safe place; without them all is made anew |
 //!
 //! Run again, it goes on with the keys that are there: credentials that were given out stay good, and servers take a new

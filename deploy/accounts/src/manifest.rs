@@ -7,9 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 use trellis_kit::access::Member;
 
-use crate::permissions::inbox;
+use crate::network::JETSTREAM;
 
-const KINDS: [&str; 3] = ["-nats", "-bucket", "-subscriptions"];
+const KINDS: [(&str, Link); 4] = [
+    ("-service", Link::None),
+    ("-nats", Link::Messages),
+    ("-bucket", Link::Bucket),
+    ("-subscriptions", Link::Messages),
+];
+
+/// What a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Link {
+    /// The service itself.
+    None,
+    Messages,
+    Bucket,
+}
 
 /// What a service has on NATS by its links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +37,8 @@ pub struct Links {
 pub struct Manifest {
     text: String,
     links: BTreeMap<String, Links>,
+    /// The services that have a configuration of their own.
+    configured: BTreeSet<String>,
 }
 
 /// What a user signs in with.
@@ -30,16 +46,23 @@ pub struct Manifest {
 pub struct Credentials {
     pub jwt: String,
     pub seed: String,
+    /// What is before the subjects on which it gets answers.
+    pub inbox: String,
 }
 
 impl Manifest {
     pub fn read(text: &str) -> Self {
         let mut links: BTreeMap<String, Links> = BTreeMap::new();
+        let mut configured = BTreeSet::new();
         let mut lines = text.lines();
         let mut service = None;
         while let Some(line) = lines.next() {
             service = service_after(line, service);
-            let Some(name) = service else { continue };
+            let Some((name, link)) = service else { continue };
+            if link == Link::None {
+                configured.insert(name.to_owned());
+                continue;
+            }
             let line = line.trim_start();
             if let Some(bucket) = line.strip_prefix("bucket:") {
                 links.entry(name.to_owned()).or_default().buckets.insert(bucket.trim().to_owned());
@@ -51,7 +74,7 @@ impl Manifest {
                 links.entry(name.to_owned()).or_default().subscriptions.extend(each);
             }
         }
-        Self { text: text.to_owned(), links }
+        Self { text: text.to_owned(), links, configured }
     }
 
     pub fn links(&self, service: &str) -> Links {
@@ -69,25 +92,31 @@ impl Manifest {
         if let Some(name) = known.iter().find(|name| !self.links.contains_key(**name)) {
             bail!("the manifest has no links of {name}, which is in deploy/accounts/src/services.rs");
         }
+        if let Some(name) = known.iter().find(|name| !self.configured.contains(**name)) {
+            bail!("the manifest has no config {name}-service, where {name} is told where JetStream is");
+        }
         Ok(())
     }
 
-    /// With the credentials of its service on each link to NATS.
-    pub fn with(&self, credentials: &BTreeMap<&str, Credentials>) -> String {
+    /// With the credentials of its service on each link to NATS, and where each service finds JetStream.
+    pub fn with(&self, credentials: &BTreeMap<(&str, Link), Credentials>) -> String {
         let mut lines = Vec::new();
-        let mut service = None;
+        let mut of = None;
         for line in self.text.lines() {
             lines.push(line.to_owned());
-            service = service_after(line, service);
+            of = service_after(line, of);
             let text = line.trim_start();
             let indent = &line[..line.len() - text.len()];
+            if text == "properties:" && of.is_some_and(|(_, link)| link == Link::None) {
+                lines.push(format!("{indent}  jetstream-api: {JETSTREAM}"));
+            }
             let is_address = text.starts_with("cluster_uri:") || text.starts_with("cluster_uris:");
-            if let Some((name, Credentials { jwt, seed })) =
-                service.filter(|_| is_address).and_then(|name| credentials.get_key_value(name))
+            if let Some(Credentials { jwt, seed, inbox }) =
+                of.filter(|_| is_address).and_then(|of| credentials.get(&of))
             {
                 lines.push(format!("{indent}client_jwt: {jwt}"));
                 lines.push(format!("{indent}client_seed: {seed}"));
-                lines.push(format!("{indent}custom_inbox_prefix: {}", inbox(name)));
+                lines.push(format!("{indent}custom_inbox_prefix: {inbox}"));
             }
         }
         lines.push(String::new());
@@ -95,10 +124,12 @@ impl Manifest {
     }
 }
 
-/// Whose configuration the lines from this one on are.
-fn service_after<'a>(line: &'a str, before: Option<&'a str>) -> Option<&'a str> {
+/// Whose configuration, and which, the lines from this one on are.
+fn service_after<'a>(line: &'a str, before: Option<(&'a str, Link)>) -> Option<(&'a str, Link)> {
     match line.trim_start().strip_prefix("- name: ") {
-        Some(name) => KINDS.into_iter().find_map(|kind| name.trim().strip_suffix(kind)),
+        Some(name) => {
+            KINDS.into_iter().find_map(|(kind, link)| Some((name.trim().strip_suffix(kind)?, link)))
+        }
         None => before,
     }
 }
@@ -112,6 +143,9 @@ mod tests {
     const MANIFEST: &str = "\
     - name: posts
       config:
+        - name: posts-service
+          properties:
+            caller-header: x
         - name: posts-nats
           properties:
             cluster_uris: nats://a:1
@@ -140,10 +174,17 @@ mod tests {
     }
 
     #[test]
-    fn every_link_gets_the_credentials_of_its_service_and_nothing_else_changes() {
-        let credentials =
-            |name: &str| Credentials { jwt: format!("{name}-jwt"), seed: format!("{name}-seed") };
-        let all = BTreeMap::from([("posts", credentials("posts")), ("web", credentials("web"))]);
+    fn every_link_gets_credentials_every_service_its_jetstream_and_nothing_else_changes() {
+        let credentials = |name: &str| Credentials {
+            jwt: format!("{name}-jwt"),
+            seed: format!("{name}-seed"),
+            inbox: format!("_INBOX.{name}"),
+        };
+        let all = BTreeMap::from([
+            (("posts", Link::Messages), credentials("posts")),
+            (("posts", Link::Bucket), credentials("posts-bucket")),
+            (("web", Link::Messages), credentials("web")),
+        ]);
         let with = Manifest::read(MANIFEST).with(&all);
         let added: Vec<&str> = with
             .lines()
@@ -157,7 +198,11 @@ mod tests {
                 format!("custom_inbox_prefix: _INBOX.{name}"),
             ]
         };
-        assert_eq!(added, [of("posts"), of("posts"), of("web")].concat());
+        let jetstream = vec!["jetstream-api: trellis.jetstream".to_owned()];
+        assert_eq!(
+            added,
+            [jetstream, of("posts").into(), of("posts-bucket").into(), of("web").into()].concat()
+        );
         assert_eq!(Manifest::read(&with).links, Manifest::read(MANIFEST).links);
     }
 

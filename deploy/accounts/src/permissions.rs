@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use trellis_kit::access::Member;
 
 use crate::manifest::Links;
+use crate::network::{JETSTREAM, PROVISIONING};
+
+/// What servers put in the place of an inbox that is in another account.
+const SERVER_INBOXES: &str = "_R_.>";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
@@ -14,18 +18,36 @@ pub struct Permissions {
 }
 
 impl Permissions {
-    pub fn of(member: &Member, all: &[Member], links: &Links) -> Self {
-        let mut publish = member.publishes(all);
-        publish.extend(links.buckets.iter().flat_map(|bucket| bucket_subjects(bucket)));
+    /// On a service's link for messages, of what it says.
+    pub fn of(member: &Member, says: &BTreeSet<String>, links: &Links) -> Self {
+        let mut publish: BTreeSet<String> = says.iter().map(|subject| in_account(subject)).collect();
+        publish.insert(SERVER_INBOXES.to_owned());
+        if member.provisions {
+            publish.extend(PROVISIONING.map(|request| format!("{JETSTREAM}.{request}")));
+        }
         let mut subscribe: BTreeSet<String> = links.subscriptions.iter().cloned().collect();
         subscribe.insert(format!("{}.>", inbox(member.name)));
         Self { publish, subscribe }
     }
+
+    /// On its link for key-value buckets. Others have theirs in other accounts.
+    pub fn of_buckets(user: &str, buckets: &BTreeSet<String>) -> Self {
+        let publish = buckets.iter().flat_map(|bucket| bucket_subjects(bucket)).collect();
+        Self { publish, subscribe: BTreeSet::from([format!("{}.>", inbox(user))]) }
+    }
 }
 
-/// Where a service gets its answers: nobody else can listen there.
-pub fn inbox(service: &str) -> String {
-    format!("_INBOX.{service}")
+/// A subject, as it is in the account of a service.
+fn in_account(subject: &str) -> String {
+    match subject.strip_prefix("$JS.API") {
+        Some(request) => format!("{JETSTREAM}{request}"),
+        None => subject.to_owned(),
+    }
+}
+
+/// Where a user gets its answers: nobody else can listen there.
+pub fn inbox(user: &str) -> String {
+    format!("_INBOX.{user}")
 }
 
 /// What the key-value providers do with a bucket, ours and those of others, as all NATS clients agree on.

@@ -114,3 +114,21 @@ fn a_request_without_an_address_for_the_answer_is_an_error() {
     message::<Notes>("svc.other", Some("_INBOX.1"), b"").unwrap_err();
     assert_eq!(platform().take_published(), []);
 }
+
+#[test]
+fn an_answer_goes_to_an_inbox_and_nowhere_else() {
+    let request = b"GET /readyz HTTP/1.1\r\n\r\n";
+    for elsewhere in
+        ["log.notes.0.a.1", "dead.notes.notes.1.r", "trellis.hello", "deliver.notes", "_INBOX", ""]
+    {
+        for (subject, body) in [("svc.notes", request.as_slice()), ("deliver.notes", b""), ("$SRV.PING", b"")]
+        {
+            message::<Notes>(subject, Some(elsewhere), body).unwrap_err();
+        }
+    }
+    assert_eq!(platform().take_published(), []);
+    for inbox in ["_INBOX.a.1", "_R_.a.1"] {
+        message::<Notes>("svc.notes", Some(inbox), request).unwrap();
+        assert_eq!(platform().take_published().pop().map(|(subject, _)| subject), Some(inbox.to_owned()));
+    }
+}

@@ -8,6 +8,7 @@ mod delivery;
 mod describe;
 mod execute;
 mod generation;
+mod guard;
 mod history;
 mod http;
 mod index;

@@ -1,5 +1,6 @@
 //! A real nats-server with the accounts of the application, and the least client that signs in there.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
+use trellis_kit::guard;
 
 /// How long anything may take that a healthy server does at once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,12 +22,21 @@ pub struct Server {
     folder: tempfile::TempDir,
 }
 
+/// What somebody heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub subject: String,
+    pub reply: Option<String>,
+    pub body: Vec<u8>,
+}
+
 pub struct Client {
     write: TcpStream,
     read: BufReader<TcpStream>,
     inbox: String,
     requests: u64,
-    heard: String,
+    /// What came while something else was waited for.
+    waiting: VecDeque<Message>,
 }
 
 /// The root of the repository.
@@ -99,11 +110,18 @@ impl Server {
             "jwt": jwt, "sig": BASE64.encode(signature),
         });
         write.write_all(format!("CONNECT {connect}\r\n").as_bytes()).unwrap();
-        let mut client =
-            Client { write, read, inbox: format!("_INBOX.{name}"), requests: 0, heard: String::new() };
+        let inbox = format!("_INBOX.{name}");
+        let mut client = Client { write, read, inbox, requests: 0, waiting: VecDeque::new() };
         let refused = client.refused(&format!("SUB {}.> 1\r\n", client.inbox));
         assert_eq!(refused, Vec::<String>::new(), "{name} signs in");
         client
+    }
+
+    /// Has somebody provision while the server runs: the registry's user, who asks what the registry would ask.
+    pub fn guard(&self) {
+        let mut client = self.connect("registry");
+        client.subscribe("trellis.provision.>", "registry");
+        std::thread::spawn(move || client.provision());
     }
 
     fn credentials(&self, name: &str) -> (String, String) {
@@ -147,48 +165,87 @@ impl Client {
         refused.is_empty()
     }
 
-    /// Whether anything is heard on a subject once something was done.
-    pub fn hears(&mut self, subject: &str, queue: &str, act: impl FnOnce()) -> bool {
-        assert!(self.refused(&format!("SUB {subject} {queue} 3\r\n")).is_empty());
-        act();
-        match self.next() {
-            Line::Message { subject, .. } => {
-                self.heard = subject;
-                true
-            }
-            _ => false,
-        }
+    /// Listens to a subject in a queue group, or in none.
+    #[track_caller]
+    pub fn subscribe(&mut self, subject: &str, queue: &str) {
+        self.requests += 1;
+        let refused = self.refused(&format!("SUB {subject} {queue} {}\r\n", self.requests + 10));
+        assert_eq!(refused, Vec::<String>::new(), "{subject}");
     }
 
-    pub fn last_heard(&self) -> &str {
-        &self.heard
+    /// Says something and wants the answer somewhere. Returns what the server has against it.
+    pub fn publish(&mut self, subject: &str, reply: &str, body: &[u8]) -> Vec<String> {
+        let mut lines = format!("PUB {subject} {reply} {}\r\n", body.len()).into_bytes();
+        lines.extend([body, b"\r\n"].concat());
+        self.refused_bytes(&lines)
+    }
+
+    /// What comes next of what it listens to.
+    pub fn hear(&mut self) -> Message {
+        self.waiting.pop_front().unwrap_or_else(|| match self.next() {
+            Line::Message(message) => message,
+            Line::Error(error) => panic!("{error}"),
+            Line::Pong => self.hear(),
+        })
     }
 
     /// What a server of JetStream answers, if the request is let through.
     pub fn request(&mut self, subject: &str, body: &Value) -> Result<Value, String> {
+        let answer = self.ask(subject, body.to_string().as_bytes())?;
+        Ok(serde_json::from_slice(&answer).unwrap_or_default())
+    }
+
+    /// The answer of whoever listens. Nothing at all is what the server says when nobody does.
+    pub fn ask(&mut self, subject: &str, body: &[u8]) -> Result<Vec<u8>, String> {
         self.requests += 1;
-        let (inbox, body) = (format!("{}.{}", self.inbox, self.requests), body.to_string());
-        self.send(&format!("PUB {subject} {inbox} {}\r\n{body}\r\n", body.len()));
+        let inbox = format!("{}.{}", self.inbox, self.requests);
+        let mut lines = format!("PUB {subject} {inbox} {}\r\n", body.len()).into_bytes();
+        lines.extend([body, b"\r\n"].concat());
+        self.write.write_all(&lines).unwrap();
         loop {
             match self.next() {
-                Line::Message { subject, body } if subject == inbox => {
-                    return Ok(serde_json::from_slice(&body).unwrap_or_default());
-                }
+                Line::Message(message) if message.subject == inbox => return Ok(message.body),
+                Line::Message(message) => self.waiting.push_back(message),
                 Line::Error(error) => return Err(error),
-                Line::Message { .. } | Line::Pong => {}
+                Line::Pong => {}
             }
+        }
+    }
+
+    /// Passes on what services may ask for, until the server has gone.
+    fn provision(mut self) {
+        loop {
+            let asked = match self.waiting.pop_front().map(Line::Message).or_else(|| self.line()) {
+                Some(Line::Message(asked)) => asked,
+                Some(_) => continue,
+                None => return,
+            };
+            let words = asked.subject.strip_prefix("trellis.provision.").unwrap();
+            let (service, request) = words.split_once('.').unwrap();
+            let answer = match guard::allow(service, request, &asked.body) {
+                Ok(allowed) => {
+                    let subject = allowed.subject.replace("$JS.API", "trellis.jetstream");
+                    self.ask(&subject, &allowed.body).unwrap()
+                }
+                Err(why) => json!({ "error": { "description": why } }).to_string().into_bytes(),
+            };
+            assert_eq!(self.publish(&asked.reply.unwrap(), "", &answer), Vec::<String>::new());
         }
     }
 
     /// What the server refuses of this. It answers in order, so all that it has to say comes before its answer to a ping.
     fn refused(&mut self, lines: &str) -> Vec<String> {
-        self.send(&format!("{lines}PING\r\n"));
+        self.refused_bytes(lines.as_bytes())
+    }
+
+    fn refused_bytes(&mut self, lines: &[u8]) -> Vec<String> {
+        self.write.write_all(&[lines, b"PING\r\n"].concat()).unwrap();
         let mut errors = Vec::new();
         loop {
             match self.next() {
                 Line::Pong => return errors,
                 Line::Error(error) => errors.push(error),
-                Line::Message { .. } => {}
+                Line::Message(message) => self.waiting.push_back(message),
             }
         }
     }
@@ -198,22 +255,35 @@ impl Client {
     }
 
     fn next(&mut self) -> Line {
+        self.line().expect("nats-server closed the connection")
+    }
+
+    /// None when the connection is over.
+    fn line(&mut self) -> Option<Line> {
         loop {
             let mut line = String::new();
-            assert!(self.read.read_line(&mut line).unwrap() > 0, "nats-server closed the connection");
-            let words: Vec<&str> = line.trim_end().split(' ').collect();
-            match words[..] {
-                ["PONG"] => return Line::Pong,
-                ["PING"] => self.send("PONG\r\n"),
-                ["-ERR", ..] => return Line::Error(line.trim_end().to_owned()),
-                ["MSG" | "HMSG", subject, .., size] => {
-                    let mut body = vec![0; size.parse::<usize>().unwrap() + 2];
-                    self.read.read_exact(&mut body).unwrap();
-                    body.truncate(body.len() - 2);
-                    return Line::Message { subject: subject.to_owned(), body };
-                }
-                _ => {}
+            if self.read.read_line(&mut line).unwrap_or_default() == 0 {
+                return None;
             }
+            let words: Vec<&str> = line.trim_end().split(' ').collect();
+            let (subject, reply, head, size) = match words[..] {
+                ["PONG"] => return Some(Line::Pong),
+                ["PING"] => {
+                    self.write.write_all(b"PONG\r\n").ok()?;
+                    continue;
+                }
+                ["-ERR", ..] => return Some(Line::Error(line.trim_end().to_owned())),
+                ["MSG", subject, _, size] => (subject, None, "0", size),
+                ["MSG", subject, _, reply, size] => (subject, Some(reply), "0", size),
+                ["HMSG", subject, _, head, size] => (subject, None, head, size),
+                ["HMSG", subject, _, reply, head, size] => (subject, Some(reply), head, size),
+                _ => continue,
+            };
+            let (head, size): (usize, usize) = (head.parse().unwrap(), size.parse().unwrap());
+            let mut body = vec![0; size + 2];
+            self.read.read_exact(&mut body).ok()?;
+            let (subject, reply) = (subject.to_owned(), reply.map(str::to_owned));
+            return Some(Line::Message(Message { subject, reply, body: body[head..size].to_vec() }));
         }
     }
 }
@@ -221,7 +291,7 @@ impl Client {
 enum Line {
     Pong,
     Error(String),
-    Message { subject: String, body: Vec<u8> },
+    Message(Message),
 }
 
 fn program() -> PathBuf {

@@ -1,18 +1,17 @@
 //! What a service may do on a real nats-server, and what it may not.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-mod common;
-
-use common::{Client, Server, make_accounts};
+use crate::common::{Client, Server, make_accounts};
 use serde_json::json;
 
+/// Who makes streams and consumers for all others.
+const PROVISIONS: &str = "registry";
 const SERVICES: [&str; 7] = ["gateway", "registry", "posts", "comments", "moderation", "query", "web"];
 
 fn log_config(service: &str) -> serde_json::Value {
     json!({
         "name": format!("LOG_{service}"), "subjects": [format!("log.{service}.*.*.*")], "storage": "file",
-        "discard": "new", "discard_new_per_subject": true, "max_msgs_per_subject": 1,
+        "discard": "new", "discard_new_per_subject": true, "max_msgs_per_subject": 1, "num_replicas": 1,
+        "metadata": { "trellis.partitions": "8" },
     })
 }
 
@@ -38,18 +37,15 @@ fn what_a_service_with_a_log_does_is_allowed() {
         &[
             "log.posts.3.p1.1",
             "dead.posts.posts.7.g1",
-            "$JS.API.STREAM.CREATE.LOG_posts",
-            "$JS.API.STREAM.CREATE.DEAD_posts",
-            "$JS.API.STREAM.MSG.GET.LOG_posts",
-            "$JS.API.STREAM.PURGE.DEAD_posts",
-            "$JS.API.CONSUMER.CREATE.LOG_posts.posts-g1-0",
-            "$JS.API.CONSUMER.INFO.LOG_posts.posts-g15-7",
-            "$JS.API.CONSUMER.DELETE.LOG_posts.posts-g1-0",
+            "trellis.jetstream.STREAM.CREATE.LOG_posts",
+            "trellis.jetstream.STREAM.CREATE.DEAD_posts",
+            "trellis.jetstream.STREAM.MSG.GET.LOG_posts",
+            "trellis.jetstream.STREAM.PURGE.DEAD_posts",
+            "trellis.jetstream.CONSUMER.CREATE.LOG_posts.posts-g1-0",
+            "trellis.jetstream.CONSUMER.INFO.LOG_posts.posts-g15-7",
+            "trellis.jetstream.CONSUMER.DELETE.LOG_posts.posts-g1-0",
             "$JS.ACK.LOG_posts.posts-g1-0.1.1.1.1.0",
             "$JS.ACK.core.hash.LOG_posts.posts-g1-0.1.1.1.1.0",
-            "$KV.posts.g1.posts.post.p1",
-            "$JS.API.STREAM.CREATE.KV_posts",
-            "$JS.API.STREAM.MSG.GET.KV_posts",
             "trellis.announce",
             "trellis.hello.posts",
             "_INBOX.gateway.x.1",
@@ -59,15 +55,45 @@ fn what_a_service_with_a_log_does_is_allowed() {
     may(
         &mut server.connect("comments"),
         &[
-            "$JS.API.STREAM.INFO.LOG_posts",
-            "$JS.API.CONSUMER.CREATE.LOG_posts.comments-g2-5",
-            "$JS.API.CONSUMER.CREATE.LOG_moderation.comments-r-7",
+            "trellis.jetstream.STREAM.INFO.LOG_posts",
+            "trellis.jetstream.CONSUMER.CREATE.LOG_posts.comments-g2-5",
+            "trellis.jetstream.CONSUMER.CREATE.LOG_moderation.comments-r-7",
             "$JS.ACK.LOG_moderation.comments-r-7.1.1.1.1.0",
         ],
     );
     may(&mut server.connect("gateway"), &["svc.posts", "svc.web"]);
     may(&mut server.connect("web"), &["svc.posts", "svc.query"]);
-    may(&mut server.connect("registry"), &["$SRV.PING.posts", "$JS.API.CONSUMER.LIST.LOG_posts"]);
+    may(&mut server.connect("registry"), &["$SRV.PING.posts", "trellis.jetstream.CONSUMER.LIST.LOG_posts"]);
+}
+
+#[test]
+fn a_bucket_is_in_an_account_of_its_own() {
+    let server = Server::start();
+    let mut bucket = server.connect("posts-bucket");
+    may(
+        &mut bucket,
+        &[
+            "$KV.posts.g1.posts.post.p1",
+            "$JS.API.STREAM.CREATE.KV_posts",
+            "$JS.API.STREAM.MSG.GET.KV_posts",
+            "$JS.API.DIRECT.GET.KV_posts.$KV.posts.x",
+        ],
+    );
+    may_not(
+        &mut bucket,
+        &[
+            "$KV.comments.x",
+            "$JS.API.STREAM.CREATE.EVIL",
+            "$JS.API.STREAM.INFO.KV_comments",
+            "log.posts.0.x.1",
+            "svc.comments",
+            "trellis.announce",
+            "trellis.jetstream.STREAM.INFO.LOG_posts",
+        ],
+    );
+    for subject in [">", "$KV.>", "_INBOX.>", "_INBOX.posts.>", "deliver.posts"] {
+        assert!(!bucket.may_subscribe(subject, ""), "{subject}");
+    }
 }
 
 #[test]
@@ -82,17 +108,28 @@ fn what_belongs_to_another_is_refused() {
                 format!("$KV.{other}.x"),
                 format!("deliver.{other}"),
                 format!("trellis.hello.{other}"),
-                format!("$JS.API.STREAM.INFO.KV_{other}"),
-                format!("$JS.API.STREAM.MSG.GET.KV_{other}"),
-                format!("$JS.API.DIRECT.GET.KV_{other}.$KV.{other}.x"),
-                format!("$JS.API.STREAM.CREATE.LOG_{other}"),
-                format!("$JS.API.STREAM.DELETE.LOG_{other}"),
-                format!("$JS.API.CONSUMER.CREATE.LOG_{other}.{other}-g1-0"),
-                format!("$JS.API.CONSUMER.DELETE.LOG_posts.{other}-g1-0"),
-                format!("$JS.API.CONSUMER.DELETE.LOG_moderation.{other}-r-0"),
+                format!("trellis.jetstream.STREAM.INFO.KV_{other}"),
+                format!("trellis.jetstream.STREAM.MSG.GET.KV_{other}"),
+                format!("trellis.jetstream.DIRECT.GET.KV_{other}.$KV.{other}.x"),
+                format!("trellis.jetstream.STREAM.DELETE.LOG_{other}"),
+                format!("trellis.provision.{other}.STREAM.CREATE.LOG_{other}"),
+                format!("$JS.API.STREAM.INFO.LOG_{other}"),
+                format!("$JS.API.CONSUMER.CREATE.LOG_posts.{other}-g1-0"),
                 format!("$JS.ACK.LOG_posts.{other}-g1-0.1.1.1.1.0"),
             ];
             may_not(&mut client, &subjects.each_ref().map(String::as_str));
+            let made_for_it = [
+                format!("trellis.jetstream.STREAM.CREATE.LOG_{other}"),
+                format!("trellis.jetstream.CONSUMER.CREATE.LOG_{other}.{other}-g1-0"),
+                format!("trellis.jetstream.CONSUMER.DELETE.LOG_posts.{other}-g1-0"),
+                format!("trellis.jetstream.CONSUMER.DELETE.LOG_moderation.{other}-r-0"),
+            ];
+            let made_for_it = made_for_it.each_ref().map(String::as_str);
+            if service == PROVISIONS {
+                may(&mut client, &made_for_it);
+            } else {
+                may_not(&mut client, &made_for_it);
+            }
             for (subject, queue) in [
                 (format!("svc.{other}"), other),
                 (format!("deliver.{other}"), other),
@@ -113,16 +150,17 @@ fn nobody_manages_streams_listens_to_everything_or_speaks_to_the_lattice() {
             &mut client,
             &[
                 "$JS.API.INFO",
-                "$JS.API.STREAM.NAMES",
-                "$JS.API.STREAM.LIST",
+                "trellis.jetstream.INFO",
+                "trellis.jetstream.STREAM.NAMES",
+                "trellis.jetstream.STREAM.LIST",
                 "$JS.API.STREAM.CREATE.EVIL",
-                "$JS.API.STREAM.UPDATE.LOG_posts",
-                "$JS.API.STREAM.DELETE.LOG_posts",
-                "$JS.API.STREAM.PURGE.LOG_posts",
-                "$JS.API.STREAM.MSG.DELETE.LOG_posts",
-                "$JS.API.CONSUMER.CREATE.LOG_posts",
+                "trellis.jetstream.STREAM.UPDATE.LOG_posts",
+                "trellis.jetstream.STREAM.DELETE.LOG_posts",
+                "trellis.jetstream.STREAM.PURGE.LOG_posts",
+                "trellis.jetstream.STREAM.MSG.DELETE.LOG_posts",
+                "trellis.jetstream.CONSUMER.CREATE.LOG_posts",
                 "$JS.API.CONSUMER.CREATE.LOG_posts.evil",
-                "$JS.API.CONSUMER.DURABLE.CREATE.LOG_posts.evil",
+                "trellis.jetstream.CONSUMER.DURABLE.CREATE.LOG_posts.evil",
                 "$SYS.REQ.SERVER.PING",
                 "trellis.hello",
                 "wasmbus.ctl.v1.default.host.ping",
@@ -142,17 +180,18 @@ fn nobody_manages_streams_listens_to_everything_or_speaks_to_the_lattice() {
 #[test]
 fn a_service_makes_its_log_appends_and_reads_and_another_is_kept_out() {
     let server = Server::start();
+    server.guard();
     let mut posts = server.connect("posts");
-    let created = posts.request("$JS.API.STREAM.CREATE.LOG_posts", &log_config("posts")).unwrap();
+    let created = posts.request("trellis.jetstream.STREAM.CREATE.LOG_posts", &log_config("posts")).unwrap();
     assert_eq!(created["config"]["name"], "LOG_posts", "{created}");
     assert_eq!(posts.request("log.posts.0.p1.1", &json!({})).unwrap()["seq"], 1);
-    let read = posts.request("$JS.API.STREAM.MSG.GET.LOG_posts", &json!({ "seq": 1 })).unwrap();
+    let read = posts.request("trellis.jetstream.STREAM.MSG.GET.LOG_posts", &json!({ "seq": 1 })).unwrap();
     assert_eq!(read["message"]["subject"], "log.posts.0.p1.1", "{read}");
 
     let mut web = server.connect("web");
-    let error = web.request("$JS.API.STREAM.MSG.GET.LOG_posts", &json!({ "seq": 1 })).unwrap_err();
+    let error = web.request("trellis.jetstream.STREAM.MSG.GET.LOG_posts", &json!({ "seq": 1 })).unwrap_err();
     assert!(
-        error.contains("Permissions Violation for Publish to \"$JS.API.STREAM.MSG.GET.LOG_posts\""),
+        error.contains("Permissions Violation for Publish to \"trellis.jetstream.STREAM.MSG.GET.LOG_posts\""),
         "{error}"
     );
 
@@ -168,18 +207,15 @@ fn what_hosts_tell_reaches_the_services_and_nothing_else_of_the_lattice_does() {
     let server = Server::start();
     let mut posts = server.connect("posts");
     assert!(posts.may_subscribe("wasmbus.evt.default.host_heartbeat", "posts"));
-    let heard = posts.hears("wasmbus.evt.default.host_heartbeat", "posts", || {
-        assert!(server.connect("lattice").may_publish("wasmbus.evt.default.host_heartbeat"));
-    });
-    assert!(heard);
+    posts.subscribe("wasmbus.evt.default.host_heartbeat", "posts");
+    assert!(server.connect("lattice").may_publish("wasmbus.evt.default.host_heartbeat"));
+    assert_eq!(posts.hear().subject, "wasmbus.evt.default.host_heartbeat");
     // Nobody in the application's account can tell the lattice anything, not even whoever may do everything there.
     let mut lattice = server.connect("lattice");
-    let heard = lattice.hears("wasmbus.ctl.>", "", || {
-        assert!(server.connect("operator").may_publish("wasmbus.ctl.v1.default.host.ping"));
-        assert!(server.connect("lattice").may_publish("wasmbus.ctl.end"));
-    });
-    assert!(heard);
-    assert_eq!(lattice.last_heard(), "wasmbus.ctl.end");
+    lattice.subscribe("wasmbus.ctl.>", "");
+    assert!(server.connect("operator").may_publish("wasmbus.ctl.v1.default.host.ping"));
+    assert!(server.connect("lattice").may_publish("wasmbus.ctl.end"));
+    assert_eq!(lattice.hear().subject, "wasmbus.ctl.end");
 }
 
 #[test]
@@ -187,9 +223,9 @@ fn generations_take_turns_in_names_that_are_allowed_for_ever() {
     let server = Server::start();
     let mut posts = server.connect("posts");
     for name in 0..16 {
-        may(&mut posts, &[&format!("$JS.API.CONSUMER.CREATE.LOG_posts.posts-g{name}-0")]);
+        may(&mut posts, &[&format!("trellis.jetstream.CONSUMER.CREATE.LOG_posts.posts-g{name}-0")]);
     }
-    may_not(&mut posts, &["$JS.API.CONSUMER.CREATE.LOG_posts.posts-g16-0"]);
+    may_not(&mut posts, &["trellis.jetstream.CONSUMER.CREATE.LOG_posts.posts-g16-0"]);
 }
 
 #[test]
@@ -200,5 +236,5 @@ fn a_running_server_takes_new_accounts_with_the_credentials_that_there_are() {
     assert_eq!(std::fs::read(server.accounts().join("posts.creds")).unwrap(), before);
     server.reload();
     // The server lets go of clients whose permissions have changed; they come again.
-    server.until(|| server.connect("posts").may_publish("$JS.API.CONSUMER.CREATE.LOG_posts.posts-g1-0"));
+    server.until(|| server.connect("posts").may_publish("trellis.jetstream.CONSUMER.CREATE.LOG_posts.posts-g1-0"));
 }
