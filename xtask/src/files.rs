@@ -1,7 +1,8 @@
 //! Small file operations that leave alone what is already right, so that nothing downstream is built again.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
@@ -24,6 +25,23 @@ pub fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
     fs::write(&beside, content).map_err(|error| Failure::io("write", &beside, &error))?;
     fs::rename(&beside, path).map_err(|error| Failure::io("write", path, &error))?;
     Ok(true)
+}
+
+/// Writes what only its owner may read: there are keys in it.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    let beside = path.with_added_extension("new");
+    // One that an interrupted run has left may be for everybody.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Failure::io("remove", &beside, &error));
+        }
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(&beside);
+    file.and_then(|mut file| file.write_all(content))
+        .map_err(|error| Failure::io("write", &beside, &error))?;
+    fs::rename(&beside, path).map_err(|error| Failure::io("write", path, &error))
 }
 
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -66,4 +84,29 @@ pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_has_keys_in_it_is_for_its_owner_whatever_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wadm.yaml");
+        let beside = folder.path().join("wadm.yaml.new");
+        for text in ["a", "b"] {
+            write_private(&file, text.as_bytes()).unwrap();
+            assert_eq!(read_text(&file).unwrap(), text);
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+            for left in [&file, &beside] {
+                fs::write(left, "left by an older version, or half-way").unwrap();
+                fs::set_permissions(left, fs::Permissions::from_mode(0o644)).unwrap();
+            }
+        }
+    }
 }

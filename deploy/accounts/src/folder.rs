@@ -1,8 +1,8 @@
 //! The folder in which all that is made is kept, and the keys, each made once.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -73,7 +73,9 @@ fn write(path: &Path, readers: For, text: &str) -> Result<()> {
     let mode = if readers == For::Owner { 0o600 } else { 0o644 };
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(mode).open(&beside);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
+    // The mode above is for a new file; there may be one, of a run that was interrupted.
+    file.and_then(|file| file.set_permissions(Permissions::from_mode(mode)).map(|()| file))
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&beside, path))
         .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -92,7 +92,13 @@ impl Manifest {
         if let Some(name) = known.iter().find(|name| !self.links.contains_key(**name)) {
             bail!("the manifest has no links of {name}, which is in deploy/accounts/src/services.rs");
         }
-        if let Some(name) = known.iter().find(|name| !self.configured.contains(**name)) {
+        // A configuration may have more in its name, so that one with other contents is another.
+        let is_of = |config: &str, service: &str| {
+            config.strip_prefix(service).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        if let Some(name) =
+            known.iter().find(|service| !self.configured.iter().any(|config| is_of(config, service)))
+        {
             bail!("the manifest has no config {name}-service, where {name} is told where JetStream is");
         }
         Ok(())
@@ -109,6 +115,8 @@ impl Manifest {
             let indent = &line[..line.len() - text.len()];
             if text == "properties:" && of.is_some_and(|(_, link)| link == Link::None) {
                 lines.push(format!("{indent}  jetstream-api: {JETSTREAM}"));
+                // Those that come after it are not of this config.
+                of = None;
             }
             let is_address = text.starts_with("cluster_uri:") || text.starts_with("cluster_uris:");
             if let Some(Credentials { jwt, seed, inbox }) =
@@ -204,6 +212,19 @@ mod tests {
             [jetstream, of("posts").into(), of("posts-bucket").into(), of("web").into()].concat()
         );
         assert_eq!(Manifest::read(&with).links, Manifest::read(MANIFEST).links);
+    }
+
+    #[test]
+    fn a_service_is_told_where_jetstream_is_whatever_else_the_name_of_its_config_says() {
+        let text = std::fs::read_to_string("../../wadm.yaml").unwrap();
+        let all = crate::services::all();
+        let renamed = text.replace("- name: posts-service", "- name: posts-of-1a2b-service");
+        let renamed = Manifest::read(&renamed);
+        renamed.expect(&all).unwrap();
+        let told = renamed.with(&BTreeMap::new()).matches("jetstream-api: trellis.jetstream").count();
+        assert_eq!(told, all.len());
+        let without = Manifest::read(&text.replace("- name: posts-service", "- name: else"));
+        assert!(without.expect(&all).unwrap_err().to_string().contains("posts-service"));
     }
 
     #[test]

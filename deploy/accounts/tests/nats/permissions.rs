@@ -1,5 +1,8 @@
 //! What a service may do on a real nats-server, and what it may not.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::common::{Client, Server, make_accounts};
 use serde_json::json;
 
@@ -236,5 +239,22 @@ fn a_running_server_takes_new_accounts_with_the_credentials_that_there_are() {
     assert_eq!(std::fs::read(server.accounts().join("posts.creds")).unwrap(), before);
     server.reload();
     // The server lets go of clients whose permissions have changed; they come again.
-    server.until(|| server.connect("posts").may_publish("trellis.jetstream.CONSUMER.CREATE.LOG_posts.posts-g1-0"));
+    server.until(|| {
+        server.connect("posts").may_publish("trellis.jetstream.CONSUMER.CREATE.LOG_posts.posts-g1-0")
+    });
+}
+
+#[test]
+fn what_has_keys_in_it_is_for_its_owner_whatever_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    // As an older version, or one that was interrupted, may have left them.
+    for left in ["posts.creds.new", "wadm.yaml"] {
+        std::fs::write(folder.path().join(left), "").unwrap();
+        std::fs::set_permissions(folder.path().join(left), Permissions::from_mode(0o644)).unwrap();
+    }
+    make_accounts(folder.path(), &[]);
+    for file in ["posts.creds", "posts-bucket.creds", "operator.creds", "wadm.yaml", "keys/operator"] {
+        let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
 }

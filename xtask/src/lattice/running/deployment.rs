@@ -57,7 +57,8 @@ impl Lattice {
     pub(super) fn deploy_manifest(&self, how: &[&str]) -> Result<()> {
         self.manifest.expect_files()?;
         let file = self.plan.folder.join("wadm.yaml");
-        files::write_if_changed(&file, self.manifest.text.as_bytes())?;
+        // Where services are kept apart, their credentials are in it.
+        files::write_private(&file, self.manifest.text.as_bytes())?;
         let hosts = self.hosts_running().to_string();
         let what = [&["deploy", "--hosts", &hosts], how].concat();
         self.ask(&what, DEPLOY_PATIENCE_SECONDS, &[&file.display().to_string()])
