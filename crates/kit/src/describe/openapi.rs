@@ -155,6 +155,10 @@ fn content(json: &mut Json, schema: &'static Schema, schemas: &mut Schemas) {
     });
 }
 
+/// What can stand for a word of a path: no slash, and nothing that is no text.
+const SEGMENT: &str =
+    r#"{"type":"string","minLength":1,"pattern":"^[^/\\\\\\u0000-\\u001f\\u007f-\\u009f]+$"}"#;
+
 fn parameters(json: &mut Json, route: &Route, function: &Function, schemas: &mut Schemas) {
     let shared = |json: &mut Json, name| json.reference(&["components", "parameters", name]);
     shared(json, "traceparent");
@@ -163,7 +167,7 @@ fn parameters(json: &mut Json, route: &Route, function: &Function, schemas: &mut
             json.name("name").text(word);
             json.name("in").text("path");
             json.name("required").raw("true");
-            json.name("schema").raw(r#"{"type":"string","minLength":1}"#);
+            json.name("schema").raw(SEGMENT);
         });
     }
     let mut named = route.query.split('&');

@@ -27,6 +27,29 @@ fn the_public_functions_are_paths() {
     assert_eq!(methods("/whoami"), None, "nothing is known of a closure");
 }
 
+/// What the document lets through is not refused as malformed.
+#[test]
+fn a_parameter_that_is_text_says_which() {
+    let (document, _) = documents();
+    let shared = &document["components"]["parameters"];
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+    let own = operations.flat_map(|(_, operation)| operation["parameters"].as_array().unwrap());
+    for parameter in shared.as_object().unwrap().values().chain(own.filter(|one| one["in"].is_string())) {
+        let schema = &parameter["schema"];
+        // Whatever is no trace begins a new one.
+        let takes_any_text =
+            schema["type"] == "string" && schema["pattern"].is_null() && schema["enum"].is_null();
+        assert_eq!(takes_any_text, parameter["name"] == "traceparent", "{parameter}");
+    }
+    let pattern = |name: &str| shared[name]["schema"]["pattern"].as_str().unwrap();
+    assert_eq!(pattern("after"), "^[A-Za-z0-9_-]{4,1024}$");
+    let one = "[A-Za-z0-9_-]{1,128}:[0-9]{1,9}:[0-9]{1,18}";
+    assert_eq!(pattern("Trellis-Position"), format!("^{one}(,{one}){{0,15}}$"));
+    let longest = vec![format!("{}:999999999:999999999999999999", "s".repeat(128)); 16].join(",");
+    assert!(crate::position::parse(&longest).is_ok() && crate::position::parse("a:0:0").is_ok());
+}
+
 #[test]
 fn an_operation_says_what_its_function_takes_and_answers() {
     let (document, _) = documents();
@@ -50,7 +73,9 @@ fn an_operation_says_what_its_function_takes_and_answers() {
     let statuses: Vec<&str> = edit["responses"].as_object().unwrap().keys().map(String::as_str).collect();
     let expected = "200 400 401 403 404 409 413 415 422 429 431 500 502 503 504";
     assert_eq!(statuses.join(" "), expected);
-    let id = json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } });
+    let id = json!({ "name": "id", "in": "path", "required": true, "schema": {
+        "type": "string", "minLength": 1, "pattern": r"^[^/\\\u0000-\u001f\u007f-\u009f]+$",
+    } });
     assert!(edit["parameters"].as_array().unwrap().contains(&id), "{edit}");
 
     let color = &document["paths"]["/color"]["get"]["parameters"];
