@@ -149,3 +149,34 @@ async fn a_message_that_kills_the_process_is_counted_even_if_nothing_else_is_sav
         drop((deliveries, broker));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_gone_when_it_has_lived_as_long_as_it_said_over_restarts_too() {
+    let (store, clock) = (Store::in_memory(), clock());
+    let broker = open_at(&store, clock.clone()).await;
+    let config = json!({"name": "KEYS", "subjects": ["keys.*"], "allow_msg_ttl": true});
+    ask(&broker, "$JS.API.STREAM.CREATE.KEYS", config).await;
+    for (subject, lives) in [("keys.a", "100"), ("keys.b", "10"), ("keys.c", "1h")] {
+        let headers = trellis_broker::Headers::new().with("Nats-TTL", lives).unwrap();
+        broker.request(subject, Some(headers), "x", SECOND).await.unwrap();
+    }
+    let left = async |broker: &trellis_broker::Broker| {
+        let info = ask(broker, "$JS.API.STREAM.INFO.KEYS", json!({"subjects_filter": ">"})).await;
+        let subjects = info["state"]["subjects"].as_object().cloned().unwrap_or_default();
+        subjects.keys().cloned().collect::<Vec<_>>()
+    };
+    tokio::time::sleep(9 * SECOND).await;
+    assert_eq!(left(&broker).await, ["keys.a", "keys.b", "keys.c"]);
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(left(&broker).await, ["keys.a", "keys.c"], "the one that ends first came second");
+    broker.close().await;
+    drop(broker);
+
+    tokio::time::sleep(100 * SECOND).await;
+    let broker = open_at(&store, clock).await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(left(&broker).await, ["keys.c"]);
+    let ends = store.scan(.., trellis_store::Order::Ascending, usize::MAX);
+    let ends = ends.iter().filter(|(key, _)| key.first() == Some(&b'I') && key[9] == 4).count();
+    assert_eq!(ends, 1, "what is gone has no end any more");
+}

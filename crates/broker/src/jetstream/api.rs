@@ -145,7 +145,7 @@ impl JetStream {
         let tokens: Vec<&str> = path.split('.').collect();
         let too_new = requires_newer(message.headers.as_ref());
         match tokens.as_slice() {
-            ["INFO"] => self.account_info(payload),
+            ["INFO"] => self.account_info(),
             ["STREAM", "CREATE", name] => self.create_stream(core, name, payload, too_new).await,
             ["STREAM", "UPDATE", name] => self.update_stream(core, name, payload, too_new).await,
             ["STREAM", "INFO", name] => self.stream_info(core, name, payload).await,
@@ -179,10 +179,7 @@ impl JetStream {
         }
     }
 
-    fn account_info(&self, payload: &[u8]) -> Answer {
-        if !payload.trim_ascii().is_empty() && payload.trim_ascii() != b"{}" {
-            return Answer::new::<()>("account_info_response", Err(errors::NOT_EMPTY_REQUEST));
-        }
+    fn account_info(&self) -> Answer {
         let streams = self.streams();
         let reserved = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
         let info = AccountInfo {

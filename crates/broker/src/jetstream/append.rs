@@ -8,7 +8,7 @@ use trellis_store::{Order, Transaction};
 
 use super::config::{Discard, StreamConfig};
 use super::errors::{self, ApiError};
-use super::records::{ParentEntry, Stored, SubjectEntry, Tail};
+use super::records::{self, NoTtl, ParentEntry, Stored, SubjectEntry, Tail};
 use super::stream::{News, Stream};
 use super::{ids, keys, tally};
 use crate::{Headers, Pattern, Subject};
@@ -32,7 +32,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 struct Wants {
     stream: Option<String>,
-    ttl: bool,
+    ttl: Option<Result<i64, NoTtl>>,
     subject_seq: Option<u64>,
     subject_seq_of: Option<String>,
     last_seq: Option<u64>,
@@ -56,7 +56,7 @@ impl Entry {
             let number = |name: &str| text(name).map(|value| value.parse().unwrap_or(u64::MAX));
             Wants {
                 stream: text("Nats-Expected-Stream"),
-                ttl: headers.get("Nats-TTL").is_some(),
+                ttl: records::ttl(headers),
                 subject_seq: number("Nats-Expected-Last-Subject-Sequence"),
                 subject_seq_of: text("Nats-Expected-Last-Subject-Sequence-Subject"),
                 last_seq: number("Nats-Expected-Last-Sequence"),
@@ -66,6 +66,11 @@ impl Entry {
             }
         });
         Entry { subject, headers, payload, wants }
+    }
+
+    /// When it will end, if it is stored at a date and says how long it lives.
+    pub fn end(&self, date: i64) -> Option<i64> {
+        Some(date.saturating_add(self.wants.ttl?.ok()?))
     }
 }
 
@@ -121,8 +126,10 @@ fn check_conditions(
     if wants.stream.as_ref().is_some_and(|name| *name != config.name) {
         return Err(errors::EXPECTED_STREAM);
     }
-    if wants.ttl {
-        return Err(errors::TTL_DISABLED);
+    match wants.ttl {
+        Some(_) if !config.allow_msg_ttl => return Err(errors::TTL_DISABLED),
+        Some(Err(_)) => return Err(errors::TTL_INVALID),
+        _ => {}
     }
     match (wants.subject_seq, &wants.subject_seq_of) {
         (Some(expected), of) => {
@@ -243,6 +250,9 @@ pub(crate) fn remove(tx: &mut Transaction<'_>, stream: &Stream, tail: &mut Tail,
     let Some(value) = tx.get(&key) else { return false };
     let Some(subject) = Stored::peek_subject(&value).map(str::to_owned) else { return false };
     tx.delete(&key);
+    if let Some(end) = Stored::end(&value) {
+        tx.delete(&keys::end(tail.data, end, seq));
+    }
     tail.messages -= 1;
     tail.bytes = tail.bytes.saturating_sub(Stored::counted_bytes(&value).unwrap_or(0));
     unindex(tx, tail, &subject, seq);
@@ -292,6 +302,9 @@ fn put(tx: &mut Transaction<'_>, tail: &mut Tail, subject: &str, seq: u64, value
     tail.last_seq = seq;
     tail.messages += 1;
     tail.bytes += bytes;
+    if let Some(end) = Stored::end(&value) {
+        tx.put(keys::end(tail.data, end, seq), Bytes::new());
+    }
     tx.put(keys::message(tail.data, seq), value);
     index(tx, tail, subject, seq);
 }

@@ -89,13 +89,12 @@ pub(crate) struct StreamRequest {
 }
 
 /// What nats-server can do for a stream and this broker cannot, by field.
-const UNSUPPORTED: [&str; 11] = [
+const UNSUPPORTED: [&str; 10] = [
     "placement",
     "mirror",
     "sources",
     "subject_transform",
     "republish",
-    "allow_msg_ttl",
     "subject_delete_marker_ttl",
     "allow_msg_counter",
     "allow_atomic",
@@ -175,7 +174,7 @@ fn read_fields(json: &mut Object) -> (StreamConfig, Option<&'static str>) {
         deny_purge: json.bool("deny_purge"),
         allow_rollup_hdrs: json.bool("allow_rollup_hdrs"),
         consumer_limits,
-        allow_msg_ttl: false,
+        allow_msg_ttl: json.bool("allow_msg_ttl"),
         metadata: json.string_map("metadata"),
     };
     (config, unsupported)
@@ -217,7 +216,8 @@ fn with_defaults(mut config: StreamConfig, pedantic: bool) -> Result<StreamConfi
         config.subjects.push(config.name.clone());
     }
     config.metadata.retain(|name, _| name != "_nats.ver" && name != "_nats.level");
-    config.metadata.insert(REQUIRED_LEVEL.to_owned(), "0".to_owned());
+    let level = if config.allow_msg_ttl { "1" } else { "0" };
+    config.metadata.insert(REQUIRED_LEVEL.to_owned(), level.to_owned());
     Ok(config)
 }
 
@@ -312,6 +312,8 @@ impl StreamConfig {
         refuse(allows_delete, "stream configuration update can not cancel deny message deletes")?;
         let allows_purge = !new.deny_purge && self.deny_purge;
         refuse(allows_purge, "stream configuration update can not cancel deny purge")?;
+        let forgets_ttl = !new.allow_msg_ttl && self.allow_msg_ttl;
+        refuse(forgets_ttl, "message TTL status can not be disabled")?;
         if new.sealed {
             new.max_age = 0;
             new.discard = Discard::New;

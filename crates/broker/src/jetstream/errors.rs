@@ -86,6 +86,7 @@ pub(crate) const EMPTY_FILTER: ApiError =
     fixed(400, 10139, "consumer filter in FilterSubjects cannot be empty");
 pub(crate) const CONSUMER_EXISTS: ApiError = fixed(400, 10148, "consumer already exists");
 pub(crate) const CONSUMER_DOES_NOT_EXIST: ApiError = fixed(400, 10149, "consumer does not exist");
+pub(crate) const TTL_INVALID: ApiError = fixed(400, 10165, "invalid per-message TTL");
 pub(crate) const TTL_DISABLED: ApiError = fixed(400, 10166, "per-message TTL is disabled");
 pub(crate) const ACK_WAIT_NEGATIVE: ApiError = fixed(400, 10183, "consumer ack wait needs to be positive");
 pub(crate) const BACKOFF_NEGATIVE: ApiError = fixed(400, 10184, "consumer backoff needs to be positive");

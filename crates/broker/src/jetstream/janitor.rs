@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,10 @@ const SWEPT_PER_STEP: usize = 512;
 pub(crate) async fn run(core: Arc<Core>) {
     loop {
         core.jetstream.sweep().await;
+        core.jetstream.next_end.store(i64::MAX, Ordering::Release);
         let next = core.jetstream.expire_old(&core).await;
+        let ended = core.jetstream.expire_ended(&core).await;
+        let next = next.into_iter().chain(ended).min();
         let time = async {
             match next {
                 Some(after) => tokio::time::sleep_until(Instant::now() + after).await,
@@ -91,6 +95,42 @@ impl JetStream {
             next = Some(next.map_or(due, |next| next.min(due)));
         }
         next
+    }
+
+    /// Removes messages that have lived as long as they said. Answers after how long there is more to do.
+    async fn expire_ended(&self, core: &Core) -> Option<Duration> {
+        let mut next: Option<i64> = None;
+        for stream in self.streams() {
+            while self.remove_ended(&stream, core.now()).await {}
+            let first = self.store.scan(keys::ends(stream.data()), Order::Ascending, 1).pop();
+            let end = first.and_then(|(key, _)| keys::read_end(&key)).map(|(end, _)| end);
+            next = next.into_iter().chain(end).min();
+        }
+        let end = next?;
+        // Whoever appends what ends sooner wakes the janitor.
+        self.next_end.fetch_min(end, Ordering::AcqRel);
+        let left = end.saturating_sub(core.now()).max(1_000_000);
+        Some(Duration::from_nanos(u64::try_from(left).unwrap_or(0)))
+    }
+
+    /// One step of removal. Answers whether there may be more.
+    async fn remove_ended(&self, stream: &Arc<Stream>, now: i64) -> bool {
+        let first = self.store.scan(keys::ends(stream.data()), Order::Ascending, 1).pop();
+        let ended = move |key: &Bytes| keys::read_end(key).filter(|(end, _)| *end <= now).map(|(_, seq)| seq);
+        if first.and_then(|(key, _)| ended(&key)).is_none() {
+            return false;
+        }
+        let step = self.change(stream, move |tx, stream| {
+            let mut tail = stream.tail.lock();
+            let page = tx.scan(keys::ends(tail.data), Order::Ascending, REMOVED_PER_STEP);
+            let seqs: Vec<u64> = page.iter().map_while(|(key, _)| ended(key)).collect();
+            for seq in &seqs {
+                append::remove(tx, stream, &mut tail, *seq);
+            }
+            tx.put(keys::tail(stream.id), tail.encode());
+            seqs.len() == REMOVED_PER_STEP
+        });
+        step.await
     }
 
     /// One step of removal. Answers whether there may be more.

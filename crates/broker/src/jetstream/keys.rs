@@ -14,6 +14,7 @@
 //! | `I` data 1 subject 0 seq | nothing: the sequences of subjects that have more than one |
 //! | `I` data 2 parent | newest sequence and count of the subjects with one token more |
 //! | `I` data 3 group 0 tokens kind block | how many subjects a group has, or messages in a block: see `tally.rs` |
+//! | `I` data 4 date seq | nothing: when messages end that say how long they live |
 //! | `N` stream 0 id | sequence and date of the message with this `Nats-Msg-Id` |
 //! | `N` stream 1 date seq | the same id, to be forgotten in order |
 //! | `C` stream 0 name | consumer: id, date of creation, configuration |
@@ -131,6 +132,21 @@ pub(crate) fn tally_group(key: &[u8]) -> Option<(&str, u8)> {
     Some((std::str::from_utf8(group).ok()?, tokens))
 }
 
+pub(crate) fn end(data: u64, date: i64, seq: u64) -> Bytes {
+    key(&[INDEX], &[&data.to_be_bytes(), &[4], &date.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+/// The ends of messages, the next first.
+pub(crate) fn ends(data: u64) -> Range<Bytes> {
+    prefix(key(&[INDEX], &[&data.to_be_bytes(), &[4]]))
+}
+
+/// When which message ends.
+pub(crate) fn read_end(key: &[u8]) -> Option<(i64, u64)> {
+    let date = key.get(10..18)?.try_into().ok()?;
+    Some((i64::from_be_bytes(date), last_number(key)?))
+}
+
 pub(crate) fn message_id(stream: u64, id: &str) -> Bytes {
     key(&[MESSAGE_IDS], &[&stream.to_be_bytes(), &[0], id.as_bytes()])
 }
@@ -227,5 +243,6 @@ mod tests {
         assert_eq!(message_seq(b"M"), None);
         assert_eq!(tally_group(&tally(1, "a.b.", 4, TallyKind::Block, 7)), Some(("a.b.", 4)));
         assert_eq!(tally_group(b"I"), None);
+        assert_eq!(read_end(&end(1, 7, 42)), Some((7, 42)));
     }
 }

@@ -21,7 +21,7 @@ mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::RwLock;
@@ -57,6 +57,8 @@ pub(crate) struct JetStream {
     admin: tokio::sync::Mutex<()>,
     /// Told when there is litter to sweep up, or messages may get too old.
     janitor: Notify,
+    /// When the janitor looks for messages that have ended, at the latest.
+    next_end: AtomicI64,
     requests: AtomicU64,
     refusals: AtomicU64,
     ephemerals: AtomicU64,
@@ -91,6 +93,7 @@ impl JetStream {
             registry: RwLock::default(),
             admin: tokio::sync::Mutex::default(),
             janitor: Notify::new(),
+            next_end: AtomicI64::new(i64::MAX),
             requests: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
             ephemerals: AtomicU64::new(0),
@@ -205,7 +208,12 @@ impl JetStream {
         entry: Entry,
     ) -> Result<Appended, ApiError> {
         let now = core.now();
-        self.change(stream, move |tx, stream| append::append(tx, stream, &entry, now)).await
+        let end = entry.end(now);
+        let appended = self.change(stream, move |tx, stream| append::append(tx, stream, &entry, now)).await;
+        if end.is_some_and(|end| end < self.next_end.load(Ordering::Acquire)) {
+            self.janitor.notify_one();
+        }
+        appended
     }
 
     /// What an append answers on the wire; nothing, if the stream was told not to.

@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::consumer::parse_go_duration;
 use crate::message::Headers;
 
 /// A stored message.
@@ -100,6 +101,13 @@ impl Stored {
         std::str::from_utf8(value.get(10..10 + len)?).ok()
     }
 
+    /// When it ends, if it says how long it lives.
+    pub fn end(value: &Bytes) -> Option<i64> {
+        let stored = Stored::decode(value)?;
+        let nanos = ttl(stored.headers.as_ref()?)?.ok()?;
+        Some(stored.date.saturating_add(nanos))
+    }
+
     pub fn peek_date(value: &[u8]) -> Option<i64> {
         Some(i64::from_be_bytes(value.get(..8)?.try_into().ok()?))
     }
@@ -114,6 +122,23 @@ impl Stored {
         Some(22 + subject_len + headers_len + headers_framing + payload_len + 8)
     }
 }
+
+/// How many nanoseconds a message says that it lives: whole seconds, or a duration in Go's words. At least a second, cut
+/// to whole ones, as on nats-server.
+pub(crate) fn ttl(headers: &Headers) -> Option<Result<i64, NoTtl>> {
+    const SECOND: i64 = 1_000_000_000;
+    let text = headers.get("Nats-TTL").filter(|text| !text.is_empty())?;
+    let seconds = match text.parse::<u32>() {
+        Ok(0) => return Some(Err(NoTtl)),
+        Ok(seconds) => Some(i64::from(seconds)),
+        Err(_) => parse_go_duration(text).map(|nanos| nanos / SECOND).filter(|seconds| *seconds > 0),
+    };
+    Some(seconds.map(|seconds| seconds.saturating_mul(SECOND)).ok_or(NoTtl))
+}
+
+/// Nobody can say how long this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoTtl;
 
 fn take(rest: &mut Bytes, len: usize) -> Option<Bytes> {
     (rest.len() >= len).then(|| rest.split_to(len))
@@ -207,6 +232,18 @@ mod tests {
         for len in 0..14 {
             assert_eq!(Stored::decode(&value.slice(..len)), None, "{len}");
         }
+    }
+
+    #[test]
+    fn times_to_live() {
+        let ttl = |text: &str| ttl(&Headers::new().with("Nats-TTL", text).unwrap());
+        for (text, seconds) in [("1", 1), ("86400", 86_400), ("1s", 1), ("1.9s", 1), ("1m1s", 61)] {
+            assert_eq!(ttl(text), Some(Ok(seconds * 1_000_000_000)), "{text}");
+        }
+        for text in ["0", "-1", "999ms", "soon", "never", "-5s"] {
+            assert_eq!(ttl(text), Some(Err(NoTtl)), "{text}");
+        }
+        assert_eq!(ttl(""), None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub async fn run(address: &str) -> Vec<String> {
     policies(&mut client).await;
     limits(&mut client).await;
     headers(&mut client).await;
+    times_to_live(&mut client).await;
     deletion(&mut client).await;
     drop(client);
     let log = log.lock().unwrap();
@@ -330,6 +331,37 @@ async fn headers(a: &mut Client) {
     a.forget().await;
     a.unsubscribe("120", "").await;
     a.ask("$JS.API.STREAM.DELETE.H", "").await;
+}
+
+async fn times_to_live(a: &mut Client) {
+    let stream = r#"{"name":"TTL","subjects":["ttl.*"],"allow_msg_ttl":true,"allow_direct":true,"allow_rollup_hdrs":true}"#;
+    a.ask("$JS.API.STREAM.CREATE.TTL", stream).await;
+    a.ask("$JS.API.STREAM.CREATE.TTL", r#"{"name":"TTL","subjects":["ttl.*"]}"#).await;
+    for ttl in ["0", "-1", "abc", "999ms", "-5s", ""] {
+        a.ask_with("ttl.refused", &[("Nats-TTL", ttl)], "body").await;
+    }
+    let lives = ["1", "1s", "1.5s", "1m", "3600"];
+    for (number, ttl) in lives.iter().enumerate() {
+        a.ask_with(&format!("ttl.{number}"), &[("Nats-TTL", ttl)], "body").await;
+    }
+    a.ask("ttl.5", "for ever").await;
+    a.ask_with("ttl.3", &[("Nats-TTL", "1"), ("Nats-Rollup", "sub")], "rolled up").await;
+    a.ask("$JS.API.STREAM.MSG.GET.TTL", r#"{"last_by_subj":"ttl.3"}"#).await;
+    a.ask("$JS.API.DIRECT.GET.TTL.ttl.4", "").await;
+    a.ask("$JS.API.STREAM.INFO.TTL", r#"{"subjects_filter":">"}"#).await;
+    // nats-server looks for what has ended now and then.
+    a.quiet(4_000).await;
+    a.ask("$JS.API.STREAM.INFO.TTL", r#"{"subjects_filter":">","deleted_details":true}"#).await;
+    a.ask("$JS.API.STREAM.MSG.GET.TTL", r#"{"last_by_subj":"ttl.1"}"#).await;
+    a.ask("$JS.API.STREAM.UPDATE.TTL", r#"{"name":"TTL","subjects":["ttl.*"]}"#).await;
+    a.ask("$JS.API.STREAM.UPDATE.TTL", &stream.replace("ttl.*", "ttl.>")).await;
+    a.ask("$JS.API.STREAM.CREATE.LATE", r#"{"name":"LATE","subjects":["late"]}"#).await;
+    a.ask_with("late", &[("Nats-TTL", "1")], "body").await;
+    a.ask("$JS.API.STREAM.UPDATE.LATE", r#"{"name":"LATE","subjects":["late"],"allow_msg_ttl":true}"#).await;
+    a.ask_with("late", &[("Nats-TTL", "60")], "body").await;
+    for name in ["TTL", "LATE"] {
+        a.ask(&format!("$JS.API.STREAM.DELETE.{name}"), "").await;
+    }
 }
 
 async fn deletion(a: &mut Client) {

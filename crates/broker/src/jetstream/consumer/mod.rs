@@ -27,7 +27,7 @@ use super::{date, keys, tally};
 use crate::clock::Moment;
 use crate::core::Core;
 use crate::{Message, Pattern, Subject};
-pub(crate) use ack::parse_subject as parse_ack_subject;
+pub(crate) use ack::{parse_go_duration, parse_subject as parse_ack_subject};
 use pulls::{Pulls, Status};
 use state::State;
 
