@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use system::{
-    Application, Load, Request, assert_each_is_there_once, assert_equal, done, repository, settled,
+    Application, Load, Request, assert_each_is_there_once, assert_equal, done, repository, settled_within,
 };
 use xtask::lattice::{Accounts, Lattice, Plan, Tools};
 use xtask::{Steps, Workspace};
 
-pub use manifest::{on_every_host, only, updated, with_instances};
+pub use manifest::{on_every_host, only, updated, with_buckets_by_way_of, with_instances};
 pub use read_models::read_models;
 
 /// How long load goes on before and after what happens.
@@ -25,6 +25,9 @@ const A_WHILE: Duration = Duration::from_secs(5);
 pub fn for_a_while() {
     std::thread::sleep(A_WHILE);
 }
+
+/// How long services may take to catch up: an event whose write had no answer is put off for half a minute.
+const CATCHES_UP: Duration = Duration::from_secs(120);
 
 /// So that a host that is gone is missed soon.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -114,13 +117,13 @@ impl Running {
         eprintln!("{written}");
         assert!(written.titles.len() > 10, "there was load");
         let application = self.application();
-        let services = settled(&application);
+        let services = settled_within(CATCHES_UP, &application);
         assert_each_is_there_once(&application, &written);
         let live = read_models(&application, &services);
         for service in &services {
             application.run(&["replay", service]);
         }
-        settled(&application);
+        settled_within(CATCHES_UP, &application);
         assert_equal(&live, &read_models(&application, &services));
     }
 }

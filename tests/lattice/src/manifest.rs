@@ -22,6 +22,16 @@ pub fn with_instances(manifest: &str, count: u32) -> String {
     lines.collect()
 }
 
+/// With buckets that are written by way of these servers: each provider has a connection for each service, to one of them.
+#[track_caller]
+pub fn with_buckets_by_way_of(manifest: &str, servers: &[&str]) -> String {
+    let urls: Vec<String> = servers.iter().map(|server| format!("nats://{server}")).collect();
+    let by_way_of =
+        manifest.replace("cluster_uri: nats://127.0.0.1:4222", &format!("cluster_uri: {}", urls.join(",")));
+    assert_ne!(by_way_of, manifest, "there are buckets");
+    by_way_of
+}
+
 /// A section that every WebAssembly host passes over: its kind, its length, that of its name, and its name.
 const NOTHING_NEW: &[u8] = b"\x00\x08\x07version";
 

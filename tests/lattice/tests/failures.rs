@@ -1,7 +1,12 @@
 //! What dies or is held up, under load. What was answered is there once, and every read model is the one that is built anew.
 
-use lattice_tests::{Running, for_a_while};
-use system::done;
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use lattice_tests::{Running, for_a_while, on_every_host, with_buckets_by_way_of};
+use serde_json::json;
+use system::{Nats, configured, done, within};
 use xtask::lattice::Lattice;
 
 /// It is killed, and after a while started again; `wait` sees that it is there.
@@ -49,5 +54,51 @@ fn one_server_of_three_is_killed_and_comes_back() {
     // Whom the load and the application are not connected to may be the leader of anything.
     Running::start("servers", 1, 3).under_load(|lattice| {
         dies_and_comes_back(lattice, "nats-3", Lattice::wait_for_servers);
+    });
+}
+
+/// The server that stands still.
+const STILL: &str = "nats-3";
+/// What the key-value provider says of a write without an answer.
+const UNKNOWN: &str = "while trying to set a key";
+
+/// What is written to read models by way of one server waits in it, and lands when it goes on. Meanwhile events are delivered
+/// again by way of another, and handled by whoever writes by way of that.
+#[test]
+fn writes_that_land_late_change_nothing() {
+    let manifest = with_buckets_by_way_of(&on_every_host(&configured(&[])), &["nats-2", STILL]);
+    let mut running = Running::start_with("late-writes", 2, 3, manifest);
+    running.under_load(|lattice| {
+        for _ in 0..3 {
+            others_lead(lattice);
+            for_a_while();
+            done(lattice.processes().pause(STILL));
+            for_a_while();
+            done(lattice.processes().resume(STILL));
+        }
+        for_a_while();
+    });
+    let waited = |host: &str| running.log(host).matches(UNKNOWN).count();
+    let waited = running.hosts().map(waited).sum::<usize>();
+    eprintln!("{waited} writes had no answer");
+    assert!(waited > 0, "writes had to wait in {STILL}");
+}
+
+/// Lets other servers lead whatever has copies: it goes on while this one stands still.
+#[track_caller]
+fn others_lead(lattice: &Lattice) {
+    let nats = Nats::new(lattice.nats().next().unwrap().parse().unwrap());
+    within(Duration::from_secs(60), "others lead all streams", || {
+        let streams = nats.jetstream("STREAM.LIST", json!({}));
+        let led = streams["streams"]
+            .as_array()?
+            .iter()
+            .filter(|stream| stream["cluster"]["leader"] == STILL && stream["config"]["num_replicas"] != 1);
+        let led: Vec<&str> = led.filter_map(|stream| stream["config"]["name"].as_str()).collect();
+        for stream in &led {
+            let elsewhere = json!({ "placement": { "preferred": "nats-2" } });
+            nats.jetstream(&format!("STREAM.LEADER.STEPDOWN.{stream}"), elsewhere);
+        }
+        led.is_empty().then_some(())
     });
 }

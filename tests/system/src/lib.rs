@@ -32,7 +32,7 @@ pub use load::{Load, Written};
 pub use manifest::{ANN, MIA, OLAF, Setting, configured};
 pub use nats::{Nats, NoAnswer};
 pub use random::Random;
-pub use settled::{ReadModels, assert_each_is_there_once, assert_equal, settled};
+pub use settled::{ReadModels, assert_each_is_there_once, assert_equal, settled, settled_within};
 pub use trellis::{Reuse, Trellis};
 
 /// How long anything may take before the test gives up. Far above what is normal, on a machine that does much else.

@@ -1,18 +1,25 @@
 //! When all is handled: what there is of what was written, and whether read models are right.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::application::Application;
 use crate::client::Request;
-use crate::eventually;
 use crate::load::Written;
+use crate::within;
 
 /// Waits until every event is handled and every service ready. Gives the services that have read models.
 #[track_caller]
 pub fn settled(trellis: &Application) -> Vec<String> {
-    let report = eventually("all events are handled", || {
+    settled_within(crate::PATIENCE, trellis)
+}
+
+/// The same, for so long.
+#[track_caller]
+pub fn settled_within(patience: Duration, trellis: &Application) -> Vec<String> {
+    let report = within(patience, "all events are handled", || {
         let output = trellis.command(&["status", "--json"]);
         let report: Value = serde_json::from_slice(&output.stdout).ok()?;
         assert_eq!(report["dead_letters"], json!([]), "{report:#}");

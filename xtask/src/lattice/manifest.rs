@@ -60,11 +60,17 @@ impl Manifest {
         Ok(Self { text, application, http, nats, providers, subjects })
     }
 
-    /// With other addresses, wherever they are named: one for HTTP, and those of all NATS servers for NATS.
+    /// With other addresses, wherever they are named: one for HTTP, and those of all NATS servers for NATS. `nats://nats-2` is
+    /// that server alone.
     #[must_use]
     pub fn at(self, http: &str, nats: &[String]) -> Self {
         let urls: Vec<String> = nats.iter().map(|address| format!("{NATS_SCHEME}{address}")).collect();
         let text = self.text.replace(&format!("{NATS_SCHEME}{}", self.nats), &urls.join(","));
+        // The last first: nats-1 is how nats-10 begins.
+        let text =
+            urls.iter().enumerate().rev().fold(text, |text, (index, url)| {
+                text.replace(&format!("{NATS_SCHEME}nats-{}", index + 1), url)
+            });
         let text = text.replace(&format!("address: {}", self.http), &format!("address: {http}"));
         let nats = nats.first().cloned().unwrap_or(self.nats);
         Self { text, http: http.to_owned(), nats, ..self }
@@ -297,6 +303,16 @@ spec:
         let text = &manifest.text;
         assert!(text.contains("cluster_uris: nats://127.0.0.1:1,nats://127.0.0.1:2 }"), "{text}");
         assert!(text.contains("address: 127.0.0.1:8001") && !text.contains(":8000"), "{text}");
+    }
+
+    #[test]
+    fn one_server_can_be_named() {
+        let text = format!("{MANIFEST}\ncluster_uri: nats://nats-2,nats://nats-10\n");
+        let manifest = Manifest::with_images(&text, &image).unwrap();
+        let servers: Vec<String> = (1..=10).map(|number| format!("127.0.0.1:{number}")).collect();
+        let manifest = manifest.at("127.0.0.1:8001", &servers);
+        let expected = "cluster_uri: nats://127.0.0.1:2,nats://127.0.0.1:10\n";
+        assert!(manifest.text.contains(expected), "{}", manifest.text);
     }
 
     #[test]
