@@ -210,8 +210,13 @@ fn two_who_rebuild_at_once_agree() {
                 }
             };
             platform().harm(nth, Harm::Meanwhile(Box::new(others)));
+            platform().take_lines();
             replay();
             platform().revive();
+            let lines = platform().take_lines();
+            let begun = lines.iter().filter(|(_, line)| line.contains("builds generation")).count() as u64;
+            let newest = generation::current::<Notes>().unwrap().newest;
+            assert_eq!(begun, newest - 1, "call {nth}, {other_settles}: one of them has begun each");
             ids.insert(write(&anonymous(), new("late")).unwrap().id);
             settle::<Notes>();
             assert_whole(&ids, &format!("call {nth}, {other_settles}"));
@@ -237,10 +242,15 @@ fn a_handler_of_a_generation_that_is_gone_has_nowhere_to_write() {
             }
         };
         platform().harm(nth, Harm::Meanwhile(Box::new(others)));
+        platform().take_lines();
         deliver::<Notes>(&delivery).unwrap();
         platform().revive();
         settle::<Notes>();
         assert_whole(&ids, &format!("call {nth}"));
+        let lines = platform().take_lines();
+        let errors: Vec<_> =
+            lines.iter().filter(|(level, _)| *level == crate::platform::Level::Error).collect();
+        assert!(errors.is_empty(), "call {nth}: nothing had to be mended: {errors:?}");
     }
 }
 
