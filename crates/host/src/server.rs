@@ -40,6 +40,11 @@ pub struct ServerLimits {
     /// From the first byte of a request, or the end of the one before, to the end of its headers.
     pub head_time_max: Duration,
     pub body_time_max: Duration,
+    /// What a client still sends after it was refused is read and thrown away, so much and for so long, and until it has been
+    /// silent for so long. Whose connection ends while it sends sees that and not the refusal.
+    pub discard_bytes_max: usize,
+    pub discard_time_max: Duration,
+    pub discard_silence_max: Duration,
     /// A client that takes none of its response for so long is cut off.
     pub stall_time_max: Duration,
     /// What still runs this long after the stop is cut off.
@@ -55,6 +60,9 @@ impl Default for ServerLimits {
             target_bytes_max: 8 << 10,
             head_time_max: Duration::from_secs(30),
             body_time_max: Duration::from_secs(10),
+            discard_bytes_max: 64 << 20,
+            discard_time_max: Duration::from_secs(10),
+            discard_silence_max: Duration::from_secs(2),
             stall_time_max: Duration::from_secs(30),
             stop_time_max: Duration::from_secs(10),
         }
@@ -171,10 +179,11 @@ impl Front {
         let (mut head, body) = request.into_parts();
         add_peer(&mut head.headers, peer);
         let trace_id = trace(&mut head.headers, self.app.env());
-        if let Err(status) = self.check(&head) {
-            return problem::response(status, &trace_id);
-        }
-        let body = match self.read(&head.headers, body).await {
+        let read = match self.check(&head) {
+            Ok(()) => self.read(&head.headers, body).await,
+            Err(status) => Err(self.refuse(status, &head.headers, body)),
+        };
+        let body = match read {
             Ok(body) => body,
             Err(status) => return last(problem::response(status, &trace_id)),
         };
@@ -215,22 +224,54 @@ impl Front {
         }
     }
 
-    async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<Bytes, StatusCode> {
+    async fn read(&self, headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, StatusCode> {
         let max = self.app.env().options.limits.request_body_bytes_max;
         let declared =
             headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|len| len > max) {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            return Err(self.refuse(StatusCode::PAYLOAD_TOO_LARGE, headers, body));
         }
         if hyper::body::Body::is_end_stream(&body) {
             return Ok(Bytes::new());
         }
-        let whole = tokio::time::timeout(self.limits.body_time_max, Limited::new(body, max).collect()).await;
+        let whole = Limited::new(&mut body, max).collect();
+        let whole = tokio::time::timeout(self.limits.body_time_max, whole).await;
         match whole.map_err(|_| StatusCode::REQUEST_TIMEOUT)? {
             Ok(whole) => Ok(whole.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(error) if error.is::<LengthLimitError>() => {
+                self.discard(body);
+                Err(StatusCode::PAYLOAD_TOO_LARGE)
+            }
             Err(_) => Err(StatusCode::BAD_REQUEST),
         }
+    }
+
+    /// Refuses a request of whose body nothing was read.
+    fn refuse(&self, status: StatusCode, headers: &HeaderMap, body: Incoming) -> StatusCode {
+        // Who asks whether to go on sends nothing after this answer.
+        if !headers.contains_key(header::EXPECT) && !hyper::body::Body::is_end_stream(&body) {
+            self.discard(body);
+        }
+        status
+    }
+
+    /// Lets the client finish sending while it is answered. The connection ends after that.
+    fn discard(&self, mut body: Incoming) {
+        let ServerLimits { discard_time_max, discard_silence_max, discard_bytes_max, .. } = self.limits;
+        tokio::spawn(async move {
+            let mut left = discard_bytes_max;
+            let all = async {
+                while let Ok(Some(Ok(frame))) = tokio::time::timeout(discard_silence_max, body.frame()).await
+                {
+                    match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                        Some(less) => left = less,
+                        None => return,
+                    }
+                }
+            };
+            // Over in time or not: the connection ends when the body is let go.
+            let _ = tokio::time::timeout(discard_time_max, all).await;
+        });
     }
 }
 

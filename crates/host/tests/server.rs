@@ -230,3 +230,91 @@ async fn a_stop_finishes_what_runs_and_closes_idle_connections() {
     server.task.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
 }
+
+/// Sends all of `bytes` before it reads anything, as many clients do. Says what was answered, or why it could not send.
+async fn send_then_read(server: &Server, bytes: &[u8]) -> Result<String, std::io::Error> {
+    let mut stream = server.connect().await;
+    stream.write_all(bytes).await?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 16 << 10];
+    while !answer.ends_with(b"}") {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            n => answer.extend_from_slice(&buffer[..n]),
+        }
+    }
+    Ok(String::from_utf8(answer).unwrap())
+}
+
+#[tokio::test]
+async fn who_sends_everything_before_it_reads_sees_the_refusal() {
+    let server = Server::start("hello", ServerLimits::default()).await;
+    let body = "x".repeat(16 << 20);
+    let declared = format!("Host: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let chunked =
+        format!("Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1000000\r\n{body}\r\n0\r\n\r\n");
+    let long = "x".repeat(10_000);
+    for (status, request) in [
+        ("413", format!("POST / HTTP/1.1\r\n{declared}")),
+        ("413", format!("POST / HTTP/1.1\r\n{chunked}")),
+        ("414", format!("POST /{long} HTTP/1.1\r\n{declared}")),
+        ("400", format!("POST / HTTP/1.1\r\nHost: another\r\n{declared}")),
+    ] {
+        let answer = send_then_read(&server, request.as_bytes()).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("connection: close\r\n") && answer.contains("\"trace_id\""), "{answer}");
+    }
+    // What the component refuses it refuses once the body is here.
+    let unknown = "POST /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n";
+    let answer = server.exchange(format!("{unknown}{}", &body[..900_000])).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_refused_body_without_end_is_cut_off() {
+    let limits = ServerLimits { discard_bytes_max: 1 << 20, ..ServerLimits::default() };
+    let server = Server::start("hello", limits).await;
+    let mut stream = server.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (chunk, mut sent) = ([b'x'; 64 << 10], 0);
+    // Buffers of both sides take some megabytes more than the server reads.
+    while sent < 256 << 20 && stream.write_all(&chunk).await.is_ok() {
+        sent += chunk.len();
+    }
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
+}
+
+#[tokio::test]
+async fn who_is_refused_and_then_silent_is_cut_off() {
+    let silence = Duration::from_millis(50);
+    let limits = ServerLimits { discard_silence_max: silence, ..ServerLimits::default() };
+    let server = Server::start("hello", limits).await;
+    for more in ["", "Expect: 100-continue\r\n"] {
+        let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2097152\r\n{more}\r\n");
+        let answer = server.exchange(head).await;
+        assert!(answer.starts_with("HTTP/1.1 413 ") && !answer.contains("100 Continue"), "{answer}");
+    }
+}
+
+/// Clients that we did not write, as far as they are on the machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn ordinary_clients_see_the_refusal_of_a_large_body() {
+    const NODE: &str = "const r = await fetch(process.argv[1], { method: 'POST', body: 'x'.repeat(8 << 20) }); console.log(r.status)";
+    const PYTHON: &str = "import sys, urllib.request, urllib.error\n\
+        try: urllib.request.urlopen(sys.argv[1], data=b'x' * (8 << 20))\n\
+        except urllib.error.HTTPError as error: print(error.code)";
+    let server = Server::start("hello", ServerLimits::default()).await;
+    let url = format!("http://{}/", server.address);
+    let clients: [(&str, &[&str]); 2] =
+        [("node", &["--input-type=module", "-e", NODE]), ("python3", &["-c", PYTHON])];
+    for (program, arguments) in clients {
+        let mut client = std::process::Command::new(program);
+        client.args(arguments).arg(&url).env("no_proxy", "*");
+        let output = tokio::task::spawn_blocking(move || client.output()).await.unwrap();
+        let Ok(output) = output else { continue };
+        let (said, failed) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(said.trim(), "413", "{program}: {failed}");
+    }
+}
