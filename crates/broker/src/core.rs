@@ -17,6 +17,7 @@ use trellis_store::Store;
 use crate::clock::{self, Clock, Moment};
 use crate::jetstream::{Answer, Entry, JetStream, Status, Stream};
 use crate::routes::Routes;
+use crate::server::Memory;
 use crate::{Headers, Message, PublishError, RequestError, Settings, Subject};
 
 /// Replies to requests of this process go to subjects under here, one for each request.
@@ -33,6 +34,7 @@ pub(crate) struct Core {
     next_inbox: AtomicU64,
     pub next_connection: AtomicU64,
     pub connections: AtomicU64,
+    pub memory: Arc<Memory>,
     /// Messages that were dropped because a subscriber had no room for too long.
     dropped: AtomicU64,
     closed: watch::Sender<bool>,
@@ -64,6 +66,7 @@ impl Core {
             me: me.clone(),
             routes: Routes::new(settings.subscriptions_max),
             jetstream: JetStream::new(store),
+            memory: Arc::new(Memory::new(&settings)),
             settings,
             clock,
             inboxes: Mutex::default(),

@@ -186,3 +186,126 @@ async fn a_stopped_server_lets_its_clients_go() {
     let _ = soon(client.read_to_end(&mut rest)).await;
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test]
+async fn what_all_clients_send_together_takes_bounded_memory() {
+    const CLIENTS: usize = 20;
+    const LEN: usize = 100_000;
+    // Half of it is for messages that are being read: two of these.
+    let settings = Settings { incoming_bytes_max: 4 * LEN, ..Settings::default() };
+    let (broker, address) = serve(settings).await;
+    let mut inside = broker.subscribe_with("large", None, CLIENTS).unwrap();
+    let mut writing = Vec::new();
+    let (go, gone) = tokio::sync::watch::channel(false);
+    for _ in 0..CLIENTS {
+        let (address, mut gone) = (address.clone(), gone.clone());
+        writing.push(tokio::spawn(async move {
+            let mut client = TcpStream::connect(&address).await.unwrap();
+            let head = format!("CONNECT {{\"verbose\":false}}\r\nPUB large {LEN}\r\n");
+            let mut all = head.into_bytes();
+            all.resize(all.len() + LEN - 1, b'x');
+            client.write_all(&all).await.unwrap();
+            gone.wait_for(|go| *go).await.unwrap();
+            client.write_all(b"x\r\nPING\r\n").await.unwrap();
+            let mut said = Vec::new();
+            while !said.ends_with(b"PONG\r\n") {
+                assert_ne!(client.read_buf(&mut said).await.unwrap(), 0);
+            }
+        }));
+    }
+    until("two are read", || broker.in_flight().reading == 2 * LEN).await;
+    // Those wait for ever, and the others for them; what is small passes.
+    let client = async_nats::connect(&address).await.unwrap();
+    let mut small = client.subscribe("small").await.unwrap();
+    for _ in 0..50 {
+        client.publish("small", "hello".into()).await.unwrap();
+        assert_eq!(soon(small.next()).await.unwrap().payload, "hello");
+        assert_eq!(broker.in_flight().reading, 2 * LEN);
+    }
+    go.send(true).unwrap();
+    for _ in 0..CLIENTS {
+        assert_eq!(soon(inside.next()).await.unwrap().payload.len(), LEN);
+        assert!(broker.in_flight().reading <= 2 * LEN);
+    }
+    for client in writing {
+        soon(client).await.unwrap();
+    }
+    let nothing = || broker.in_flight().reading + broker.in_flight().publishing == 0;
+    until("all of it is given back", nothing).await;
+}
+
+#[tokio::test]
+async fn who_stops_in_the_middle_of_a_large_message_is_cut_off() {
+    let settings = Settings { payload_wait: Duration::from_millis(50), ..Settings::default() };
+    let (broker, address) = serve(settings).await;
+    let mut client = TcpStream::connect(&address).await.unwrap();
+    client.write_all(b"CONNECT {\"verbose\":false}\r\nPUB large 100000\r\nxxx").await.unwrap();
+    let mut rest = String::new();
+    soon(client.read_to_string(&mut rest)).await.unwrap();
+    assert!(rest.ends_with("-ERR 'Stale Connection'\r\n"), "{rest}");
+    until("its room is given back", || broker.in_flight().reading == 0).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_all_clients_together_takes_bounded_memory() {
+    const MAX: usize = 1 << 20;
+    let settings = Settings { pending_bytes_of_all_max: MAX, ..Settings::default() };
+    let (broker, address) = serve(settings).await;
+    let mut lazy = Vec::new();
+    for _ in 0..4 {
+        let mut client = TcpStream::connect(&address).await.unwrap();
+        client.write_all(b"CONNECT {\"verbose\":false}\r\nSUB flood 1\r\nPING\r\n").await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"PONG\r\n") {
+            assert_ne!(soon(client.read_buf(&mut seen)).await.unwrap(), 0);
+        }
+        lazy.push(client);
+    }
+    // More than any socket buffers on the way can hold.
+    for _ in 0..4_000 {
+        broker.publish(Message::new("flood".try_into().unwrap(), vec![0; 16 * 1024])).await.unwrap();
+        assert!(broker.in_flight().outgoing <= MAX);
+        tokio::task::yield_now().await;
+    }
+    for mut client in lazy {
+        let mut rest = Vec::new();
+        soon(client.read_to_end(&mut rest)).await.unwrap();
+        assert!(rest.ends_with(b"-ERR 'Slow Consumer'\r\n"), "the last words say why");
+    }
+    until("all of it is given back", || broker.in_flight().outgoing == 0).await;
+}
+
+#[tokio::test]
+async fn one_peer_leaves_places_to_others() {
+    let settings = Settings { connections_of_peer_max: 2, ..Settings::default() };
+    let (_broker, address) = serve(settings).await;
+    let connect = async |from: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let mut client = socket.connect(address.parse().unwrap()).await.unwrap();
+        let mut said = vec![0; 5];
+        soon(client.read_exact(&mut said)).await.unwrap();
+        (String::from_utf8(said).unwrap(), client)
+    };
+    let (first, second) = (connect("127.0.0.1").await, connect("127.0.0.1").await);
+    assert_eq!((first.0.as_str(), second.0.as_str()), ("INFO ", "INFO "));
+    assert_eq!(connect("127.0.0.1").await.0, "-ERR ");
+    assert_eq!(connect("127.0.0.2").await.0, "INFO ");
+    drop(first);
+    for _ in 0..2_000 {
+        if connect("127.0.0.1").await.0 == "INFO " {
+            return;
+        }
+    }
+    panic!("the place was not given back");
+}

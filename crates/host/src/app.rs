@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trellis_broker::{Broker, Message, Subject};
 
+use crate::bodies::Bodies;
 use crate::call::Body;
 use crate::capabilities::messaging::BrokerMessage;
 use crate::component::{CallError, Component};
@@ -55,6 +56,7 @@ pub struct App {
 pub(crate) struct Inner {
     members: RwLock<BTreeMap<String, Member>>,
     maker: Maker,
+    bodies: Bodies,
     /// Locked by whoever stops, starts or scales a component.
     changes: tokio::sync::Mutex<Changes>,
     tasks: Mutex<JoinSet<()>>,
@@ -99,6 +101,7 @@ impl App {
         }
         let inner = Arc::new(Inner {
             members: RwLock::new(members),
+            bodies: Bodies::new(maker.env().options.limits.request_bodies_bytes_max),
             maker,
             changes: tokio::sync::Mutex::new(Changes::Welcome),
             tasks: Mutex::default(),
@@ -125,6 +128,16 @@ impl App {
 
     pub fn broker(&self) -> &Broker {
         self.inner.maker.broker()
+    }
+
+    /// The memory that bodies of requests may take.
+    pub(crate) fn bodies(&self) -> &Bodies {
+        &self.inner.bodies
+    }
+
+    /// How many bytes of it are taken.
+    pub fn request_bodies_bytes(&self) -> usize {
+        self.inner.bodies.bytes()
     }
 
     pub fn env(&self) -> &Env {

@@ -96,6 +96,9 @@ pub struct Limits {
     /// How many calls wait for a free instance of one component.
     pub queue_len_max: usize,
     pub request_body_bytes_max: usize,
+    /// How many bytes of request bodies there can be at once, over all connections: of those that are being read and of those
+    /// that are being handled. Each takes several times as much inside, for what it becomes there.
+    pub request_bodies_bytes_max: usize,
     /// Concurrent calls of a component whose manifest does not say.
     pub instances_default: usize,
     /// How many instances there can be beyond what the manifest asks for, when components are scaled or others started. It
@@ -114,6 +117,7 @@ impl Default for Limits {
             queue_time_max: Duration::from_secs(5),
             queue_len_max: 4096,
             request_body_bytes_max: 1 << 20,
+            request_bodies_bytes_max: 64 << 20,
             instances_default: 32,
             instances_spare: 128,
         }

@@ -17,6 +17,7 @@
 //! ```
 
 mod app;
+mod bodies;
 mod cache;
 mod call;
 mod capabilities;

@@ -15,31 +15,44 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::App;
+use crate::bodies::Room;
 use crate::call::Body;
 use crate::problem;
+use crate::server::peers::Peers;
 use crate::server::stall::Stall;
 
 mod admin;
+mod peers;
 mod stall;
 
 pub use admin::serve_admin;
+
+/// Of those who have too many connections, so many are told at once, each for so long.
+const TURNED_AWAY_MAX: usize = 64;
+const TURN_AWAY_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Bounds on what clients may do.
 #[derive(Clone, Debug)]
 pub struct ServerLimits {
     pub connections_max: usize,
+    /// How many connections one address may have. Behind a proxy, or on the machine itself, everybody has the same address, so
+    /// it is not few: half, so that there is always room for somebody else.
+    pub connections_of_peer_max: usize,
     pub headers_max: usize,
     pub head_bytes_max: usize,
     pub target_bytes_max: usize,
     /// From the first byte of a request, or the end of the one before, to the end of its headers.
     pub head_time_max: Duration,
     pub body_time_max: Duration,
+    /// How long a request waits for room for its body.
+    pub room_time_max: Duration,
     /// What a client still sends after it was refused is read and thrown away, so much and for so long, and until it has been
     /// silent for so long. Whose connection ends while it sends sees that and not the refusal.
     pub discard_bytes_max: usize,
@@ -55,11 +68,13 @@ impl Default for ServerLimits {
     fn default() -> ServerLimits {
         ServerLimits {
             connections_max: 4096,
+            connections_of_peer_max: 2048,
             headers_max: 100,
             head_bytes_max: 64 << 10,
             target_bytes_max: 8 << 10,
             head_time_max: Duration::from_secs(30),
             body_time_max: Duration::from_secs(10),
+            room_time_max: Duration::from_secs(5),
             discard_bytes_max: 64 << 20,
             discard_time_max: Duration::from_secs(10),
             discard_silence_max: Duration::from_secs(2),
@@ -77,7 +92,7 @@ pub async fn serve(
     limits: ServerLimits,
     shutdown: impl Future<Output = ()>,
 ) {
-    let front = Arc::new(Front { app, component: component.to_owned(), limits });
+    let front = Arc::new(Front { app, component: component.to_owned(), limits, peers: Peers::default() });
     front.listen(listener, shutdown).await;
 }
 
@@ -86,11 +101,13 @@ struct Front {
     app: App,
     component: String,
     limits: ServerLimits,
+    peers: Peers,
 }
 
 impl Front {
     async fn listen(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let free = Arc::new(Semaphore::new(self.limits.connections_max));
+        let refusals = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
         let (stop, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -107,6 +124,13 @@ impl Front {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    let Some(place) = self.peers.place(peer.ip(), self.limits.connections_of_peer_max) else {
+                        // With very many of them, no more is said.
+                        if let Ok(place) = refusals.clone().try_acquire_owned() {
+                            connections.spawn(turn_away(stream, place));
+                        }
+                        continue;
+                    };
                     let (front, stopped) = (self.clone(), stopped.clone());
                     let stream = stream.into_std();
                     let serve = async move {
@@ -117,7 +141,7 @@ impl Front {
                                 tracing::warn!(%error, "a connection was lost before its first request")
                             }
                         }
-                        drop(permit);
+                        drop((permit, place));
                     };
                     connections.spawn_on(serve, &self.thread());
                 }
@@ -183,8 +207,8 @@ impl Front {
             Ok(()) => self.read(&head.headers, body).await,
             Err(status) => Err(self.refuse(status, &head.headers, body)),
         };
-        let body = match read {
-            Ok(body) => body,
+        let (body, _room) = match read {
+            Ok(read) => read,
             Err(status) => return last(problem::response(status, &trace_id)),
         };
         match self.app.http(&self.component, Request::from_parts(head, body)).await {
@@ -224,7 +248,12 @@ impl Front {
         }
     }
 
-    async fn read(&self, headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, StatusCode> {
+    /// The whole body, and the room that it takes until it has been handled.
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        mut body: Incoming,
+    ) -> Result<(Bytes, Option<Room>), StatusCode> {
         let max = self.app.env().options.limits.request_body_bytes_max;
         let declared =
             headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<usize>().ok());
@@ -232,12 +261,20 @@ impl Front {
             return Err(self.refuse(StatusCode::PAYLOAD_TOO_LARGE, headers, body));
         }
         if hyper::body::Body::is_end_stream(&body) {
-            return Ok(Bytes::new());
+            return Ok((Bytes::new(), None));
         }
+        let room = self.app.bodies().room(declared.unwrap_or(max), self.limits.room_time_max).await;
+        let Some(mut room) = room else {
+            return Err(self.refuse(StatusCode::SERVICE_UNAVAILABLE, headers, body));
+        };
         let whole = Limited::new(&mut body, max).collect();
         let whole = tokio::time::timeout(self.limits.body_time_max, whole).await;
         match whole.map_err(|_| StatusCode::REQUEST_TIMEOUT)? {
-            Ok(whole) => Ok(whole.to_bytes()),
+            Ok(whole) => {
+                let whole = whole.to_bytes();
+                room.shrink(whole.len());
+                Ok((whole, Some(room)))
+            }
             Err(error) if error.is::<LengthLimitError>() => {
                 self.discard(body);
                 Err(StatusCode::PAYLOAD_TOO_LARGE)
@@ -284,6 +321,20 @@ fn named(mut request: Request<Incoming>, own: Option<SocketAddr>) -> Request<Inc
         request.headers_mut().insert(header::HOST, own);
     }
     request
+}
+
+/// Answers whoever has all the connections that it may have, and waits a moment for it to take the answer.
+async fn turn_away(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let exchange = async {
+        stream.write_all(ANSWER).await?;
+        stream.shutdown().await?;
+        let mut ignored = [0; 1024];
+        while stream.read(&mut ignored).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // The connection ends, whatever became of that.
+    let _ = tokio::time::timeout(TURN_AWAY_TIME_MAX, exchange).await;
 }
 
 /// Says where the request came from, behind what those before us say, as every proxy does.

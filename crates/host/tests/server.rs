@@ -10,6 +10,7 @@ use common::guest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use trellis_host::App;
 use trellis_host::env::{Limits, Options};
 use trellis_host::server::{ServerLimits, serve};
 
@@ -22,13 +23,17 @@ struct Server {
 
 impl Server {
     async fn start(name: &'static str, limits: ServerLimits) -> Server {
-        let call = Limits { call_time_max: Duration::from_millis(2500), ..Limits::default() };
+        Server::start_with(name, limits, Limits::default()).await.0
+    }
+
+    async fn start_with(name: &'static str, limits: ServerLimits, call: Limits) -> (Server, App) {
+        let call = Limits { call_time_max: Duration::from_millis(2500), ..call };
         let app = guest(name, 4, Options { limits: call, ..Options::default() }).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(app, name, listener, limits, async { _ = stopped.await }));
-        Server { address, stop: Some(stop), task }
+        let task = tokio::spawn(serve(app.clone(), name, listener, limits, async { _ = stopped.await }));
+        (Server { address, stop: Some(stop), task }, app)
     }
 
     async fn connect(&self) -> TcpStream {
@@ -317,4 +322,112 @@ async fn ordinary_clients_see_the_refusal_of_a_large_body() {
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(said.trim(), "413", "{program}: {failed}");
     }
+}
+
+const LARGE: usize = 100_000;
+
+/// Clients that have sent all of a large request but the last byte.
+async fn nearly_all_sent(server: &Server, clients: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for number in 0..clients {
+        let mut stream = server.connect().await;
+        // Every other one does not say how long its body is.
+        let (head, end) = if number % 2 == 0 {
+            (format!("Content-Length: {LARGE}"), "")
+        } else {
+            ("Transfer-Encoding: chunked".to_owned(), "186a0\r\n")
+        };
+        let all = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{head}\r\n\r\n{end}{}",
+            "x".repeat(LARGE - 1)
+        );
+        stream.write_all(all.as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    streams
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}");
+}
+
+/// Room for three bodies of those whose length is not known before they are here.
+fn scarce() -> Limits {
+    Limits { request_body_bytes_max: LARGE, request_bodies_bytes_max: 3 * LARGE, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn bodies_of_all_connections_together_take_bounded_memory() {
+    let minute = Duration::from_secs(60);
+    let patient = ServerLimits { room_time_max: minute, body_time_max: minute, ..ServerLimits::default() };
+    let (server, app) = Server::start_with("hello", patient, scarce()).await;
+    let streams = nearly_all_sent(&server, 20).await;
+    until("three are read", || app.request_bodies_bytes() == 3 * LARGE).await;
+    // What is small does not wait for them.
+    for _ in 0..20 {
+        assert_eq!(server.status(request("/", "")).await, "200");
+        let small = "POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
+        assert_eq!(server.status(small).await, "404");
+        assert_eq!(app.request_bodies_bytes(), 3 * LARGE);
+    }
+    // The others are only late.
+    let answers = streams.into_iter().enumerate().map(|(number, mut stream)| async move {
+        let end = if number % 2 == 0 { "x" } else { "x\r\n0\r\n\r\n" };
+        stream.write_all(end.as_bytes()).await.unwrap();
+        read_to_end(stream).await
+    });
+    let answers: Vec<_> = answers.map(tokio::spawn).collect();
+    for answer in answers {
+        let answer = answer.await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        assert!(app.request_bodies_bytes() <= 3 * LARGE);
+    }
+    until("all of it is given back", || app.request_bodies_bytes() == 0).await;
+}
+
+#[tokio::test]
+async fn who_finds_no_room_for_a_body_is_told_to_come_again() {
+    let limits = ServerLimits { room_time_max: Duration::from_millis(50), ..ServerLimits::default() };
+    let (server, app) = Server::start_with("hello", limits, scarce()).await;
+    let first = nearly_all_sent(&server, 3).await;
+    until("three are read", || app.request_bodies_bytes() == 3 * LARGE).await;
+    let late = nearly_all_sent(&server, 1).await.remove(0);
+    let answer = read_to_end(late).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer}");
+    drop(first);
+    until("all of it is given back", || app.request_bodies_bytes() == 0).await;
+}
+
+#[tokio::test]
+async fn one_peer_leaves_connections_to_others() {
+    let limits = ServerLimits { connections_of_peer_max: 1, ..ServerLimits::default() };
+    let server = Server::start("hello", limits).await;
+    let from = async |address: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        let mut stream = socket.connect(server.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).await.unwrap();
+        (String::from_utf8(begin.to_vec()).unwrap(), stream)
+    };
+    let first = from("127.0.0.1").await;
+    assert_eq!(first.0, "HTTP/1.1 200");
+    let (refused, rest) = from("127.0.0.1").await;
+    assert_eq!(refused, "HTTP/1.1 503");
+    assert!(read_to_end(rest).await.contains("retry-after: 1\r\n"));
+    assert_eq!(from("127.0.0.2").await.0, "HTTP/1.1 200");
+    drop(first);
+    for _ in 0..2_000 {
+        if from("127.0.0.1").await.0 == "HTTP/1.1 200" {
+            return;
+        }
+    }
+    panic!("the place was not given back");
 }

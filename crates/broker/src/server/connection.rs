@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::memory::{Held, Incoming, Memory};
 use super::outbound::{ClientSubscription, Outbound, WriteEnd};
 use super::protocol::{Connect, Op, Parser, ProtocolError, Publish};
 use crate::core::{Core, Fate, Routed, Work};
@@ -52,7 +53,7 @@ struct Connection {
 /// Talks to a client until it or the broker ends.
 pub(crate) async fn run(core: Arc<Core>, socket: TcpStream, peer: SocketAddr) {
     let id = core.next_connection.fetch_add(1, Ordering::Relaxed);
-    let outbound = Arc::new(Outbound::new(core.settings.pending_bytes_max));
+    let outbound = Arc::new(Outbound::new(core.settings.pending_bytes_max, core.memory.outgoing.clone()));
     outbound.line(&format!("INFO {}", super::info(&core, &socket, peer, id)));
     // Small messages are what travels here; waiting to fill packets only delays them.
     let _ = socket.set_nodelay(true);
@@ -98,13 +99,20 @@ impl Connection {
         let mut ping = tokio::time::interval(self.core.settings.ping_interval);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
+        let mut held = None;
+        let mut payload_until = Instant::now();
         loop {
             loop {
                 match parser.next(&mut input) {
-                    Ok(Some(op)) => self.handle(op).await?,
+                    Ok(Some(op)) => self.handle(op, &mut held).await?,
                     Ok(None) => break,
                     Err(error) => return Err(self.refuse(error)),
                 }
+            }
+            // One that does not fit into the buffer that every connection has is only read once there is room for it.
+            if parser.awaits() > READ_LEN && held.is_none() {
+                held = self.hold(parser.awaits(), |memory| &memory.reading).await;
+                payload_until = Instant::now() + self.core.settings.payload_wait;
             }
             if input.capacity() - input.len() < READ_LEN / 2 {
                 input.reserve(READ_LEN);
@@ -120,6 +128,10 @@ impl Connection {
                     self.last_heard = Instant::now();
                 }
                 _ = ping.tick() => self.ping()?,
+                () = tokio::time::sleep_until(payload_until), if held.is_some() => {
+                    self.outbound.line("-ERR 'Stale Connection'");
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
             }
         }
     }
@@ -144,7 +156,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn handle(&mut self, op: Op) -> io::Result<()> {
+    async fn handle(&mut self, op: Op, held: &mut Option<Held>) -> io::Result<()> {
         match op {
             Op::Publish(publish) if publish.headers.is_some() && !self.client.headers => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "message headers not supported"));
@@ -159,7 +171,11 @@ impl Connection {
                 self.outbound.line("PONG");
             }
             Op::Pong => self.pings = 0,
-            Op::Publish(publish) => self.publish(publish).await,
+            Op::Publish(publish) => {
+                let room = self.hold(publish.payload.len(), |memory| &memory.publishing).await;
+                *held = None;
+                self.publish(publish, room).await;
+            }
             Op::Subscribe { pattern, queue, sid } => self.subscribe(&pattern, queue.as_deref(), sid),
             Op::Unsubscribe { sid, after } => self.unsubscribe(&sid, after),
             Op::Noise => {}
@@ -178,7 +194,22 @@ impl Connection {
         while self.appends.next().await.is_some() {}
     }
 
-    async fn publish(&mut self, publish: Publish) {
+    /// Waits for room for a message, while those before it go where they belong and make some.
+    async fn hold(&mut self, len: usize, of: fn(&Memory) -> &Incoming) -> Option<Held> {
+        let memory = self.core.memory.clone();
+        let mut hold = pin!(of(&memory).hold(len));
+        loop {
+            tokio::select! {
+                biased;
+                held = &mut hold => return held,
+                Some(_) = self.appends.next() => {}
+                Some((fate, ask)) = self.calls.next() => self.answer_nobody(fate, ask),
+            }
+        }
+    }
+
+    /// `held` is the room that the message takes.
+    async fn publish(&mut self, publish: Publish, held: Option<Held>) {
         self.ok();
         let reply = publish.reply.as_deref().and_then(|reply| Subject::new(reply).ok());
         let ask = reply.clone().map(|reply| Ask { subject: publish.subject.clone(), reply });
@@ -202,7 +233,10 @@ impl Connection {
                 while self.appends.len() >= APPENDS_MAX {
                     self.appends.next().await;
                 }
-                self.appends.push(work);
+                self.appends.push(Box::pin(async move {
+                    let _held = held;
+                    work.await
+                }));
                 // Polled in order now, appends reach the store in order.
                 let _ = self.appends.next().now_or_never();
             }
@@ -212,7 +246,10 @@ impl Connection {
                         self.answer_nobody(fate, ask);
                     }
                 }
-                self.calls.push(Box::pin(async move { (work.await.unwrap_or(Fate::Taken), ask) }));
+                self.calls.push(Box::pin(async move {
+                    let _held = held;
+                    (work.await.unwrap_or(Fate::Taken), ask)
+                }));
                 if let Some(Some((fate, ask))) = self.calls.next().now_or_never() {
                     self.answer_nobody(fate, ask);
                 }

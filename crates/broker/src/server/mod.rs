@@ -2,6 +2,7 @@
 //! who says where to listen.
 
 mod connection;
+mod memory;
 mod outbound;
 mod protocol;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::core::Core;
 use crate::jetstream::COMPATIBLE_VERSION;
+pub(crate) use memory::Memory;
 
 /// How long to wait after the system refused a connection, so as not to ask in a circle.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -91,16 +93,17 @@ pub(crate) async fn serve(
 
 async fn admit(core: &Arc<Core>, connections: &mut JoinSet<()>, mut socket: TcpStream, peer: SocketAddr) {
     let open = core.connections.fetch_add(1, Ordering::AcqRel);
-    if open >= core.settings.connections_max {
+    let admitted = core.memory.admit(peer.ip()).filter(|_| open < core.settings.connections_max);
+    let Some(admitted) = admitted else {
         core.connections.fetch_sub(1, Ordering::AcqRel);
         tracing::warn!(%peer, open, "connection refused: too many");
         // Best effort: the peer may be gone.
         let _ = socket.write_all(b"-ERR 'maximum connections exceeded'\r\n").await;
         return;
-    }
+    };
     let core = core.clone();
     connections.spawn(async move {
-        let _open = Open(core.clone());
+        let _open = (Open(core.clone()), admitted);
         connection::run(core, socket, peer).await;
     });
 }

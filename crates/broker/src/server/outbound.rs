@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
+use super::memory::Outgoing;
 use crate::Message;
 use crate::routes::{Offer, RemoteSink};
 
@@ -24,11 +25,14 @@ pub(crate) struct Outbound {
     ready: Notify,
     room: Notify,
     pending_max: usize,
+    all: Arc<Outgoing>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     buffer: BytesMut,
+    /// What of the memory of all clients this one has taken.
+    taken: usize,
     /// Bytes handed to the socket's write that it has not taken yet.
     writing: usize,
     /// Nothing is taken any more; what is buffered is still written.
@@ -48,8 +52,8 @@ pub(crate) enum WriteEnd {
 }
 
 impl Outbound {
-    pub fn new(pending_max: usize) -> Outbound {
-        Outbound { state: Mutex::default(), ready: Notify::new(), room: Notify::new(), pending_max }
+    pub fn new(pending_max: usize, all: Arc<Outgoing>) -> Outbound {
+        Outbound { state: Mutex::default(), ready: Notify::new(), room: Notify::new(), pending_max, all }
     }
 
     /// Adds a line of the protocol.
@@ -77,16 +81,19 @@ impl Outbound {
         if state.closing {
             return false;
         }
-        if state.buffer.len() + state.writing + about > self.pending_max {
+        let own = state.buffer.len() + state.writing;
+        if own + about > self.pending_max || !self.all.take(own, about) {
             state.slow = true;
             state.closing = true;
             state.buffer.clear();
             state.buffer.put_slice(b"-ERR 'Slow Consumer'\r\n");
+            self.give_back(&mut state);
             drop(state);
             self.ready.notify_one();
             self.room.notify_waiters();
             return false;
         }
+        state.taken += about;
         let without_headers = state.without_headers;
         write(&mut state.buffer, without_headers);
         drop(state);
@@ -149,17 +156,35 @@ impl Outbound {
                 Ok(Err(_)) => return self.end(WriteEnd::Broken),
                 Err(_) => return self.end(WriteEnd::SlowConsumer),
             }
-            self.state.lock().writing = 0;
+            let mut state = self.state.lock();
+            state.writing = 0;
+            self.give_back(&mut state);
+            drop(state);
             self.room.notify_waiters();
         }
+    }
+
+    /// Keeps as much of the memory of all as there is to write.
+    fn give_back(&self, state: &mut State) {
+        let needed = (state.buffer.len() + state.writing).min(state.taken);
+        self.all.give_back(state.taken - needed);
+        state.taken = needed;
     }
 
     fn end(&self, end: WriteEnd) -> WriteEnd {
         self.close();
         let mut state = self.state.lock();
         state.buffer.clear();
+        state.writing = 0;
         state.finished = true;
+        self.give_back(&mut state);
         end
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.all.give_back(self.state.get_mut().taken);
     }
 }
 
@@ -240,7 +265,12 @@ impl RemoteSink for ClientSubscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Headers, Subject};
+    use crate::server::memory::Memory;
+    use crate::{Headers, Settings, Subject};
+
+    fn plenty() -> Arc<Outgoing> {
+        Memory::new(&Settings::default()).outgoing
+    }
 
     #[test]
     fn messages_on_the_wire() {
@@ -259,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_client_is_told_and_cut_off() {
-        let outbound = Outbound::new(1_000);
+        let outbound = Outbound::new(1_000, plenty());
         let message = Message::new(Subject::new("a").unwrap(), vec![0; 400]);
         assert!(outbound.has_room());
         assert!(outbound.message(&message, b"1") && !outbound.has_room(), "consumers wait first");
@@ -272,7 +302,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_is_given_up_on() {
-        let outbound = Outbound::new(1_000_000);
+        let outbound = Outbound::new(1_000_000, plenty());
         outbound.message(&Message::new(Subject::new("a").unwrap(), vec![0; 10_000]), b"1");
         let (near, _far) = tokio::io::duplex(64);
         assert_eq!(outbound.write_to(near, Duration::from_secs(1)).await, WriteEnd::SlowConsumer);

@@ -101,6 +101,11 @@ impl Parser {
         Parser { payload_len_max, body: None, searched: 0 }
     }
 
+    /// How long the message is that is to come whole before the next operation.
+    pub fn awaits(&self) -> usize {
+        self.body.as_ref().map_or(0, |body| body.len)
+    }
+
     /// Takes the next operation off the buffer; nothing, if more input is needed.
     pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<Op>, ProtocolError> {
         if let Some(body) = &self.body {
