@@ -22,8 +22,8 @@ use crate::services;
 
 /// How long a notice may be missed before the logs are looked at anyway.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How many characters of an event a person is shown: enough for its beginning, and one or two lines of a terminal.
-const LINE_LEN_MAX: usize = 160;
+/// How many characters of an event a person is shown: a post whole, and a few lines of a terminal.
+const LINE_LEN_MAX: usize = 240;
 
 #[derive(Debug, Args)]
 pub(crate) struct Events {

@@ -175,7 +175,7 @@ fn events_are_printed_one_line_each_short_or_whole() {
     assert_eq!(short.len(), 3, "{short:#?}");
     for (line, id) in short.iter().zip(&ids) {
         let expected = format!("Z  posts  post.created.v1  {id}  1  {{");
-        assert!(line.contains(&expected) && line.chars().count() <= 160, "{line}");
+        assert!(line.contains(&expected) && line.chars().count() <= 240, "{line}");
     }
     assert!(short[0].ends_with('…') && short[2].ends_with('}'), "{short:#?}");
     assert_eq!(lines(&["--service", "posts", "--from", "3"]), short[2..]);
