@@ -119,7 +119,7 @@ pub fn imports(
         imports.extend(where_it_goes(member, all, manifest, subject));
     }
     if member.provisions {
-        imports.extend(PROVISIONING.map(|request| of_jetstream(request)));
+        imports.extend(PROVISIONING.map(of_jetstream));
     }
     imports
 }
