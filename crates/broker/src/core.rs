@@ -21,7 +21,7 @@ use crate::server::Memory;
 use crate::{Headers, Message, PublishError, RequestError, Settings, Subject};
 
 /// Replies to requests of this process go to subjects under here, one for each request.
-const INBOX: &str = "_INBOX.trellis.";
+pub(crate) const INBOX: &str = "_INBOX.trellis.";
 
 pub(crate) struct Core {
     me: Weak<Core>,

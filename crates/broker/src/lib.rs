@@ -149,6 +149,11 @@ impl Broker {
         }
     }
 
+    /// Whether answers to requests of this process are taken there: their subjects can be guessed.
+    pub fn is_own_inbox(subject: &Subject) -> bool {
+        subject.as_str().starts_with(core::INBOX)
+    }
+
     /// Opens the broker on what the store holds of it, and starts to deliver.
     pub async fn open(store: Store, clock: Arc<dyn Clock>) -> Result<Broker, Error> {
         Broker::open_with(store, clock, Settings::default()).await

@@ -140,6 +140,7 @@ impl Component {
         let deadline = lease.deadline();
         let call = async {
             let instance = lease.instance()?;
+            instance.store.data_mut().answering.clone_from(&message.reply_to);
             let probe = instance.store.data().probe.clone();
             probe.enter("call.message", |f| _ = f.add(&message.subject).add(&message.body)).await?;
             let handler = instance.handler.as_ref().ok_or_else(|| wasmtime::format_err!("no handler"))?;

@@ -160,7 +160,9 @@ impl Component {
             None => self.instantiate().await.map_err(|error| self.failed(&error))?,
         };
         instance.calls += 1;
-        instance.store.data_mut().deadline = Instant::now() + self.limits.call_time_max;
+        let state = instance.store.data_mut();
+        state.deadline = Instant::now() + self.limits.call_time_max;
+        state.answering = None;
         instance.store.set_epoch_deadline(1);
         Ok(Lease { instance: Some(instance), component: self.clone(), _place: place })
     }

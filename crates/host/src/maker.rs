@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use trellis_broker::Broker;
+use trellis_kit::access::Member;
 use wasmtime::component::{InstancePre, Linker};
 
 use crate::app::StartError;
@@ -13,11 +14,16 @@ use crate::capabilities::{self, Capabilities};
 use crate::component::{Blueprint, Component};
 use crate::engine::Engine;
 use crate::env::Env;
+use crate::files;
 use crate::imports;
 use crate::manifest::{Application, ComponentPlan, ManifestError, Problem};
 use crate::metrics::ComponentMetrics;
+use crate::permissions::{self, Permissions};
 use crate::state::State;
 use crate::waiting::Waiting;
+
+/// The largest component.
+const WASM_BYTES_MAX: u64 = 256 << 20;
 
 /// What all components of an application are made with.
 pub(crate) struct Maker {
@@ -91,24 +97,33 @@ impl Maker {
         problems: &mut Vec<Problem>,
     ) -> Result<Component, StartError> {
         let bad = |reason: String| StartError::Component { file: plan.wasm.clone(), reason };
-        let pre = self.link(plan, problems).map_err(bad)?;
+        let wasm = files::read(&plan.wasm, WASM_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
+        let pre = self.link(plan, &wasm, problems).map_err(bad)?;
+        let stated = permissions::stated(&wasm).map_err(bad)?;
+        problems.extend(stated.as_ref().and_then(|stated| other_name(plan, stated)));
+        let permissions =
+            Permissions::new(plan.name.as_str().into(), stated, metrics.clone()).map_err(bad)?;
         let blueprint = Blueprint {
             name: plan.name.as_str().into(),
             instances: self.instances(plan),
             pre,
-            capabilities: Arc::new(self.capabilities(plan)),
+            capabilities: Arc::new(self.capabilities(plan, permissions)),
             observer: self.env.observer.clone(),
             metrics,
         };
         Component::new(blueprint, &self.env.options).map_err(|error| bad(format!("{error:#}")))
     }
 
-    fn link(&self, plan: &ComponentPlan, problems: &mut Vec<Problem>) -> Result<InstancePre<State>, String> {
-        let wasm = std::fs::read(&plan.wasm).map_err(|error| error.to_string())?;
+    fn link(
+        &self,
+        plan: &ComponentPlan,
+        wasm: &[u8],
+        problems: &mut Vec<Problem>,
+    ) -> Result<InstancePre<State>, String> {
         let engine = &self.engine.wasmtime;
         let component = match &self.cache {
-            Some(cache) => cache.component(engine, &wasm),
-            None => wasmtime::component::Component::from_binary(engine, &wasm),
+            Some(cache) => cache.component(engine, wasm),
+            None => wasmtime::component::Component::from_binary(engine, wasm),
         };
         let component =
             component.map_err(|error| format!("is no component that can be run here: {error:#}"))?;
@@ -116,7 +131,7 @@ impl Maker {
         self.linker.instantiate_pre(&component).map_err(|error| format!("{error:#}"))
     }
 
-    fn capabilities(&self, plan: &ComponentPlan) -> Capabilities {
+    fn capabilities(&self, plan: &ComponentPlan, permissions: Permissions) -> Capabilities {
         let buckets =
             plan.buckets.iter().map(|(link, bucket)| (link.clone(), bucket.as_str().into())).collect();
         let linked = |import: &str| plan.imports.iter().any(|other| other == import);
@@ -130,6 +145,7 @@ impl Maker {
             messaging: capabilities::messaging::MessagingCtx {
                 broker: linked("wasmcloud:messaging/consumer").then(|| self.broker.clone()),
                 waiting: Waiting::new(self.instances(plan)),
+                permissions: Arc::new(permissions),
             },
             random: capabilities::random::RandomCtx { randomness: self.env.randomness.clone() },
             http_client: linked("wasi:http/outgoing-handler"),
@@ -152,6 +168,16 @@ fn told(plan: &ComponentPlan) -> BTreeMap<String, String> {
 
 fn instances(plan: &ComponentPlan, env: &Env) -> usize {
     plan.instances.unwrap_or(env.options.limits.instances_default).max(1)
+}
+
+/// A component that goes by another name than it says has would have what is another's.
+fn other_name(plan: &ComponentPlan, stated: &Member) -> Option<Problem> {
+    let (name, stated) = (plan.name.as_str(), stated.name);
+    (name != stated).then(|| Problem {
+        line: Some(plan.line),
+        what: format!("{name} says in its .wasm that it is {stated}, and may do what {stated} may"),
+        remedy: format!("name it {stated}, or give {name} an image of its own"),
+    })
 }
 
 /// What a capability is linked to must be able to take its calls.

@@ -12,7 +12,7 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -24,18 +24,24 @@ pub(crate) struct ComponentMetrics {
     pub(crate) message_calls: Counter,
     pub(crate) failed_calls: Counter,
     pub(crate) instances_made: Counter,
+    pub(crate) refused_messages: Counter,
 }
 
 /// What a counter is called, what it means, and where it is.
 type Metric = (&'static str, &'static str, fn(&ComponentMetrics) -> &Counter);
 
-const METRICS: [Metric; 4] = [
+const METRICS: [Metric; 5] = [
     ("trellis_http_calls_total", "HTTP requests given to a component.", |m| &m.http_calls),
     ("trellis_message_calls_total", "Messages given to a component.", |m| &m.message_calls),
     ("trellis_failed_calls_total", "Calls that trapped, overran, were refused or gave no response.", |m| {
         &m.failed_calls
     }),
     ("trellis_instances_made_total", "Instances made of a component.", |m| &m.instances_made),
+    (
+        "trellis_refused_messages_total",
+        "Messages that a component may not send, and that were not sent.",
+        |m| &m.refused_messages,
+    ),
 ];
 
 /// All counters in Prometheus' text format.

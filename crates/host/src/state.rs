@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     /// When the call that runs now must be over.
     pub(crate) deadline: Instant,
+    /// Where the message that it handles now asks to be answered.
+    pub(crate) answering: Option<String>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
@@ -49,6 +51,7 @@ impl State {
             probe,
             limiter: Limiter::new(limits),
             deadline: Instant::now(),
+            answering: None,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
         }

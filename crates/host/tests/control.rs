@@ -278,6 +278,27 @@ async fn a_manifest_that_cannot_be_honoured_beside_the_others_is_refused() {
 }
 
 #[tokio::test]
+async fn a_manifest_is_read_from_a_regular_file_of_bounded_length_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = guest("rogue", 2, Options::default()).await;
+    let fifo = dir.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let large = dir.path().join("large.yaml");
+    std::fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
+    for (file, why) in [
+        (fifo.as_path(), "it is no regular file"),
+        (dir.path(), "it is no regular file"),
+        (Path::new("/dev/zero"), "it is no regular file"),
+        (&large, "it has more than 1048576 bytes"),
+    ] {
+        let start = app.start_component("posts", Some(file));
+        let refused = tokio::time::timeout(WITHIN, start).await.expect("it is read for ever");
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(&format!("cannot be read: {why}")), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_asks_for_all_of_it() {
     let app = App::start(
         &Application::parse(

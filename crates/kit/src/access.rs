@@ -6,47 +6,120 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
 use crate::jetstream::operation;
-use crate::{Asks, Service, names};
+use crate::rt::Statement;
+use crate::{Service, guard, names};
+
+/// The section of a component in which it says what it is.
+pub const SECTION: &str = "trellis:service";
+
+/// Among those whom a service asks: anybody.
+const ANYBODY: &str = "*";
+/// In the place of a name that [`Member::patterns`] leaves open.
+const ANY_NAME: &str = "*";
+/// In the place of the number of a partition.
+const ANY_NUMBER: &str = "#";
+
+/// A name, of which serde does not know that it is a reference: it would take it from what is read.
+type Name = &'static str;
 
 /// A service, among all of the application.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Member {
-    pub name: &'static str,
+    #[serde(deserialize_with = "name")]
+    pub name: Name,
     partitions: u32,
-    asks: Asks,
+    asks: BTreeSet<String>,
     watches: bool,
     /// Whether it makes streams and consumers for the others.
     pub provisions: bool,
-    projects: fn() -> BTreeSet<&'static str>,
-    reacts_to: fn() -> BTreeSet<&'static str>,
+    projects: BTreeSet<String>,
+    reacts_to: BTreeSet<String>,
+}
+
+/// Why what a component says of itself cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable(String);
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// The names and numbers that a permission has in it beside those of the service itself.
+struct Others<'a> {
+    asked: Vec<&'a str>,
+    watched: Vec<&'a str>,
+    partitions: &'a dyn Fn(&str) -> Vec<String>,
 }
 
 impl Member {
     pub fn of<S: Service>() -> Self {
-        Self {
-            name: S::NAME,
-            partitions: S::PARTITIONS,
-            asks: S::ASKS,
-            watches: S::WATCHES,
-            provisions: S::PROVISIONS,
-            projects: || S::PROJECTIONS.iter().map(|line| line.source).collect(),
-            reacts_to: || S::REACTIONS.iter().map(|line| line.source).collect(),
+        Self::read(Statement::of::<S>().text()).unwrap_or_else(|error| panic!("{}: {error}", S::NAME))
+    }
+
+    /// Reads what a component says of itself. It is as good as its author: every name in it is a name and nothing else.
+    pub fn read(statement: &[u8]) -> Result<Self, Unreadable> {
+        let member: Self =
+            serde_json::from_slice(statement).map_err(|error| Unreadable(error.to_string()))?;
+        let asked = member.asks.iter().filter(|name| *name != ANYBODY);
+        for name in asked.chain(&member.projects).chain(&member.reacts_to) {
+            if !is_name(name) {
+                return Err(Unreadable(format!("{name:?} is no name of a service")));
+            }
         }
+        Ok(member)
     }
 
     /// On what it publishes and sends requests, apart from what its bucket takes.
     pub fn publishes(&self, all: &[Self]) -> BTreeSet<String> {
+        let partitions: BTreeMap<&str, u32> =
+            all.iter().map(|member| (member.name, member.partitions)).collect();
+        let names = || all.iter().map(|member| member.name);
+        let asked = |name: &&str| self.asks.contains(*name) || self.asks.contains(ANYBODY);
+        self.subjects(&Others {
+            asked: names().filter(asked).collect(),
+            watched: names().collect(),
+            partitions: &|source| {
+                (0..partitions.get(source).copied().unwrap_or_default()).map(|p| p.to_string()).collect()
+            },
+        })
+    }
+
+    /// The same, whoever else there is now or later: `*` is a token or a part of one, `#` a number in a token, and `>` all
+    /// tokens that follow.
+    pub fn patterns(&self) -> BTreeSet<String> {
+        self.subjects(&Others {
+            asked: self.asks.iter().map(String::as_str).collect(),
+            watched: vec![ANY_NAME],
+            partitions: &|_| vec![ANY_NUMBER.to_owned()],
+        })
+    }
+
+    /// Whether a request to JetStream is one that it may make: its subject only says what a stream or a consumer is to be called,
+    /// and what that takes in and where it delivers is in the body.
+    pub fn may_ask(&self, subject: &str, body: &[u8]) -> Result<(), String> {
+        let request = subject.strip_prefix(names::JETSTREAM).and_then(|request| request.strip_prefix('.'));
+        match request.filter(|request| guard::concerns(request)) {
+            Some(request) => guard::allow(self.name, request, body).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn subjects(&self, others: &Others<'_>) -> BTreeSet<String> {
         let mut subjects = BTreeSet::from([names::hello_subject(self.name), names::ANSWERS.to_owned()]);
-        let partitions: BTreeMap<_, _> = all.iter().map(|member| (member.name, member.partitions)).collect();
-        let of = |source: &str| 0..partitions.get(source).copied().unwrap_or_default();
         if self.partitions > 0 {
             subjects.insert(names::ANNOUNCE.to_owned());
             subjects.insert(names::log_subjects(self.name));
             subjects.extend(own_stream(&names::log_stream(self.name)));
         }
-        let (projects, reacts_to) = ((self.projects)(), (self.reacts_to)());
-        if !(projects.is_empty() && reacts_to.is_empty()) {
+        if !(self.projects.is_empty() && self.reacts_to.is_empty()) {
             let dead = names::dead_stream(self.name);
             subjects.insert(names::dead_subjects(self.name));
             let removes = [operation::MESSAGE_DELETE, operation::STREAM_PURGE];
@@ -55,30 +128,50 @@ impl Member {
             subjects.insert(names::generation_change(self.name, '*'));
             subjects.extend(own_stream(&names::own_stream(self.name)));
         }
-        for source in projects.union(&reacts_to) {
+        for source in self.projects.union(&self.reacts_to) {
             let log = names::log_stream(source);
             subjects.extend(read_stream(&log));
             subjects.insert(names::api_subject(operation::CONSUMER_LIST, &log));
         }
-        for source in projects {
-            let generations = 0..names::GENERATION_NAMES;
-            for (partition, generation) in of(source).flat_map(|p| generations.clone().map(move |g| (p, g))) {
-                subjects.extend(consumer(source, &names::consumer(self.name, generation, partition)));
+        for source in &self.projects {
+            for partition in (others.partitions)(source) {
+                for generation in 0..names::GENERATION_NAMES {
+                    subjects.extend(consumer(source, &names::consumer(self.name, generation, &partition)));
+                }
             }
         }
-        for source in reacts_to {
-            for partition in of(source) {
+        for source in &self.reacts_to {
+            for partition in (others.partitions)(source) {
                 subjects.extend(consumer(source, &names::reaction_consumer(self.name, partition)));
             }
         }
-        for other in all.iter().filter(|other| self.asks.include(other.name)) {
-            subjects.insert(names::request_subject(other.name));
-        }
+        subjects.extend(others.asked.iter().map(|name| names::request_subject(name)));
         if self.watches {
-            subjects.extend(all.iter().flat_map(watched));
+            subjects.extend(others.watched.iter().flat_map(|name| watched(name)));
         }
         subjects
     }
+}
+
+/// Whether a subject means something to services, or to NATS: nobody publishes there who does not say what it is.
+pub fn is_reserved(subject: &str) -> bool {
+    const FIRST: [&str; 7] = ["log", "dead", "own", "deliver", "svc", "trellis", "wasmbus"];
+    subject.starts_with('$') || FIRST.contains(&subject.split('.').next().unwrap_or_default())
+}
+
+/// There are few services, and their names are kept for as long as the process lives.
+fn name<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
+    let name = String::deserialize(from)?;
+    if is_name(&name) {
+        Ok(name.leak())
+    } else {
+        Err(D::Error::custom(format!("{name:?} is no name of a service")))
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// A stream that it makes itself. What is in a log it can neither change nor remove.
@@ -98,11 +191,11 @@ fn consumer(source: &str, consumer: &str) -> impl Iterator<Item = String> {
     api.into_iter().chain(names::acknowledgements(&stream, consumer))
 }
 
-fn watched(other: &Member) -> Vec<String> {
-    let log = names::log_stream(other.name);
+fn watched(other: &str) -> Vec<String> {
+    let log = names::log_stream(other);
     let mut subjects = vec![
-        names::ping_subject(other.name),
-        names::api_subject(operation::STREAM_INFO, &names::dead_stream(other.name)),
+        names::ping_subject(other),
+        names::api_subject(operation::STREAM_INFO, &names::dead_stream(other)),
         names::api_subject(operation::CONSUMER_LIST, &log),
     ];
     subjects.extend(read_stream(&log));

@@ -9,7 +9,7 @@
 //! * the functions themselves, which [create](Context::create), [load](Context::load) and
 //!   [change](Context::update) entities;
 //! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
-//! * [`export!`], which makes a component of all that, and [`testing`] in its tests.
+//! * [`export!`], which makes a component of all that and puts into it what the service is, and [`testing`] in its tests.
 //!
 //! # Adding a service
 //!
@@ -82,6 +82,7 @@ pub mod rt;
 pub mod schema;
 mod service;
 pub mod services;
+mod statement;
 pub mod tally;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

@@ -145,12 +145,12 @@ pub fn generation_name(generation: u64) -> u64 {
 }
 
 /// The durable consumer with which a generation of a service's read models follows one partition of a source.
-pub fn consumer(service: &str, generation: u64, partition: u32) -> String {
+pub fn consumer(service: &str, generation: u64, partition: impl Display) -> String {
     format!("{service}-{}-{partition}", role(Some(generation_name(generation))))
 }
 
 /// The durable consumer with which a service reacts to one partition of a source.
-pub fn reaction_consumer(service: &str, partition: u32) -> String {
+pub fn reaction_consumer(service: &str, partition: impl Display) -> String {
     format!("{service}-{}-{partition}", role(None))
 }
 

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+pub use crate::statement::Statement;
 pub use serde;
 pub use wit_bindgen;
 

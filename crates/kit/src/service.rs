@@ -87,12 +87,14 @@ impl Asks {
 }
 
 /// Makes a component of a service: exports its WIT functions, its routes over HTTP and as messages, and its
-/// event handling.
+/// event handling. What the service says of itself is put
+/// beside the code, from where hosts know what it may do.
 ///
 /// Natively it does nothing, so that the crate is a plain library there and its domain can be tested.
 #[macro_export]
 macro_rules! export {
     ($service:ident) => {
+        $crate::statement!($service);
         #[cfg(target_arch = "wasm32")]
         #[allow(
             unsafe_code,

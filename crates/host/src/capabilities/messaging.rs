@@ -26,6 +26,7 @@ use trellis_broker::{Broker, Message, Subject};
 use wasmtime::component::{HasData, Linker};
 
 use crate::observe::Probe;
+use crate::permissions::Permissions;
 use crate::state::State;
 use crate::waiting::Waiting;
 
@@ -52,16 +53,18 @@ pub(crate) use generated::wasmcloud::messaging::types::BrokerMessage;
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// The broker, if the component has a link to it, and how many of its requests wait for whom.
+/// The broker, if the component has a link to it, and what it may do there, and how many of its requests wait for whom.
 #[derive(Clone)]
 pub(crate) struct MessagingCtx {
     pub(crate) broker: Option<Broker>,
     pub(crate) waiting: Arc<Waiting>,
+    pub(crate) permissions: Arc<Permissions>,
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     consumer::add_to_linker::<State, Messaging>(linker, |state| View {
         ctx: &state.capabilities.messaging,
+        answering: state.answering.as_deref(),
         probe: &state.probe,
     })
 }
@@ -74,6 +77,8 @@ impl HasData for Messaging {
 
 struct View<'a> {
     ctx: &'a MessagingCtx,
+    /// Where the message that is being handled asks to be answered.
+    answering: Option<&'a str>,
     probe: &'a Probe,
 }
 
@@ -84,6 +89,7 @@ impl View<'_> {
 
     async fn ask(&self, subject: &str, body: Vec<u8>, timeout: Duration) -> Result<BrokerMessage, String> {
         let subject = checked(subject, &body)?;
+        self.ctx.permissions.check(&subject, None, &body, self.answering)?;
         let _entered = self.ctx.waiting.enter(subject.as_str()).await?;
         let reply = self.broker()?.request(subject, None, body, timeout.min(TIMEOUT_MAX)).await;
         reply.map(to_guest).map_err(|error| error.to_string())
@@ -93,6 +99,7 @@ impl View<'_> {
         let BrokerMessage { subject, body, reply_to } = message;
         let subject = checked(&subject, &body)?;
         let reply = reply_to.map(|reply| checked(&reply, &[])).transpose()?;
+        self.ctx.permissions.check(&subject, reply.as_ref(), &body, self.answering)?;
         let message = Message { subject, reply, headers: None, payload: body.into() };
         self.broker()?.publish(message).await.map_err(|error| error.to_string())
     }

@@ -13,6 +13,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
+/// The longest manifest. That of the whole application here has a fiftieth of it.
+const BYTES_MAX: u64 = 1 << 20;
+
 /// What a manifest asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
@@ -61,7 +66,7 @@ impl Application {
             file: file.to_owned(),
             problems: vec![Problem { line: None, what, remedy: remedy.to_owned() }],
         };
-        let bytes = std::fs::read(file).map_err(|error| {
+        let bytes = files::read(file, BYTES_MAX).map_err(|error| {
             problem(format!("cannot be read: {error}"), "name the manifest: `trellis up path/to/wadm.yaml`")
         })?;
         let text = String::from_utf8(bytes)

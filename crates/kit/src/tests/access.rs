@@ -2,8 +2,9 @@
 //! nothing that it asks or says is outside.
 
 use super::*;
-use crate::access::Member;
+use crate::access::{Member, is_reserved};
 use crate::platform::memory::matches;
+use crate::rt::Statement;
 use crate::testing::{message, settle, start};
 
 /// What it asked and said since this was called last.
@@ -45,4 +46,55 @@ fn whatever_a_service_does_is_allowed() {
     let outside = |subject: &&String| !allowed.iter().any(|pattern| matches(pattern, subject));
     let refused: Vec<&String> = touched.iter().filter(outside).collect();
     assert!(refused.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn a_service_states_what_it_is() {
+    let statement = Statement::of::<Notes>();
+    let text = String::from_utf8(statement.bytes::<{ Statement::of::<Notes>().len() }>().to_vec()).unwrap();
+    assert_eq!(Member::read(text.as_bytes()).unwrap(), Member::of::<Notes>());
+    let stated = r#"{"name":"notes","partitions":2,"asks":[],"watches":false,"provisions":false,"projects":["notes"],"reacts_to":["notes"]}"#;
+    assert_eq!(text, stated);
+}
+
+#[test]
+fn a_statement_has_names_in_it_and_nothing_else() {
+    let with = |asks: &str, name: &str, projects: &str| {
+        let text = format!(
+            r#"{{"name":"{name}","partitions":1,"asks":["{asks}"],"watches":false,"provisions":false,"projects":["{projects}"],"reacts_to":[],"new":1}}"#
+        );
+        Member::read(text.as_bytes()).map(|member| member.name)
+    };
+    assert_eq!(with("*", "a-b_C9", "posts").unwrap(), "a-b_C9");
+    for [asks, name, projects] in [
+        ["x.>", "a", "b"],
+        ["a", "a.b", "b"],
+        ["a", "*", "b"],
+        ["a", "a", "*"],
+        ["a", "a", "#"],
+        ["a", "", "b"],
+    ] {
+        assert!(with(asks, name, projects).is_err(), "{asks} {name} {projects}");
+    }
+    assert!(Member::read(b"posts").is_err());
+}
+
+#[test]
+fn what_means_something_is_reserved() {
+    for reserved in [
+        "$JS.API.INFO",
+        "$SYS.x",
+        "$KV.a.b",
+        "log.a.0.b.1",
+        "svc.a",
+        "deliver.a",
+        "dead.a",
+        "trellis.host.stop",
+        "svc",
+    ] {
+        assert!(is_reserved(reserved), "{reserved}");
+    }
+    for free in ["orders.new", "_INBOX.x", "logs.a", "service"] {
+        assert!(!is_reserved(free), "{free}");
+    }
 }

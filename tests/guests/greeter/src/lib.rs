@@ -16,6 +16,8 @@ impl Service for Greeter {
     };
 }
 
+trellis_kit::statement!(Greeter);
+
 /// It has no contract of its own, only what the kit answers for every service.
 #[cfg(target_arch = "wasm32")]
 #[allow(

@@ -1,0 +1,151 @@
+//! What a service says of itself in its component, where it is read without running it: it is written when the component is
+//! built, so a component that has been taken over cannot say something else.
+//!
+//! It is JSON in a custom section of the core module, [`Member`](crate::access::Member) reads it:
+//! `{"name":"query","partitions":0,"asks":[],"watches":false,"provisions":false,"projects":["posts"],"reacts_to":[]}`
+
+use crate::{Asks, Service};
+
+/// The longest statement; a longer one does not compile.
+const LEN_MAX: usize = 4096;
+
+/// The text, made by the compiler.
+#[derive(Debug, Clone, Copy)]
+pub struct Statement {
+    bytes: [u8; LEN_MAX],
+    len: usize,
+}
+
+#[allow(clippy::indexing_slicing, reason = "run by the compiler, which refuses what is outside")]
+impl Statement {
+    pub const fn of<S: Service>() -> Self {
+        let mut projects = List::NONE;
+        let mut at = 0;
+        while at < S::PROJECTIONS.len() {
+            projects = projects.with(S::PROJECTIONS[at].source);
+            at += 1;
+        }
+        let mut reacts_to = List::NONE;
+        at = 0;
+        while at < S::REACTIONS.len() {
+            reacts_to = reacts_to.with(S::REACTIONS[at].source);
+            at += 1;
+        }
+        Self { bytes: [0; LEN_MAX], len: 0 }
+            .raw("{\"name\":")
+            .quoted(S::NAME)
+            .raw(",\"partitions\":")
+            .number(S::PARTITIONS)
+            .raw(",\"asks\":")
+            .list(match S::ASKS {
+                Asks::Nobody => &[],
+                Asks::These(names) => names,
+                Asks::Anybody => &["*"],
+            })
+            .raw(if S::WATCHES { ",\"watches\":true" } else { ",\"watches\":false" })
+            .raw(if S::PROVISIONS { ",\"provisions\":true" } else { ",\"provisions\":false" })
+            .raw(",\"projects\":")
+            .list(projects.names())
+            .raw(",\"reacts_to\":")
+            .list(reacts_to.names())
+            .raw("}")
+    }
+
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The text; `N` is its length.
+    pub const fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        let mut at = 0;
+        while at < N {
+            bytes[at] = self.bytes[at];
+            at += 1;
+        }
+        bytes
+    }
+
+    const fn raw(mut self, text: &str) -> Self {
+        let text = text.as_bytes();
+        let mut at = 0;
+        while at < text.len() {
+            self.bytes[self.len] = text[at];
+            self.len += 1;
+            at += 1;
+        }
+        self
+    }
+
+    const fn quoted(self, text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(
+                bytes[at] >= b' ' && bytes[at] != b'"' && bytes[at] != b'\\',
+                "a name has letters, digits, - and _"
+            );
+            at += 1;
+        }
+        self.raw("\"").raw(text).raw("\"")
+    }
+
+    const fn number(self, number: u32) -> Self {
+        let (digit, _) = "0123456789".split_at((number % 10) as usize).1.split_at(1);
+        if number < 10 { self.raw(digit) } else { self.number(number / 10).raw(digit) }
+    }
+
+    const fn list(self, names: &[&str]) -> Self {
+        let mut all = self.raw("[");
+        let mut at = 0;
+        while at < names.len() {
+            all = all.raw(if at > 0 { "," } else { "" }).quoted(names[at]);
+            at += 1;
+        }
+        all.raw("]")
+    }
+}
+
+/// Names that the compiler collects.
+#[derive(Clone, Copy)]
+struct List {
+    names: [&'static str; 64],
+    len: usize,
+}
+
+#[allow(clippy::indexing_slicing, reason = "run by the compiler, which refuses what is outside")]
+impl List {
+    const NONE: Self = Self { names: [""; 64], len: 0 };
+
+    const fn with(mut self, name: &'static str) -> Self {
+        self.names[self.len] = name;
+        self.len += 1;
+        self
+    }
+
+    const fn names(&self) -> &[&'static str] {
+        self.names.split_at(self.len).0
+    }
+}
+
+/// Puts the [`Statement`] of a service into its component.
+#[macro_export]
+macro_rules! statement {
+    ($service:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, reason = "a section of its own is only for whoever reads it")]
+        const _: () = {
+            const STATEMENT: $crate::rt::Statement = $crate::rt::Statement::of::<$service>();
+            // The name is `access::SECTION`.
+            #[unsafe(link_section = "trellis:service")]
+            #[used]
+            static BYTES: [u8; STATEMENT.len()] = STATEMENT.bytes();
+        };
+    };
+}
