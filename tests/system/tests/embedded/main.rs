@@ -10,4 +10,5 @@ mod lifecycle;
 mod operations;
 mod origins;
 mod slow_clients;
+mod slow_services;
 mod trace;
