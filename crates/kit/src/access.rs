@@ -31,12 +31,19 @@ type Name = &'static str;
 pub struct Member {
     #[serde(deserialize_with = "name")]
     pub name: Name,
+    // What an older kit did not write yet is not so.
+    #[serde(default)]
     partitions: u32,
+    #[serde(default)]
     asks: BTreeSet<String>,
+    #[serde(default)]
     watches: bool,
     /// Whether it makes streams and consumers for the others.
+    #[serde(default)]
     pub provisions: bool,
+    #[serde(default)]
     projects: BTreeSet<String>,
+    #[serde(default)]
     reacts_to: BTreeSet<String>,
 }
 
