@@ -197,7 +197,9 @@ fn a_comment_waits_for_a_config_that_was_taken_away() {
     platform().lose_config();
     let delivery = platform().deliver("moderation").unwrap();
     deliver::<Moderation>(&delivery).unwrap();
-    assert_eq!(Moderation::get(mia(), "p1-a".to_owned()).unwrap_err().status, 404);
+    assert_eq!(platform().stored("LOG_moderation"), [], "nothing is judged");
+    // Where JetStream is to be asked is a setting, too.
+    assert_eq!(Moderation::get(mia(), "p1-a".to_owned()).unwrap_err().status, 503);
     platform().configure("rules", r#"[{"name":"fruit","words":["orange"]}]"#);
     settle::<Moderation>();
     assert_eq!(verdict("p1-a").reason.as_deref(), Some("fruit"));
