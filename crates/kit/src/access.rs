@@ -1,5 +1,5 @@
 //! What a service touches on NATS: the subjects on which its user must be allowed to publish, and no other. What a request
-//! for a stream or a consumer says is for [`guard`](crate::guard) to judge.
+//! for a stream or a consumer says is for [`guard`] to judge.
 //!
 //! They follow from what the service says of itself as a [`Service`], and from the names by which the kit makes its
 //! requests, so that whoever writes permissions down need not know either.

@@ -8,7 +8,7 @@
 //!
 //! **What is for another version of the service waits for it**: an event of a source that this version does not follow, of a
 //! kind or a schema that it does not know, or for read models that another version makes. It is put off, with the events
-//! behind it, and the log says so. [`wanted`](crate::wanted) has what any version has ever followed.
+//! behind it, and the log says so. [`wanted`] has what any version has ever followed.
 //!
 //! **One handler at a time.** Whoever has had an event for longer than [`SLOW`] asks the server whether it is still theirs
 //! before they write or answer. After a write without an answer, nothing is said until the server gives the event to
