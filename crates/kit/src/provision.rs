@@ -35,7 +35,6 @@ pub(crate) fn all<S: Service>() -> Result<(), Fault> {
     if sources::<S>().next().is_some() {
         dead_letters::<S>()?;
         own_stream::<S>()?;
-        wanted::note::<S>()?;
         partitions = followed::<S>(Partitions::new())?;
         followers::<S>(&partitions)?;
     }
@@ -80,6 +79,8 @@ fn version<S: Service>() -> String {
 
 /// Makes sure of whatever follows events, and that nothing is lost of what it has made of them.
 fn followers<S: Service>(partitions: &Partitions) -> Result<(), Fault> {
+    // Two versions that note at once what they react to may each lose what the other one noted, until they look again.
+    wanted::note::<S>()?;
     let now = generation::renew::<S>()?;
     let progress = consumers::<S>(&now, partitions)?;
     if now.building.is_some() || now.retired.is_some() {

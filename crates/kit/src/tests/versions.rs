@@ -115,6 +115,16 @@ fn what_another_version_reacts_to_waits_for_it() {
 }
 
 #[test]
+fn what_two_versions_note_at_once_is_not_lost_for_long() {
+    start::<Notes>();
+    // The other version noted what it found before.
+    platform().set("wanted", br#"{"notes":["tag"]}"#).unwrap();
+    platform().advance(Duration::from_secs(30));
+    message::<Notes>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+    assert_eq!(platform().bucket()["wanted"], br#"{"notes":["note","tag"]}"#);
+}
+
+#[test]
 fn what_no_version_ever_reacted_to_waits_for_nobody() {
     start::<OtherReactions>();
     write(&anonymous(), new("echo?")).unwrap();
