@@ -59,11 +59,14 @@ fn whoever_waits_for_one_that_never_answers_leaves_room_for_others() {
             assert_eq!(trellis.get("/posts").status, 200);
         }
         assert_eq!(late.load(Ordering::SeqCst), 0, "others were answered before the first of these gave up");
+        assert_eq!(heard.load(Ordering::SeqCst), IN_FLIGHT_MAX, "and until then no more came through");
         asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     let count = |status: u16| statuses.iter().filter(|other| **other == status).count();
-    assert_eq!((count(504), count(503)), (IN_FLIGHT_MAX, ASKED - IN_FLIGHT_MAX));
-    assert_eq!(heard.load(Ordering::SeqCst), IN_FLIGHT_MAX);
+    // On a machine that is busy, some ask only when the first have given up.
+    let heard = heard.load(Ordering::SeqCst);
+    assert_eq!((count(504), count(503)), (heard, ASKED - heard));
+    assert!((IN_FLIGHT_MAX..ASKED).contains(&heard), "{heard}");
     trellis.bus().publish("stop.silent", b"");
     listener.join().unwrap();
     trellis.stop();
