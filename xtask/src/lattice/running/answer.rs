@@ -1,5 +1,6 @@
 //! Whether the application that was deployed works, and what is done if it lacks a link.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -65,25 +66,43 @@ impl Lattice {
             None => return Err(format!("nobody answers at http://{http}")),
         }
         // At a first start, services tell each other that they are there.
-        let registry = match http::get(http, "/registry?limit=100") {
-            // The policy keeps us out, as it is built in: more cannot be seen from here.
-            Some((401 | 403, _)) => return Ok(()),
-            Some((_, body)) => serde_json::from_str(&body).unwrap_or_default(),
-            None => Value::Null,
-        };
-        let is_present = |name: &&str| {
-            let mut services = registry.as_array().into_iter().flatten();
-            services.any(|service: &Value| {
-                text_of(service, "name") == Some(*name) && text_of(service, "presence") == Some("present")
-            })
-        };
-        match self.manifest.services().find(|name| !is_present(name)) {
-            Some(service) => Err(format!("the registry has not heard of {service}")),
+        let known =
+            http::get_json(http, "/openapi.json").map(|document| services_in(&document)).unwrap_or_default();
+        // Pages are in no document.
+        let has_pages = || matches!(http::get(http, "/"), Some((200, _)));
+        let is_known = |name: &&str| known.contains(*name) || (*name == PAGES && has_pages());
+        match self.manifest.services().find(|name| !is_known(name)) {
+            Some(service) => Err(format!("the gateway has not heard of {service}")),
             None => Ok(()),
         }
     }
 }
 
-fn text_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
-    value.get(name)?.as_str()
+/// The service that makes pages.
+const PAGES: &str = "web";
+
+/// The services whose operations are in the document of the API: each operation is tagged with the name of its service.
+fn services_in(document: &Value) -> BTreeSet<String> {
+    let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
+    let operations = paths.filter_map(|(_, item)| item.as_object()).flatten();
+    let tags = operations.filter_map(|(_, operation)| operation.get("tags")?.as_array()).flatten();
+    tags.filter_map(|tag| tag.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn services_are_those_whose_operations_are_documented() {
+        let document = json!({ "paths": {
+            "/posts": { "post": { "tags": ["posts"] }, "get": { "tags": ["query"] }, "summary": "both" },
+            "/healthz": { "get": {} },
+        } });
+        let services: Vec<String> = services_in(&document).into_iter().collect();
+        assert_eq!(services, ["posts", "query"]);
+        assert!(services_in(&Value::Null).is_empty());
+    }
 }
