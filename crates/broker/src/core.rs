@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use trellis_store::Store;
+use trellis_subjects::jetstream;
 
 use crate::clock::{self, Clock, Moment};
 use crate::jetstream::{Answer, Entry, JetStream, Status, Stream};
@@ -168,11 +169,13 @@ impl Core {
             sent = self.deliver(&targets, &message).await;
             fate = Fate::Taken;
         }
-        if message.subject.as_str().starts_with("$JS.ACK.") && self.jetstream.acknowledge(self, &message) {
+        if jetstream::is_acknowledgement(message.subject.as_str())
+            && self.jetstream.acknowledge(self, &message)
+        {
             fate = Fate::Taken;
         }
         let Some(core) = self.me.upgrade() else { return Ok(Routed::Done(fate)) };
-        if message.subject.as_str().starts_with("$JS.API.") {
+        if jetstream::is_request(message.subject.as_str()) {
             return Ok(Routed::Call(Box::pin(async move { Ok(core.ask_jetstream(&message, fate).await) })));
         }
         match self.jetstream.capturing(message.subject.as_str()) {
@@ -249,7 +252,7 @@ impl Core {
                 };
             }
             let waits = subject.as_str().starts_with("$JS.API.CONSUMER.MSG.NEXT.");
-            if subject.as_str().starts_with("$JS.API.") && !waits {
+            if jetstream::is_request(subject.as_str()) && !waits {
                 return self.ask_directly(message).await;
             }
         }

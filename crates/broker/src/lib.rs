@@ -32,7 +32,6 @@ mod jetstream;
 mod message;
 mod routes;
 mod server;
-mod subject;
 mod subject_map;
 mod subscription;
 
@@ -49,8 +48,8 @@ use trellis_store::Store;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use error::{Error, PublishError, RequestError, SubscribeError};
 pub use message::{Headers, HeadersError, Message};
-pub use subject::{Pattern, SUBJECT_LEN_MAX, SUBJECT_TOKENS_MAX, Subject, SubjectError};
 pub use subscription::Subscription;
+pub use trellis_subjects::{Pattern, SUBJECT_LEN_MAX, SUBJECT_TOKENS_MAX, Subject, SubjectError};
 
 use crate::core::{Core, Fate};
 use crate::routes::{AtOnce, LocalSink, Sink};

@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use async_nats::Client;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use trellis_names as names;
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
-use crate::jetstream::{DEAD, JetStream, Stored};
+use crate::jetstream::{JetStream, Stored};
 use crate::orders::{Outcome, order};
 use crate::replay::Role;
 use crate::services;
@@ -92,7 +93,7 @@ async fn list(client: &Client, service: Option<String>) -> Result<ExitCode, Fail
             services::check(client, &service).await?;
             BTreeSet::from([service])
         }
-        None => services::names(client).await?,
+        None => services::known(client).await?,
     };
     let mut table = Table::new(["service", "letter", "event", "for", "since", "error"]);
     for service in &services {
@@ -157,7 +158,7 @@ async fn replay(client: &Client, service: &str, numbers: &[u64]) -> Result<ExitC
 
 async fn remove(client: &Client, service: &str, numbers: &[u64]) -> Result<ExitCode, Failure> {
     for Letter { number, .. } in chosen(client, service, numbers).await? {
-        JetStream(client).delete(&format!("{DEAD}{service}"), number).await?;
+        JetStream(client).delete(&names::dead_stream(service), number).await?;
         println!("{number}  removed");
     }
     Ok(ExitCode::SUCCESS)
@@ -179,10 +180,10 @@ async fn chosen(client: &Client, service: &str, numbers: &[u64]) -> Result<Vec<L
 }
 
 async fn letters(client: &Client, service: &str) -> Result<Vec<Letter>, Failure> {
-    let (jetstream, stream) = (JetStream(client), format!("{DEAD}{service}"));
+    let (jetstream, stream) = (JetStream(client), names::dead_stream(service));
     let mut letters = Vec::new();
     let mut next = 1;
-    while let Some(stored) = jetstream.next(&stream, &format!("dead.{service}.>"), next).await? {
+    while let Some(stored) = jetstream.next(&stream, &names::dead_subjects(service), next).await? {
         next = stored.seq.saturating_add(1);
         letters.push(Letter::from(stored));
     }

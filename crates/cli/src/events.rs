@@ -14,10 +14,11 @@ use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream::{SelectAll, select_all};
 use serde_json::{Value, json};
+use trellis_names as names;
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
-use crate::jetstream::{JetStream, LOG, Stored};
+use crate::jetstream::{JetStream, Stored};
 use crate::services;
 
 /// How long a notice may be missed before the logs are looked at anyway.
@@ -64,9 +65,12 @@ impl Events {
     }
 
     async fn logs(&self, client: &Client) -> Result<Vec<Log>, Failure> {
-        let streams = JetStream(client).streams("log.>").await?;
-        let known: BTreeSet<String> =
-            streams.iter().filter_map(|stream| stream.service_of(LOG)).map(str::to_owned).collect();
+        let streams = JetStream(client).streams(names::LOGS).await?;
+        let known: BTreeSet<String> = streams
+            .iter()
+            .filter_map(|stream| names::parse_log_stream(&stream.config.name))
+            .map(str::to_owned)
+            .collect();
         let wanted = match &self.service {
             Some(service) if !known.contains(service) => return Err(services::unknown(service, &known)),
             Some(service) => BTreeSet::from([service.clone()]),
@@ -85,7 +89,7 @@ struct Log {
 async fn notices(client: &Client, logs: &[Log]) -> Result<SelectAll<Subscriber>, Failure> {
     let mut subscriptions: Vec<Subscriber> = Vec::new();
     for log in logs {
-        let subject = format!("log.{}.>", log.service);
+        let subject = names::log_entries(&log.service);
         let subscription = client.subscribe(subject).await;
         subscriptions.push(subscription.map_err(|error| Failure::new(format!("cannot subscribe: {error}")))?);
     }
@@ -111,7 +115,7 @@ async fn read_all(client: &Client, logs: &mut [Log], form: Form) -> Result<(), F
 
 impl Log {
     async fn read(&self, client: &Client) -> Result<Option<Stored>, Failure> {
-        let (stream, subject) = (format!("{LOG}{}", self.service), format!("log.{}.>", self.service));
+        let (stream, subject) = (names::log_stream(&self.service), names::log_entries(&self.service));
         JetStream(client).next(&stream, &subject, self.next).await
     }
 }

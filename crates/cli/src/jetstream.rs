@@ -8,11 +8,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use trellis_subjects::jetstream::API;
 
 use crate::failure::Failure;
 
-pub(crate) const LOG: &str = "LOG_";
-pub(crate) const DEAD: &str = "DEAD_";
 /// Streams, or consumers of one, that are listed at most.
 const LISTED_MAX: usize = 10_000;
 
@@ -82,11 +81,6 @@ pub(crate) struct Stored {
 }
 
 impl Stream {
-    /// The service that it belongs to, by the beginning of its name.
-    pub(crate) fn service_of(&self, prefix: &str) -> Option<&str> {
-        self.config.name.strip_prefix(prefix)
-    }
-
     /// How many partitions it says that it has.
     pub(crate) fn partitions(&self) -> Option<u32> {
         self.config.metadata.get("trellis.partitions")?.parse().ok()
@@ -196,7 +190,7 @@ impl JetStream<'_> {
         operation: &str,
         request: &Value,
     ) -> Result<Result<T, Refusal>, Failure> {
-        let subject = format!("$JS.API.{operation}");
+        let subject = format!("{API}{operation}");
         let reply = self.0.request(subject.clone(), request.to_string().into()).await.map_err(|error| {
             Failure::new(format!("no answer to {subject}: {error}; is JetStream enabled on this server?"))
         })?;

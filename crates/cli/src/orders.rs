@@ -4,6 +4,7 @@ use async_nats::Client;
 use async_nats::client::RequestErrorKind;
 use serde::Deserialize;
 use serde_json::Value;
+use trellis_names as names;
 
 use crate::failure::Failure;
 
@@ -19,7 +20,7 @@ pub(crate) enum Outcome {
 }
 
 pub(crate) async fn order(client: &Client, service: &str, order: &Value) -> Result<Outcome, Failure> {
-    let answer = client.request(format!("deliver.{service}"), order.to_string().into()).await;
+    let answer = client.request(names::deliver_subject(service), order.to_string().into()).await;
     let answer = answer.map_err(|error| match error.kind() {
         RequestErrorKind::NoResponders => Failure::new(format!(
             "{service} does not run, and only it can do this; `trellis start {service}`, then try again"

@@ -12,10 +12,11 @@ use async_nats::Client;
 use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
+use trellis_names as names;
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
-use crate::jetstream::{JetStream, LOG};
+use crate::jetstream::JetStream;
 use crate::services;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -38,10 +39,9 @@ pub(crate) struct Replay {
 /// What is left to do in each generation of a service's read models, by the names that consumers have for them.
 type Generations = BTreeMap<u64, u64>;
 
-/// Generations take turns in so many names. Those that live at once are never half as far apart.
-const NAMES: u64 = 16;
-
+/// Those that live at once are never half as far apart as there are names.
 fn is_newer(name: u64, than: u64) -> bool {
+    const NAMES: u64 = names::GENERATION_NAMES;
     let ahead = (name + NAMES - than % NAMES) % NAMES;
     (1..NAMES / 2).contains(&ahead)
 }
@@ -118,7 +118,7 @@ async fn wait(client: &Client, service: &str, before: u64) -> Result<u64, Failur
 async fn announce(client: &Client, service: &str) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::new(format!("cannot tell {service}: {error}"));
     let news = json!({ "replay": service }).to_string();
-    client.publish("trellis.announce", news.into()).await.map_err(|error| failed(&error))?;
+    client.publish(names::ANNOUNCE, news.into()).await.map_err(|error| failed(&error))?;
     client.flush().await.map_err(|error| failed(&error))
 }
 
@@ -126,8 +126,8 @@ async fn announce(client: &Client, service: &str) -> Result<(), Failure> {
 async fn generations(client: &Client, service: &str) -> Result<Generations, Failure> {
     let jetstream = JetStream(client);
     let mut generations = Generations::new();
-    for stream in jetstream.streams("log.>").await? {
-        if stream.service_of(LOG).is_none() {
+    for stream in jetstream.streams(names::LOGS).await? {
+        if names::parse_log_stream(&stream.config.name).is_none() {
             continue;
         }
         for consumer in jetstream.consumers(&stream.config.name).await? {
@@ -147,14 +147,9 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Of `<service>-r-<partition>` or `<service>-g<generation>-<partition>`.
     pub(crate) fn of(service: &str, consumer: &str) -> Option<Role> {
-        let (role, partition) = consumer.strip_prefix(service)?.strip_prefix('-')?.split_once('-')?;
-        partition.parse::<u32>().ok()?;
-        match role.strip_prefix('g') {
-            Some(generation) => Some(Role::ReadModels { generation: generation.parse().ok()? }),
-            None => (role == "r").then_some(Role::Reactions),
-        }
+        let (_, generation) = names::parse_consumer(service, consumer)?;
+        Some(generation.map_or(Role::Reactions, |generation| Role::ReadModels { generation }))
     }
 }
 

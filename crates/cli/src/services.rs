@@ -7,9 +7,10 @@ use async_nats::Client;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout, timeout_at};
+use trellis_names as names;
 
 use crate::failure::Failure;
-use crate::jetstream::{DEAD, JetStream, LOG};
+use crate::jetstream::JetStream;
 
 /// How long services have for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,7 +39,7 @@ pub(crate) async fn all(client: &Client) -> Result<BTreeMap<String, Description>
     let failed = |error: &dyn std::error::Error| Failure::new(format!("cannot ask for services: {error}"));
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| failed(&error))?;
-    let asked = client.publish_with_reply("$SRV.INFO", inbox, "".into()).await;
+    let asked = client.publish_with_reply(names::INFO, inbox, "".into()).await;
     asked.map_err(|error| failed(&error))?;
     let deadline = Instant::now() + PATIENCE;
     let mut services = BTreeMap::new();
@@ -60,7 +61,7 @@ fn quiet(heard: &BTreeMap<String, Description>) -> Duration {
 
 /// Asks one service. Nothing if nobody answers.
 pub(crate) async fn one(client: &Client, name: &str) -> Option<Description> {
-    let answer = timeout(PATIENCE, client.request(format!("$SRV.INFO.{name}"), "".into())).await;
+    let answer = timeout(PATIENCE, client.request(names::info_subject(name), "".into())).await;
     let (_, description) = parse(&answer.ok()?.ok()?.payload)?;
     Some(description)
 }
@@ -73,13 +74,14 @@ fn parse(answer: &[u8]) -> Option<(String, Description)> {
 }
 
 /// The names of all services that answer or own streams.
-pub(crate) async fn names(client: &Client) -> Result<BTreeSet<String>, Failure> {
-    let mut names: BTreeSet<String> = all(client).await?.into_keys().collect();
-    for (subject, prefix) in [("log.>", LOG), ("dead.>", DEAD)] {
-        let streams = JetStream(client).streams(subject).await?;
-        names.extend(streams.iter().filter_map(|stream| stream.service_of(prefix)).map(str::to_owned));
-    }
-    Ok(names)
+pub(crate) async fn known(client: &Client) -> Result<BTreeSet<String>, Failure> {
+    let mut all: BTreeSet<String> = all(client).await?.into_keys().collect();
+    let jetstream = JetStream(client);
+    let (logs, dead) = (jetstream.streams(names::LOGS).await?, jetstream.streams(names::DEAD_LETTERS).await?);
+    let logs = logs.iter().filter_map(|stream| names::parse_log_stream(&stream.config.name));
+    let dead = dead.iter().filter_map(|stream| names::parse_dead_stream(&stream.config.name));
+    all.extend(logs.chain(dead).map(str::to_owned));
+    Ok(all)
 }
 
 /// For a name that nobody has.
@@ -91,6 +93,6 @@ pub(crate) fn unknown(name: &str, known: &BTreeSet<String>) -> Failure {
 
 /// Refuses a name that cannot be part of a subject, and one that nobody has.
 pub(crate) async fn check(client: &Client, name: &str) -> Result<(), Failure> {
-    let known = names(client).await?;
+    let known = known(client).await?;
     if known.contains(name) { Ok(()) } else { Err(unknown(name, &known)) }
 }

@@ -17,12 +17,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::timeout;
 use trellis_host::control::{Answer, Command, ComponentStatus};
+use trellis_names as names;
 
 use crate::connection::{Connection, block_on};
 use crate::control;
 use crate::dlq::Letter;
 use crate::failure::{ATTENTION, Failure};
-use crate::jetstream::{Consumer, DEAD, JetStream, LOG};
+use crate::jetstream::{Consumer, JetStream};
 use crate::replay::Role;
 use crate::services;
 use crate::table::Table;
@@ -120,8 +121,8 @@ impl Status {
 async fn report(client: &Client) -> Result<Report, Failure> {
     let jetstream = JetStream(client);
     let mut report = Report::default();
-    for stream in jetstream.streams("log.>").await? {
-        let Some(service) = stream.service_of(LOG) else { continue };
+    for stream in jetstream.streams(names::LOGS).await? {
+        let Some(service) = names::parse_log_stream(&stream.config.name) else { continue };
         report.logs.push(Log {
             service: service.to_owned(),
             events: stream.state.messages,
@@ -131,10 +132,14 @@ async fn report(client: &Client) -> Result<Report, Failure> {
         });
         report.consumers.extend(following(&jetstream, service, &stream.config.name).await?);
     }
-    for stream in jetstream.streams("dead.>").await? {
-        let Some(service) = stream.service_of(DEAD).filter(|_| stream.state.messages > 0) else { continue };
+    for stream in jetstream.streams(names::DEAD_LETTERS).await? {
+        let Some(service) =
+            names::parse_dead_stream(&stream.config.name).filter(|_| stream.state.messages > 0)
+        else {
+            continue;
+        };
         let newest =
-            jetstream.newest(&stream.config.name, &format!("dead.{service}.>")).await?.map(Letter::from);
+            jetstream.newest(&stream.config.name, &names::dead_subjects(service)).await?.map(Letter::from);
         let text = |key| newest.as_ref().map(|letter| letter.text(key).to_owned()).unwrap_or_default();
         report.dead_letters.push(Dead {
             service: service.to_owned(),
@@ -243,7 +248,7 @@ async fn hosted(client: &Client) -> Result<BTreeMap<String, ComponentStatus>, Fa
 /// What a service says when it is asked whether it keeps up.
 async fn readiness(client: &Client, name: &str) -> (State, Option<String>) {
     let request = "GET /readyz HTTP/1.1\r\nhost: trellis\r\n\r\n";
-    let answer = timeout(READY_PATIENCE, client.request(format!("svc.{name}"), request.into())).await;
+    let answer = timeout(READY_PATIENCE, client.request(names::request_subject(name), request.into())).await;
     let answer = match answer {
         Ok(Ok(answer)) => answer.payload,
         Ok(Err(error)) => return (State::Unready, Some(format!("it does not answer requests: {error}"))),

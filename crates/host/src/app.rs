@@ -15,6 +15,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trellis_broker::{Broker, Message, Subject};
+use trellis_names::ANNOUNCE;
 
 use crate::bodies::Bodies;
 use crate::call::Body;
@@ -27,9 +28,8 @@ use crate::manifest::{Application, ComponentPlan, ManifestError, Problem};
 use crate::metrics::{self, ComponentMetrics};
 use crate::subscriptions::Subscriptions;
 
-/// The subject on which services are told that it is time to provision and describe themselves.
-pub const ANNOUNCE: &str = "trellis.announce";
-/// How often they are told again, so that whatever was lost or failed is repaired.
+/// How often services are told that it is time to provision and describe themselves, so that whatever was lost or failed is
+/// repaired.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
 
 /// Why an application, or a component of it, did not start.

@@ -17,11 +17,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trellis_broker::{Message, Subject};
+use trellis_names::HOST;
 
 use crate::App;
 use crate::app::StartError;
 
-const SUBJECTS: &str = "trellis.host.";
 /// What a stopped component has been given already may take so long: as long as a call.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -106,11 +106,11 @@ impl Command {
         let entry = command.as_object().and_then(|command| command.iter().next());
         let (verb, body) =
             entry.map_or(("", Vec::new()), |(verb, body)| (verb, body.to_string().into_bytes()));
-        (format!("{SUBJECTS}{verb}"), body)
+        (format!("{HOST}{verb}"), body)
     }
 
     fn parse(subject: &Subject, body: &[u8]) -> Result<Command, String> {
-        let verb = subject.as_str().strip_prefix(SUBJECTS).unwrap_or_default();
+        let verb = subject.as_str().strip_prefix(HOST).unwrap_or_default();
         let body = if body.is_empty() { b"{}" } else { body };
         let body: Value =
             serde_json::from_slice(body).map_err(|error| format!("{subject}: not JSON: {error}"))?;
@@ -121,7 +121,7 @@ impl Command {
 
 /// Subscribes, and returns what answers for as long as there is the application.
 pub(crate) fn serve(app: &App) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
-    let subject = format!("{SUBJECTS}*");
+    let subject = format!("{HOST}*");
     let mut requests = app.broker().subscribe(&subject, None).map_err(|error| StartError::Subscription {
         component: "the host".to_owned(),
         subject,

@@ -42,6 +42,6 @@ mod subscriptions;
 pub mod threads;
 mod waiting;
 
-pub use app::{ANNOUNCE, App, StartError};
+pub use app::{App, StartError};
 pub use call::Body;
 pub use component::CallError;

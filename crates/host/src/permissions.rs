@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use regex::bytes::{Regex, RegexBuilder};
 use trellis_broker::{Broker, Subject};
 use trellis_kit::access::{self, Member};
+use trellis_names as names;
 use wasmparser::{Parser, Payload};
 
 use crate::metrics::ComponentMetrics;
@@ -98,7 +99,7 @@ impl Permissions {
                 "that does not follow from what it says it is; say in its `Service` whom it asks (ASKS), what it follows \
                  (PROJECTIONS, REACTIONS) or that it looks at all others (WATCHES), and build it again",
             ),
-            None if access::is_reserved(subject.as_str()) => Err(
+            None if names::is_reserved(subject.as_str()) => Err(
                 "services and NATS itself use subjects like that, and it does not say which service it is; make it a service \
                  with the kit, whose export! says so, or use a subject that begins otherwise",
             ),

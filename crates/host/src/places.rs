@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use trellis_subjects::jetstream::is_acknowledgement;
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ impl Purpose {
     /// A message that can be answered is a request, unless what is waited for is only its acknowledgement.
     pub(crate) fn of_message(reply_to: Option<&str>) -> Purpose {
         match reply_to {
-            Some(reply_to) if !reply_to.starts_with("$JS.ACK.") => Purpose::Request,
+            Some(reply_to) if !is_acknowledgement(reply_to) => Purpose::Request,
             _ => Purpose::Event,
         }
     }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trellis_broker::{Broker, Message, Subject, Subscription};
+use trellis_subjects::jetstream::Acknowledgement;
 
 use crate::app::StartError;
 use crate::capabilities::messaging::to_guest;
@@ -148,22 +149,18 @@ async fn handle(
     }
 }
 
-/// What the reply subject of a JetStream delivery says about it.
+/// A delivery of a stream, as the subject says on which it is acknowledged.
 #[derive(Debug)]
 struct Delivery {
     stream: String,
     sequence: u64,
-    attempts: u32,
+    attempts: u64,
 }
 
 impl Delivery {
     fn parse(reply: &Subject) -> Option<Delivery> {
-        let mut tokens = reply.as_str().strip_prefix("$JS.ACK.")?.split('.');
-        let stream = tokens.next()?.to_owned();
-        let _consumer = tokens.next()?;
-        let attempts = tokens.next()?.parse().ok()?;
-        let sequence = tokens.next()?.parse().ok()?;
-        Some(Delivery { stream, sequence, attempts })
+        let said = Acknowledgement::parse(reply.as_str())?;
+        Some(Delivery { stream: said.stream.to_owned(), sequence: said.seq, attempts: said.attempt })
     }
 
     fn delay(&self) -> Duration {
@@ -202,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_delay_is_bounded() {
-        let delivery = Delivery { stream: String::new(), sequence: 1, attempts: u32::MAX };
+        let delivery = Delivery { stream: String::new(), sequence: 1, attempts: u64::MAX };
         assert_eq!(delivery.delay(), RETRY_DELAY_MAX);
     }
 }

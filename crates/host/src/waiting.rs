@@ -11,9 +11,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
+use trellis_names as names;
 
-/// Services are asked on subjects that begin like this. What else is asked is the broker's own, which is never behind.
-const SERVICES: &str = "svc.";
 /// Answers that take longer do not come soon.
 const SOON: Duration = Duration::from_millis(500);
 
@@ -56,9 +55,9 @@ impl Waiting {
     }
 
     /// Takes a place for a request on this subject; an error says why there is none. Nothing is to be taken for subjects
-    /// on which no service is asked.
+    /// on which no service is asked: what else is asked is the broker's own, which is never behind.
     pub(crate) async fn enter(self: &Arc<Self>, subject: &str) -> Result<Option<Entered>, String> {
-        if !subject.starts_with(SERVICES) {
+        if names::parse_request(subject).is_none() {
             return Ok(None);
         }
         let line = self.line(subject);

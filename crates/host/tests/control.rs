@@ -17,7 +17,8 @@ use trellis_host::control::{Answer, Change, Command, ComponentStatus};
 use trellis_host::env::{Clock, Env, Options, TokioClock};
 use trellis_host::manifest::Application;
 use trellis_host::observe::{HostCall, Moment, Observer, Verdict};
-use trellis_host::{ANNOUNCE, App, CallError};
+use trellis_host::{App, CallError};
+use trellis_names::ANNOUNCE;
 use trellis_store::Store;
 
 const WITHIN: Duration = Duration::from_secs(5);

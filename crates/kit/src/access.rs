@@ -160,12 +160,6 @@ impl Member {
     }
 }
 
-/// Whether a subject means something to services, or to NATS: nobody publishes there who does not say what it is.
-pub fn is_reserved(subject: &str) -> bool {
-    const FIRST: [&str; 7] = ["log", "dead", "own", "deliver", "svc", "trellis", "wasmbus"];
-    subject.starts_with('$') || FIRST.contains(&subject.split('.').next().unwrap_or_default())
-}
-
 /// There are few services, and their names are kept for as long as the process lives.
 fn name<'de, D: Deserializer<'de>>(from: D) -> Result<&'static str, D::Error> {
     let name = String::deserialize(from)?;

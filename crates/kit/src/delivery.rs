@@ -16,6 +16,8 @@
 
 use std::time::Duration;
 
+use trellis_subjects::jetstream::Acknowledgement;
+
 use crate::event::{Envelope, Event, Followed, Recorded, Undecodable};
 use crate::generation::Generations;
 use crate::platform::{self, Entry, Fault, Platform};
@@ -199,32 +201,21 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Reads what the subject for the acknowledgement says: `$JS.ACK.<stream>.<consumer>.<attempt>.<stream
-    /// seq>.<consumer seq>.<time>.<behind>`, with domain and account before the stream, and possibly a token at
-    /// the end, on servers that have domains.
+    /// Reads what the subject for the acknowledgement says.
     pub fn parse(service: &str, reply_to: &'a str, body: &'a [u8]) -> Option<Self> {
-        let words: Vec<&str> = reply_to.split('.').collect();
-        let (stream, consumer, attempt, seq, nth, behind) = match words[..] {
-            ["$JS", "ACK", stream, consumer, attempt, seq, nth, _, behind] => {
-                (stream, consumer, attempt, seq, nth, behind)
-            }
-            ["$JS", "ACK", _, _, stream, consumer, attempt, seq, nth, _, behind, ..] => {
-                (stream, consumer, attempt, seq, nth, behind)
-            }
-            _ => return None,
-        };
-        let (partition, generation) = names::parse_consumer(service, consumer)?;
+        let said = Acknowledgement::parse(reply_to)?;
+        let (partition, generation) = names::parse_consumer(service, said.consumer)?;
         Some(Self {
             reply_to,
             body,
-            source: stream.strip_prefix("LOG_")?,
-            consumer,
+            source: names::parse_log_stream(said.stream)?,
+            consumer: said.consumer,
             partition,
             generation,
-            attempt: attempt.parse().ok()?,
-            seq: seq.parse().ok()?,
-            nth: nth.parse().ok()?,
-            behind: behind.parse().ok()?,
+            attempt: said.attempt,
+            seq: said.seq,
+            nth: said.nth,
+            behind: said.behind,
         })
     }
 

@@ -70,7 +70,7 @@ fn stream_create(service: &str, stream: &str, body: &[u8]) -> Result<Vec<u8>, St
 /// A consumer of one partition that delivers to its service. When and how often is the service's to say.
 fn consumer_create(service: &str, stream: &str, consumer: &str, body: &[u8]) -> Result<Vec<u8>, String> {
     let partition = own_consumer(service, consumer)?;
-    let Some(source) = stream.strip_prefix("LOG_") else {
+    let Some(source) = names::parse_log_stream(stream) else {
         return Err(format!("stream {stream} is nobody's log"));
     };
     let asked: ConsumerRequest<'_> = read(body)?;

@@ -71,7 +71,6 @@ mod index;
 mod jetstream;
 pub mod log;
 mod messages;
-mod names;
 pub mod platform;
 mod position;
 mod problem;
@@ -109,6 +108,7 @@ pub use schema::Wire;
 pub use service::{Asks, Service};
 pub use trace::Trace;
 pub use trellis_kit_macros::{Wire, bindings};
+use trellis_names as names;
 pub use views::{Docs, Reader, Writer};
 
 /// The types that all services share, from `wit/common.wit`.

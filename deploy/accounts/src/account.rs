@@ -6,12 +6,13 @@ use anyhow::{Result, anyhow};
 use nkeys::{KeyPair, KeyPairType};
 use serde_json::{Value, json};
 use trellis_kit::access::Member;
+use trellis_names as names;
 
 use crate::folder::{Folder, For};
 use crate::jwt;
 use crate::manifest::{Credentials, Link, Manifest};
 use crate::network::{self, Import, Party, Way};
-use crate::permissions::{self, Permissions};
+use crate::permissions::Permissions;
 
 pub fn write(folder: &Folder, all: &[Member], manifest: &Manifest) -> Result<()> {
     let operator = folder.key(KeyPairType::Operator, "operator")?;
@@ -127,7 +128,7 @@ impl User<'_> {
         Ok(Credentials {
             jwt: jwt::sign(signer, key, &user.public_key(), "user", claims)?,
             seed: user.seed().map_err(|error| anyhow!("the key of {name} has no seed: {error}"))?,
-            inbox: permissions::inbox(name),
+            inbox: names::inbox(name),
         })
     }
 }

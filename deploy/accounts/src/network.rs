@@ -8,6 +8,9 @@ use std::collections::BTreeSet;
 
 use trellis_kit::access::Member;
 use trellis_kit::guard;
+use trellis_names as names;
+use trellis_subjects::jetstream::{ACKNOWLEDGEMENTS, API};
+use trellis_subjects::matches;
 
 use crate::manifest::Manifest;
 
@@ -16,10 +19,8 @@ pub const JETSTREAM: &str = "trellis.jetstream";
 
 /// What hosts tell: a service hears of it that it was linked, and that time passes.
 const LATTICE_EVENTS: &str = "wasmbus.evt.*.*";
-const ANNOUNCE: &str = "trellis.announce";
 /// What JetStream says itself when there is a new stream.
 const NEW_STREAM: &str = "$JS.EVENT.ADVISORY.STREAM.CREATED";
-const JETSTREAM_ITSELF: &str = "$JS.API.";
 
 /// What a service that provisions asks of JetStream for all others.
 pub const PROVISIONING: [&str; 3] = ["STREAM.CREATE.*", "CONSUMER.CREATE.*.*", "CONSUMER.DELETE.*.*"];
@@ -78,17 +79,23 @@ impl Way {
 
 /// What others may import of an account. Whoever does is written down in [`imports`]; all are ours.
 pub fn exports(party: Party, manifest: &Manifest) -> Vec<(Way, String)> {
-    let list = |way, subjects: &[&str]| subjects.iter().map(|subject| (way, (*subject).to_owned())).collect();
     match party {
         Party::System | Party::Bucket(_) => Vec::new(),
-        Party::Lattice => list(Way::Stream, &[LATTICE_EVENTS]),
+        Party::Lattice => vec![(Way::Stream, LATTICE_EVENTS.to_owned())],
         Party::Application => {
-            let new_stream = format!("{NEW_STREAM}.*");
-            let streams: Vec<_> =
-                list(Way::Stream, &["deliver.*", "svc.*", "$SRV.>", "trellis.>", new_stream.as_str()]);
-            let services: Vec<_> =
-                list(Way::Service, &["log.>", "dead.>", "own.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>"]);
-            [streams, services].concat()
+            let told = [names::SERVICES, names::TRELLIS].map(str::to_owned);
+            let streams = [names::deliver_subject("*"), names::request_subject("*")]
+                .into_iter()
+                .chain(told)
+                .chain([format!("{NEW_STREAM}.*")]);
+            let jetstream = [API, ACKNOWLEDGEMENTS].map(|begin| format!("{begin}>"));
+            let services = [names::LOGS, names::DEAD_LETTERS, names::OWN]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(jetstream)
+                .chain([names::ANSWERS.to_owned()]);
+            let streams = streams.map(|subject| (Way::Stream, subject));
+            streams.chain(services.map(|subject| (Way::Service, subject))).collect()
         }
         Party::Service(name) => {
             let heard = heard(name, manifest).into_iter().filter(|subject| is_asked_for(subject));
@@ -106,11 +113,11 @@ pub fn imports(
 ) -> BTreeSet<Import> {
     let mut imports = BTreeSet::new();
     for subject in heard(member.name, manifest) {
-        if covers(LATTICE_EVENTS, &subject) {
+        if matches(LATTICE_EVENTS, &subject) {
             imports.insert(Import::new(Way::Stream, Party::Lattice, LATTICE_EVENTS));
             continue;
         }
-        if subject == ANNOUNCE {
+        if subject == names::ANNOUNCE {
             imports.extend(all.iter().map(|other| of_new_log(other.name)));
         }
         imports.insert(Import::new(Way::Stream, Party::Application, &subject));
@@ -126,7 +133,7 @@ pub fn imports(
 
 fn where_it_goes(member: &Member, all: &[Member], manifest: &Manifest, subject: &str) -> Vec<Import> {
     let application = |subject: &str| vec![Import::new(Way::Service, Party::Application, subject)];
-    if let Some(request) = subject.strip_prefix(JETSTREAM_ITSELF) {
+    if let Some(request) = subject.strip_prefix(API) {
         let request = any_consumer(request, request.starts_with("CONSUMER.").then_some(3));
         if !guard::concerns(&request) {
             return vec![of_jetstream(&request)];
@@ -137,16 +144,17 @@ fn where_it_goes(member: &Member, all: &[Member], manifest: &Manifest, subject: 
         let guards = all.iter().filter(|other| other.provisions);
         return guards.map(|guard| of_guard(guard.name, member.name, &request)).collect();
     }
-    if let Some(acknowledged) = subject.strip_prefix("$JS.ACK.") {
+    if let Some(acknowledged) = subject.strip_prefix(ACKNOWLEDGEMENTS) {
         // Whose consumer it is, is left to the permissions of the user: NATS takes no such subject for an answer.
         let consumer = if acknowledged.starts_with("*.") { 3 } else { 1 };
-        return application(&format!("$JS.ACK.{}", any_consumer(acknowledged, Some(consumer))));
+        return application(&format!("{ACKNOWLEDGEMENTS}{}", any_consumer(acknowledged, Some(consumer))));
     }
-    if ["log.", "dead.", "own.", "_INBOX."].iter().any(|begin| subject.starts_with(begin)) {
+    if [names::LOGS, names::DEAD_LETTERS, names::OWN, names::ANSWERS].iter().any(|all| matches(all, subject))
+    {
         return application(subject);
     }
     let hears = |other: &&Member| {
-        heard(other.name, manifest).iter().any(|of| is_asked_for(of) && covers(of, subject))
+        heard(other.name, manifest).iter().any(|of| is_asked_for(of) && matches(of, subject))
     };
     let hearers = all.iter().filter(|other| other.name != member.name).filter(hears);
     hearers.map(|other| Import::new(Way::Service, Party::Service(other.name), subject)).collect()
@@ -155,7 +163,7 @@ fn where_it_goes(member: &Member, all: &[Member], manifest: &Manifest, subject: 
 /// Requests to JetStream begin otherwise in a service's account.
 fn of_jetstream(request: &str) -> Import {
     Import {
-        subject: format!("{JETSTREAM_ITSELF}{request}"),
+        subject: format!("{API}{request}"),
         local: format!("{JETSTREAM}.{request}"),
         ..Import::new(Way::Service, Party::Application, "")
     }
@@ -164,7 +172,7 @@ fn of_jetstream(request: &str) -> Import {
 /// What NATS cannot judge goes to who can, on a subject that says who asks.
 fn of_guard(guard: &'static str, service: &str, request: &str) -> Import {
     Import {
-        subject: format!("trellis.provision.{service}.{request}"),
+        subject: names::provision_subject(service, request),
         local: format!("{JETSTREAM}.{request}"),
         ..Import::new(Way::Service, Party::Service(guard), "")
     }
@@ -181,8 +189,8 @@ fn any_consumer(subject: &str, number: Option<usize>) -> String {
 /// each other in a circle, and nobody is told by it to build anything anew.
 fn of_new_log(service: &str) -> Import {
     Import {
-        subject: format!("{NEW_STREAM}.LOG_{service}"),
-        local: ANNOUNCE.to_owned(),
+        subject: format!("{NEW_STREAM}.{}", names::log_stream(service)),
+        local: names::ANNOUNCE.to_owned(),
         ..Import::new(Way::Stream, Party::Application, "")
     }
 }
@@ -195,21 +203,7 @@ fn heard(service: &str, manifest: &Manifest) -> BTreeSet<String> {
 
 /// Whether other services may say it; the rest is what streams deliver and what is told to everybody.
 fn is_asked_for(subject: &str) -> bool {
-    subject != ANNOUNCE && !subject.starts_with("deliver.") && !covers(LATTICE_EVENTS, subject)
-}
-
-/// Whether a subject is among those that a pattern has.
-fn covers(pattern: &str, subject: &str) -> bool {
-    let mut words = subject.split('.');
-    for expected in pattern.split('.') {
-        match (expected, words.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (expected, Some(word)) if expected == word => {}
-            _ => return false,
-        }
-    }
-    words.next().is_none()
+    subject != names::ANNOUNCE && !names::is_delivery(subject) && !matches(LATTICE_EVENTS, subject)
 }
 
 impl Import {

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use trellis_kit::access::Member;
+use trellis_names as names;
 
 use crate::manifest::Links;
 use crate::network::{JETSTREAM, PROVISIONING};
-
-/// What servers put in the place of an inbox that is in another account.
-const SERVER_INBOXES: &str = "_R_.>";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
@@ -21,42 +19,37 @@ impl Permissions {
     /// On a service's link for messages, of what it says.
     pub fn of(member: &Member, says: &BTreeSet<String>, links: &Links) -> Self {
         let mut publish: BTreeSet<String> = says.iter().map(|subject| in_account(subject)).collect();
-        publish.insert(SERVER_INBOXES.to_owned());
+        publish.insert(names::SERVER_ANSWERS.to_owned());
         if member.provisions {
             publish.extend(PROVISIONING.map(|request| format!("{JETSTREAM}.{request}")));
         }
         let mut subscribe: BTreeSet<String> = links.subscriptions.iter().cloned().collect();
-        subscribe.insert(format!("{}.>", inbox(member.name)));
+        subscribe.insert(format!("{}.>", names::inbox(member.name)));
         Self { publish, subscribe }
     }
 
     /// On its link for key-value buckets. Others have theirs in other accounts.
     pub fn of_buckets(user: &str, buckets: &BTreeSet<String>) -> Self {
         let publish = buckets.iter().flat_map(|bucket| bucket_subjects(bucket)).collect();
-        Self { publish, subscribe: BTreeSet::from([format!("{}.>", inbox(user))]) }
+        Self { publish, subscribe: BTreeSet::from([format!("{}.>", names::inbox(user))]) }
     }
 }
 
 /// A subject, as it is in the account of a service.
 fn in_account(subject: &str) -> String {
-    match subject.strip_prefix("$JS.API") {
+    match subject.strip_prefix(names::JETSTREAM) {
         Some(request) => format!("{JETSTREAM}{request}"),
         None => subject.to_owned(),
     }
 }
 
-/// Where a user gets its answers: nobody else can listen there.
-pub fn inbox(user: &str) -> String {
-    format!("_INBOX.{user}")
-}
-
 /// What the key-value providers do with a bucket, ours and those of others, as all NATS clients agree on.
 fn bucket_subjects(bucket: &str) -> Vec<String> {
-    let stream = format!("KV_{bucket}");
-    let mut subjects = vec![format!("$KV.{bucket}.>")];
+    let stream = names::bucket_stream(bucket);
+    let mut subjects = vec![names::bucket_subjects(bucket)];
     let of_stream = ["STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET", "STREAM.PURGE", "CONSUMER.CREATE"];
-    subjects.extend(of_stream.map(|operation| format!("$JS.API.{operation}.{stream}")));
+    subjects.extend(of_stream.map(|operation| names::api_subject(operation, &stream)));
     let below = ["DIRECT.GET", "CONSUMER.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.MSG.NEXT"];
-    subjects.extend(below.map(|operation| format!("$JS.API.{operation}.{stream}.>")));
+    subjects.extend(below.map(|operation| names::consumer_api_subject(operation, &stream, ">")));
     subjects
 }

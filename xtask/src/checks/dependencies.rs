@@ -36,11 +36,18 @@ pub const ONE_CRATE_KNOWS_THE_ENGINE: Check = Check {
 };
 
 pub const BROKER_KNOWS_NO_WASM: Check = Check {
-    name: "crates/broker knows no wasm",
+    name: "crates/broker knows no wasm, and no name of Trellis",
     reason: "it is held against a real nats-server, operation by operation, as that server's equal: messages only",
     find: |workspace| {
-        let foreign =
-            ["wasmtime", "wasmparser", "wit-bindgen", "wasmcloud-component", "trellis-host", "trellis-kit"];
+        let foreign = [
+            "wasmtime",
+            "wasmparser",
+            "wit-bindgen",
+            "wasmcloud-component",
+            "trellis-host",
+            "trellis-kit",
+            "trellis-names",
+        ];
         reached(workspace, ["trellis-broker"], &foreign)
     },
 };

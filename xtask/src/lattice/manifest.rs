@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use trellis_names as names;
+
 use super::tools::Tools;
 use crate::failure::{Failure, Result};
 
@@ -120,7 +122,7 @@ impl Manifest {
 
     /// The services that answer requests.
     pub fn services(&self) -> impl Iterator<Item = &str> {
-        self.subjects.iter().filter_map(|subject| subject.strip_prefix("svc."))
+        self.subjects.iter().filter_map(|subject| names::parse_request(subject))
     }
 }
 

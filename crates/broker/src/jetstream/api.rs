@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use serde::Serialize;
+use trellis_subjects::jetstream::API;
 
 use super::errors::{self, ApiError};
 use super::{JetStream, config, count};
@@ -141,7 +142,7 @@ impl JetStream {
 
     async fn dispatch(&self, core: &Arc<Core>, message: &Message, reply: Option<&Subject>) -> Answer {
         let payload = message.payload.as_ref();
-        let path = message.subject.as_str().strip_prefix("$JS.API.").unwrap_or_default();
+        let path = message.subject.as_str().strip_prefix(API).unwrap_or_default();
         let tokens: Vec<&str> = path.split('.').collect();
         let too_new = requires_newer(message.headers.as_ref());
         match tokens.as_slice() {

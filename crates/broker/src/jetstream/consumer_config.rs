@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use trellis_subjects::has_wildcard;
 
 use super::config::{self, StreamConfig, is_false, is_zero, is_zero_u64};
 use super::date;
@@ -361,7 +362,7 @@ impl ConsumerConfig {
     }
 
     fn check_push(&self, stream: &StreamConfig) -> Result<(), ApiError> {
-        if self.deliver_subject.split('.').any(|token| token == "*" || token == ">") {
+        if has_wildcard(&self.deliver_subject) {
             return Err(errors::DELIVER_TO_WILDCARDS);
         }
         let Ok(deliver) = Pattern::new(&self.deliver_subject) else {

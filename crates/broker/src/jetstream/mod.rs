@@ -28,6 +28,7 @@ use parking_lot::RwLock;
 use serde::Serialize;
 use tokio::sync::Notify;
 use trellis_store::{Durability, Order, Store, Transaction};
+use trellis_subjects::jetstream::Acknowledgement;
 
 use crate::core::Core;
 use crate::error::Error;
@@ -242,12 +243,13 @@ impl JetStream {
 
     /// Handles `$JS.ACK.>`. Answers whether there is such a consumer.
     pub fn acknowledge(&self, core: &Core, message: &Message) -> bool {
-        let Some((stream, consumer, of)) = consumer::parse_ack_subject(message.subject.as_str()) else {
+        let Some(of) = Acknowledgement::parse(message.subject.as_str()).filter(|of| of.domain.is_none())
+        else {
             return false;
         };
-        let consumer = self.stream(stream).and_then(|stream| stream.consumer(consumer));
+        let consumer = self.stream(of.stream).and_then(|stream| stream.consumer(of.consumer));
         if let Some(consumer) = &consumer {
-            consumer.acknowledge(core, of, message);
+            consumer.acknowledge(core, &of, message);
         }
         consumer.is_some()
     }

@@ -13,6 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior};
+use trellis_subjects::jetstream;
 
 use super::memory::{Held, Incoming, Memory};
 use super::outbound::{ClientSubscription, Outbound, WriteEnd};
@@ -222,7 +223,7 @@ impl Connection {
                 return self.answer_nobody(Fate::NoInterest, ask);
             }
         };
-        if subject.as_str().starts_with("$JS.API.") {
+        if jetstream::is_request(subject.as_str()) {
             self.finish_appends().await;
         }
         let message = Message { subject, reply, headers: publish.headers, payload: publish.payload };

@@ -15,9 +15,8 @@ use std::time::Duration;
 
 use super::batch::{self, Provider};
 use super::{Entry, Fault, Level, Platform};
+use crate::names;
 use jetstream::Streams;
-#[cfg(test)]
-pub(crate) use jetstream::matches;
 pub use jetstream::{Delivery, Stored};
 
 /// When every simulation starts: 2026-01-01T00:00:00Z.
@@ -174,13 +173,13 @@ impl Memory {
     pub fn deliver(&self, service: &str) -> Option<Delivery> {
         let mut state = self.0.borrow_mut();
         let elapsed = state.elapsed;
-        state.streams.deliver(&format!("deliver.{service}"), elapsed)
+        state.streams.deliver(&names::deliver_subject(service), elapsed)
     }
 
     /// How long until a consumer of this service is due a message again.
     pub fn next_due(&self, service: &str) -> Option<Duration> {
         let state = self.0.borrow();
-        state.streams.next_due(&format!("deliver.{service}")).map(|due| due.saturating_sub(state.elapsed))
+        state.streams.next_due(&names::deliver_subject(service)).map(|due| due.saturating_sub(state.elapsed))
     }
 
     /// Lets writes to the bucket arrive that were under way. Says how many there were.

@@ -2,10 +2,11 @@
 //! nothing that it asks or says is outside.
 
 use super::*;
-use crate::access::{Member, is_reserved};
-use crate::platform::memory::matches;
+use crate::access::Member;
+use crate::names::is_reserved;
 use crate::rt::Statement;
 use crate::testing::{message, settle, start};
+use trellis_subjects::matches;
 
 /// What it asked and said since this was called last.
 fn touched() -> BTreeSet<String> {

@@ -4,30 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
+use trellis_subjects::jetstream::Acknowledgement;
 
 use super::Consumer;
 use super::pulls::Status;
 use crate::core::Core;
 use crate::jetstream::json::read_leniently;
 use crate::{Headers, Message, Subject};
-
-/// The numbers in the last tokens of `$JS.ACK.<stream>.<consumer>.<attempt>.<seq>.<delivery>.<date>.<ahead>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AckOf {
-    pub seq: u64,
-    pub delivery: u64,
-}
-
-/// Reads an acknowledgement's subject: stream, consumer, numbers.
-pub(crate) fn parse_subject(subject: &str) -> Option<(&str, &str, AckOf)> {
-    let mut tokens = subject.strip_prefix("$JS.ACK.")?.split('.');
-    let (stream, consumer) = (tokens.next()?, tokens.next()?);
-    let _attempt = tokens.next()?;
-    let seq = tokens.next()?.parse().ok()?;
-    let delivery = tokens.next()?.parse().ok()?;
-    let rest = tokens.count();
-    (rest == 2).then_some((stream, consumer, AckOf { seq, delivery }))
-}
 
 #[derive(Debug, serde::Deserialize)]
 struct NakOptions {
@@ -37,7 +20,7 @@ struct NakOptions {
 
 impl Consumer {
     /// Handles one acknowledgement. Whoever wants to know that it was heard gave a reply subject.
-    pub fn acknowledge(self: &Arc<Self>, core: &Core, of: AckOf, message: &Message) {
+    pub fn acknowledge(self: &Arc<Self>, core: &Core, of: &Acknowledgement<'_>, message: &Message) {
         let payload = message.payload.as_ref();
         let now = core.moment();
         let mut heard = true;
@@ -48,17 +31,17 @@ impl Consumer {
             let was_full = inner.state.is_full();
             let state = &mut inner.state;
             if payload.is_empty() || payload == b"+ACK" || payload == b"+OK" {
-                heard = state.acked(of.seq, of.delivery, now);
+                heard = state.acked(of.seq, of.nth, now);
                 settled = true;
             } else if let Some(request) = payload.strip_prefix(b"+NXT") {
-                settled = state.acked(of.seq, of.delivery, now);
+                settled = state.acked(of.seq, of.nth, now);
                 next = Some(request);
             } else if let Some(options) = payload.strip_prefix(b"-NAK") {
-                state.nacked(of.seq, of.delivery, delay(options), now);
+                state.nacked(of.seq, of.nth, delay(options), now);
             } else if payload == b"+WPI" {
                 state.in_progress(of.seq, now);
             } else if payload.starts_with(b"+TERM") {
-                heard = state.acked(of.seq, of.delivery, now);
+                heard = state.acked(of.seq, of.nth, now);
                 settled = true;
             } else {
                 tracing::debug!(consumer = %self.name, "acknowledgement of an unknown kind ignored");
@@ -137,21 +120,6 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn subjects_are_read_and_hostile_ones_refused() {
-        let read = parse_subject("$JS.ACK.LOG_x.q-1.2.30.4.1795147349164494510.0");
-        assert_eq!(read, Some(("LOG_x", "q-1", AckOf { seq: 30, delivery: 4 })));
-        for subject in [
-            "$JS.ACK",
-            "$JS.ACK.s.c",
-            "$JS.ACK.s.c.1.x.1.1.1",
-            "$JS.ACK.s.c.1.1.1.1",
-            "$JS.ACK.s.c.1.1.1.1.1.1",
-        ] {
-            assert_eq!(parse_subject(subject), None, "{subject}");
-        }
-    }
 
     #[test]
     fn delays() {

@@ -19,6 +19,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use trellis_store::{Durability, Transaction};
+use trellis_subjects::jetstream::Acknowledgement;
 
 use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use super::records::{Position, Stored, Tail, Unacked};
@@ -27,7 +28,7 @@ use super::{date, keys, tally};
 use crate::clock::Moment;
 use crate::core::Core;
 use crate::{Message, Pattern, Subject};
-pub(crate) use ack::{parse_go_duration, parse_subject as parse_ack_subject};
+pub(crate) use ack::parse_go_duration;
 use pulls::{Pulls, Status};
 use state::State;
 
@@ -383,9 +384,17 @@ impl Consumer {
 
 /// The subject on which a delivery is acknowledged. It carries what a receiver may want to know.
 fn ack_subject(consumer: &Consumer, delivery: &state::Delivery, date: i64) -> Option<Subject> {
-    let state::Delivery { seq, attempt, delivery, ahead } = delivery;
-    let (stream, name) = (&consumer.stream.name, &consumer.name);
-    Subject::new(format!("$JS.ACK.{stream}.{name}.{attempt}.{seq}.{delivery}.{date}.{ahead}")).ok()
+    let says = Acknowledgement {
+        domain: None,
+        stream: &consumer.stream.name,
+        consumer: &consumer.name,
+        attempt: delivery.attempt.into(),
+        seq: delivery.seq,
+        nth: delivery.delivery,
+        date,
+        behind: delivery.ahead,
+    };
+    Subject::new(says.to_string()).ok()
 }
 
 /// A stored message as it is delivered.

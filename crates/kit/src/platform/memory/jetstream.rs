@@ -6,6 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use trellis_subjects::jetstream::Acknowledgement;
+use trellis_subjects::{jetstream, matches};
 
 use crate::platform::Fault;
 use crate::time;
@@ -70,7 +72,7 @@ impl Streams {
     }
 
     pub fn request(&mut self, subject: &str, body: &[u8], now_ms: u64) -> Result<Vec<u8>, Fault> {
-        let answer = match subject.strip_prefix("$JS.API.") {
+        let answer = match subject.strip_prefix(jetstream::API) {
             Some(operation) => {
                 let request = serde_json::from_slice(body).unwrap_or_default();
                 self.api(operation, &request)
@@ -150,10 +152,17 @@ impl Streams {
                 let (seq, attempts) = consumer.take_due(messages, elapsed)?;
                 let message = messages.iter().find(|message| message.seq == seq)?;
                 let left = consumer.left(messages);
-                let reply_to = format!(
-                    "$JS.ACK.{name}.{consumer_name}.{attempts}.{seq}.{}.{}000000.{left}",
-                    consumer.delivered, message.time_ms
-                );
+                let reply_to = Acknowledgement {
+                    domain: None,
+                    stream: name,
+                    consumer: consumer_name,
+                    attempt: attempts,
+                    seq,
+                    nth: consumer.delivered,
+                    date: message.time_ms.cast_signed() * 1_000_000,
+                    behind: left,
+                }
+                .to_string();
                 Some(Delivery { subject: message.subject.clone(), reply_to, body: message.body.clone() })
             })
         })
@@ -169,13 +178,12 @@ impl Streams {
 
     /// Takes an acknowledgement, and says whether it was one.
     pub fn acknowledge(&mut self, subject: &str, body: &[u8], elapsed: Duration, now_ms: u64) -> bool {
-        let words: Vec<&str> = subject.split('.').collect();
-        let ["$JS", "ACK", stream, consumer, _, seq, ..] = words[..] else { return false };
-        let Some(consumer) = self.0.get_mut(stream).and_then(|stream| stream.consumers.get_mut(consumer))
-        else {
+        let Some(said) = Acknowledgement::parse(subject) else { return false };
+        let stream = self.0.get_mut(said.stream);
+        let Some(consumer) = stream.and_then(|stream| stream.consumers.get_mut(said.consumer)) else {
             return true;
         };
-        let Some(pending) = consumer.pending.as_mut().filter(|pending| seq.parse() == Ok(pending.seq)) else {
+        let Some(pending) = consumer.pending.as_mut().filter(|pending| said.seq == pending.seq) else {
             return true;
         };
         let body = String::from_utf8_lossy(body);
@@ -321,18 +329,4 @@ impl Consumer {
 
 fn error(code: u16, err_code: u32, description: &str) -> Value {
     json!({ "error": { "code": code, "err_code": err_code, "description": description } })
-}
-
-/// Whether a subject fits a pattern with `*` for one word and `>` for the rest.
-pub fn matches(pattern: &str, subject: &str) -> bool {
-    let mut words = subject.split('.');
-    for expected in pattern.split('.') {
-        match (expected, words.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (expected, Some(word)) if expected == word => {}
-            _ => return false,
-        }
-    }
-    words.next().is_none()
 }

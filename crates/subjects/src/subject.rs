@@ -39,7 +39,7 @@ impl Subject {
     }
 
     /// The place for one answer: a prefix that ends in a dot, and a number.
-    pub(crate) fn inbox(prefix: &'static str, number: u64) -> Subject {
+    pub fn inbox(prefix: &'static str, number: u64) -> Subject {
         Subject(format!("{prefix}{number}").into())
     }
 
@@ -68,21 +68,11 @@ impl Pattern {
     }
 
     pub fn is_exact(&self) -> bool {
-        !self.0.split('.').any(is_wildcard)
+        !has_wildcard(&self.0)
     }
 
     pub fn matches(&self, subject: &str) -> bool {
-        let mut wanted = self.0.split('.');
-        let mut given = subject.split('.');
-        loop {
-            match (wanted.next(), given.next()) {
-                (Some(">"), Some(_)) => return true,
-                (Some("*"), Some(_)) => {}
-                (Some(w), Some(g)) if w == g => {}
-                (None, None) => return true,
-                _ => return false,
-            }
-        }
+        matches(&self.0, subject)
     }
 
     /// Whether some subject matches both.
@@ -117,7 +107,7 @@ impl Pattern {
     }
 
     /// The part before the first wildcard token, with its dot: what every match starts with.
-    pub(crate) fn literal_prefix(&self) -> &str {
+    pub fn literal_prefix(&self) -> &str {
         let mut end = 0;
         for token in self.0.split_inclusive('.') {
             if is_wildcard(token.trim_end_matches('.')) {
@@ -129,10 +119,35 @@ impl Pattern {
     }
 
     /// `a.b.*` is answered by one index entry: its parent `a.b`.
-    pub(crate) fn children_of(&self) -> Option<&str> {
+    pub fn children_of(&self) -> Option<&str> {
         let parent = self.0.strip_suffix(".*")?;
-        (!parent.split('.').any(is_wildcard)).then_some(parent)
+        (!has_wildcard(parent)).then_some(parent)
     }
+}
+
+/// Whether a subject fits a pattern: `*` stands for one token, a last `>` for all that follow.
+pub fn matches(pattern: &str, subject: &str) -> bool {
+    let mut wanted = pattern.split('.');
+    let mut given = subject.split('.');
+    loop {
+        match (wanted.next(), given.next()) {
+            (Some(">"), Some(_)) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(w), Some(g)) if w == g => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a text is a pattern for more than one subject.
+pub fn has_wildcard(text: &str) -> bool {
+    text.split('.').any(is_wildcard)
+}
+
+/// The token before the first dot.
+pub fn first_token(subject: &str) -> &str {
+    subject.split('.').next().unwrap_or_default()
 }
 
 fn is_wildcard(token: &str) -> bool {

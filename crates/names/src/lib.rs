@@ -2,19 +2,62 @@
 
 use std::fmt::Display;
 
+use trellis_subjects::first_token;
+pub use trellis_subjects::jetstream::acknowledgements;
+
 /// Where everybody hears that somebody or something new is there.
 pub const ANNOUNCE: &str = "trellis.announce";
+
+/// Whom everything on the wire is for that only Trellis understands.
+pub const TRELLIS: &str = "trellis.>";
 
 /// How the subjects begin on which services say hello.
 const HELLO: &str = "trellis.hello.";
 
+/// How the subjects begin on which a host is told to start and stop components.
+pub const HOST: &str = "trellis.host.";
+
+/// How the subjects begin on which services get requests.
+const REQUESTS: &str = "svc.";
+
+/// How the subjects begin on which events are delivered.
+const DELIVERIES: &str = "deliver.";
+
+/// All events of all services.
+pub const LOGS: &str = "log.>";
+
+/// All dead letters.
+pub const DEAD_LETTERS: &str = "dead.>";
+
+/// All that is the own concern of services.
+pub const OWN: &str = "own.>";
+
+/// What all the services protocol of NATS asks.
+pub const SERVICES: &str = "$SRV.>";
+
+/// Where services are asked who they are.
+pub const INFO: &str = "$SRV.INFO";
+
 /// Where clients of NATS get answers, each below a prefix that may be its own.
-#[cfg(not(target_arch = "wasm32"))]
 pub const ANSWERS: &str = "_INBOX.>";
+
+/// Where a server lets answers come from other accounts.
+pub const SERVER_ANSWERS: &str = "_R_.>";
+
+/// Where a user gets its answers, if nobody else is to listen there.
+pub fn inbox(user: &str) -> String {
+    format!("_INBOX.{user}")
+}
 
 /// Whether somebody waits there for an answer. A server puts a subject of its own in the place of an inbox in another account.
 pub fn is_inbox(subject: &str) -> bool {
     subject.starts_with("_INBOX.") || subject.starts_with("_R_.")
+}
+
+/// Whether a subject means something to services, or to NATS: nobody publishes there who does not say what it is.
+pub fn is_reserved(subject: &str) -> bool {
+    const FIRST: [&str; 7] = ["log", "dead", "own", "deliver", "svc", "trellis", "wasmbus"];
+    subject.starts_with('$') || FIRST.contains(&first_token(subject))
 }
 
 /// How requests to JetStream begin.
@@ -24,14 +67,47 @@ pub const JETSTREAM: &str = "$JS.API";
 /// `trellis.provision.<service>.<operation>.<stream>`, and for a consumer of it `.<consumer>`.
 pub const PROVISION: &str = "trellis.provision.";
 
+/// Where one service makes one such request.
+pub fn provision_subject(service: &str, request: &str) -> String {
+    format!("{PROVISION}{service}.{request}")
+}
+
+const LOG_STREAM: &str = "LOG_";
+const DEAD_STREAM: &str = "DEAD_";
+
 /// The stream that holds a service's log.
 pub fn log_stream(service: &str) -> String {
-    format!("LOG_{service}")
+    format!("{LOG_STREAM}{service}")
+}
+
+/// The service whose log a stream holds.
+pub fn parse_log_stream(stream: &str) -> Option<&str> {
+    stream.strip_prefix(LOG_STREAM)
+}
+
+/// The service whose dead letters a stream holds.
+pub fn parse_dead_stream(stream: &str) -> Option<&str> {
+    stream.strip_prefix(DEAD_STREAM)
+}
+
+/// The stream that holds a key-value bucket.
+pub fn bucket_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
+}
+
+/// The subjects of all keys of a bucket.
+pub fn bucket_subjects(bucket: &str) -> String {
+    format!("$KV.{bucket}.>")
 }
 
 /// The subjects of all events of a service.
 pub fn log_subjects(service: &str) -> String {
     format!("log.{service}.*.*.*")
+}
+
+/// All that is in a service's log, whatever it is.
+pub fn log_entries(service: &str) -> String {
+    format!("log.{service}.>")
 }
 
 /// The subjects of all events of one partition.
@@ -56,7 +132,7 @@ pub fn first_events(service: &str) -> String {
 
 /// The stream that holds what a service could not handle.
 pub fn dead_stream(service: &str) -> String {
-    format!("DEAD_{service}")
+    format!("{DEAD_STREAM}{service}")
 }
 
 /// The stream that holds what is the service's own concern: the changes of its generations.
@@ -102,16 +178,14 @@ pub fn consumer_api_subject(operation: &str, stream: &str, consumer: &str) -> St
     format!("{}.{consumer}", api_subject(operation, stream))
 }
 
-/// Where what a consumer delivers is acknowledged; the second form is that of servers which say in it what domain and
-/// account they speak of.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn acknowledgements(stream: &str, consumer: &str) -> [String; 2] {
-    [format!("$JS.ACK.{stream}.{consumer}.>"), format!("$JS.ACK.*.*.{stream}.{consumer}.>")]
-}
-
 /// Where a service gets the events of others. It is exact: nothing is delivered to a wildcard.
 pub fn deliver_subject(service: &str) -> String {
-    format!("deliver.{service}")
+    format!("{DELIVERIES}{service}")
+}
+
+/// Whether events are delivered there.
+pub fn is_delivery(subject: &str) -> bool {
+    subject.starts_with(DELIVERIES)
 }
 
 /// Where a service says what it is, each time that it has made sure of what it owns. Each has its own, so that who may
@@ -127,12 +201,22 @@ pub fn parse_hello(subject: &str) -> Option<&str> {
 
 /// Where a service gets requests.
 pub fn request_subject(service: &str) -> String {
-    format!("svc.{service}")
+    format!("{REQUESTS}{service}")
+}
+
+/// The service that gets requests there.
+pub fn parse_request(subject: &str) -> Option<&str> {
+    subject.strip_prefix(REQUESTS)
 }
 
 /// Where a service is asked whether it is there.
 pub fn ping_subject(service: &str) -> String {
     format!("$SRV.PING.{service}")
+}
+
+/// Where a service is asked who it is.
+pub fn info_subject(service: &str) -> String {
+    format!("{INFO}.{service}")
 }
 
 /// How many names the consumers of generations take turns in. NATS has no pattern for a part of a name, so whoever writes
