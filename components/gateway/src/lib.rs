@@ -3,8 +3,9 @@
 //!
 //! A request that is passed on costs this many calls of the host, besides those that take it in and hand the answer out:
 //! one to read routes and policy, one to send it and wait, two to see how long it took, and one for the line in the log.
-//! Rate limits add three: the time, a look at the note, and counting. Everything else is remembered by the instance
-//! for as long as it is the same; a fresh instance remembers nothing, asks once for the config, and does the same.
+//! Rate limits add two: the time, and a look at what was counted; a third counts, for each request where the limit is small and
+//! seldom where it is large. Everything else is remembered by the instance for as long as it is the same; a fresh instance
+//! remembers nothing, asks once for the config, and does the same.
 
 mod accept;
 mod callers;

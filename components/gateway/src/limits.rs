@@ -63,7 +63,7 @@ impl Limits {
             (None, Some(address)) => (class, format!("address {address}"), limit),
             (None, None) => (class, "anybody".to_owned(), limit.saturating_mul(SHARED_BY)),
         };
-        let count = Tally::new(kind, Duration::from_secs(self.window_seconds)).count(&who)?;
+        let count = Tally::new(kind, Duration::from_secs(self.window_seconds)).count(&who, limit)?;
         Ok(Allowance { class, limit, window_seconds: self.window_seconds, count })
     }
 }

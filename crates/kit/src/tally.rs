@@ -6,9 +6,13 @@
 //! chance made when somebody counted here for the first time, and that is in the bucket: nobody outside can choose a name
 //! that shares the slot of another.
 //!
+//! **A large limit is counted by samples.** One in so many is counted, drawn by chance, and stands for all of them; the
+//! others only look. So callers that come thick and fast seldom meet at a counter, and most of them cost one call. What a
+//! caller is said to have used is right to within a tenth of the limit or so. A limit below twice [`SAMPLES`] is counted exactly.
+//!
 //! Whoever begins a window reads the counter, looks again for the note, and writes it before counting: so whoever sees a
 //! count of this window sees the note of it, too. However many count at once, no two of them get the same number, and
-//! never more get one up to a limit than the limit allows.
+//! never more get one up to an exact limit than the limit allows.
 //!
 //! Where a server has no counter of its own, a provider counts by comparing, and gives up where too many count in one slot.
 //! Then this is tried again, and at last the caller stands where those before stood: who is far below a limit is let
@@ -25,6 +29,8 @@ const SLOTS: u32 = 1 << 14;
 const KEY: &str = "tally.key";
 /// How often counting is tried.
 const TRIES: u32 = 3;
+/// How many are counted of a limit that is large.
+const SAMPLES: u64 = 256;
 
 /// Counts one thing that callers do.
 #[derive(Debug, Clone, Copy)]
@@ -48,23 +54,42 @@ impl Tally {
         Self { name, window }
     }
 
-    /// Counts this time, too. The price is two calls, and three more for the first in a window. An instance that has not
-    /// counted in this window asks for the key besides.
-    pub fn count(&self, who: &str) -> Result<Count, Fault> {
+    /// Counts this time, too, for a limit of so many in a window. The price is two calls, or seldom more than one where the limit
+    /// is large, and three more for the first in a window. An instance that has not counted in this window asks for the key
+    /// besides.
+    pub fn count(&self, who: &str, limit: u64) -> Result<Count, Fault> {
         let platform = platform::current();
         let (now_ms, window_ms) = (platform.now_ms(), self.window.as_millis().max(1) as u64);
         let window = now_ms / window_ms;
         let slot = format!("tally.{}.{}", self.name, id::partition(&slot_name(who, window)?, SLOTS));
         // Notes take turns in two keys: one that is written late never covers that of the window after.
         let note = format!("{slot}.{}", window % 2);
-        let base = match noted(&note, window)? {
+        let stands_for = (limit / SAMPLES).max(1);
+        let (noted, counter) = if stands_for == 1 {
+            (noted(platform.get(&note)?, window), None)
+        } else {
+            look(&note, &slot, window)?
+        };
+        let base = match noted {
             Some(base) => base,
             None => begin(&slot, &note, window)?,
         };
-        let used = up(&slot)?.saturating_sub(base);
+        let counter = match counter {
+            Some(counter) if platform.random() % stands_for != 0 => counter,
+            _ => up(&slot)?,
+        };
+        let used = counter.saturating_sub(base).saturating_mul(stands_for);
         let left = Duration::from_millis((window + 1) * window_ms - now_ms);
         Ok(Count { used, left })
     }
+}
+
+/// What was noted of this window, and the counter.
+fn look(note: &str, slot: &str, window: u64) -> Result<(Option<u64>, Option<u64>), Fault> {
+    let mut found = platform::current().get_many(&[note.to_owned(), slot.to_owned()])?.into_iter();
+    let note = found.next().flatten();
+    let counter = number(slot, found.next().flatten())?;
+    Ok((noted(note, window), Some(counter)))
 }
 
 /// Counts up. What cannot be counted is one more than was counted before.
@@ -81,28 +106,32 @@ fn up(slot: &str) -> Result<u64, Fault> {
 }
 
 fn counted(slot: &str) -> Result<u64, Fault> {
-    let counter = platform::current().get(slot)?.map_or(Some(0), |counter| number(&counter));
-    counter.ok_or_else(|| Fault::new(format!("{slot} is no counter")))
+    number(slot, platform::current().get(slot)?)
+}
+
+/// What a counter is; nobody has counted where there is none.
+fn number(slot: &str, counter: Option<Vec<u8>>) -> Result<u64, Fault> {
+    let Some(bytes) = counter else { return Ok(0) };
+    let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Fault::new(format!("{slot} is no counter")))
 }
 
 /// What the counter is at the beginning of a window, and notes it if nobody has meanwhile.
 fn begin(slot: &str, note: &str, window: u64) -> Result<u64, Fault> {
     let platform = platform::current();
     let base = counted(slot)?;
-    if let Some(noted) = noted(note, window)? {
+    if let Some(noted) = noted(platform.get(note)?, window) {
         return Ok(noted);
     }
     platform.set(note, format!("{window} {base}").as_bytes())?;
     Ok(base)
 }
 
-/// What the counter was when a window began, if that is noted.
-fn noted(note: &str, window: u64) -> Result<Option<u64>, Fault> {
-    let Some(bytes) = platform::current().get(note)? else { return Ok(None) };
-    let noted = std::str::from_utf8(&bytes).ok().and_then(|text| text.split_once(' '));
-    let noted =
-        noted.and_then(|(window, base)| Some((window.parse::<u64>().ok()?, base.parse::<u64>().ok()?)));
-    Ok(noted.filter(|noted| noted.0 == window).map(|noted| noted.1))
+/// What the counter was when this window began, if the note says so.
+fn noted(note: Option<Vec<u8>>, window: u64) -> Option<u64> {
+    let note = String::from_utf8(note?).ok()?;
+    let (of, base) = note.split_once(' ')?;
+    (of.parse() == Ok(window)).then(|| base.parse().ok()).flatten()
 }
 
 /// The keyed hash of a name, whatever is in it.
@@ -130,8 +159,4 @@ fn key() -> Result<Vec<u8>, Fault> {
     let chance = format!("{:016x}{:016x}", platform.random(), platform.random());
     platform.set(KEY, chance.as_bytes())?;
     Ok(platform.get(KEY)?.unwrap_or(chance.into_bytes()))
-}
-
-fn number(bytes: &[u8]) -> Option<u64> {
-    std::str::from_utf8(bytes).ok()?.parse().ok()
 }

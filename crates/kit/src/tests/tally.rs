@@ -1,4 +1,4 @@
-//! Counting in windows: exactly, whoever counts at once and whoever dies.
+//! Counting in windows: exactly up to a limit that is small, whoever counts at once and whoever dies.
 
 use super::*;
 use crate::platform::memory::Harm;
@@ -7,20 +7,22 @@ use crate::tally::Tally;
 const MINUTE: Duration = Duration::from_secs(60);
 const WRITES: Tally = Tally::new("writes", MINUTE);
 
+const LIMIT: u64 = 5;
+
 fn used(who: &str) -> u64 {
-    WRITES.count(who).unwrap().used
+    WRITES.count(who, LIMIT).unwrap().used
 }
 
 #[test]
 fn everybody_is_counted_alone_and_every_window_anew() {
     assert_eq!([used("ann"), used("ann"), used("bob"), used("ann")], [1, 2, 1, 3]);
-    assert_eq!(Tally::new("reads", MINUTE).count("ann").unwrap().used, 1);
+    assert_eq!(Tally::new("reads", MINUTE).count("ann", LIMIT).unwrap().used, 1);
     for _ in 0..5 {
         platform().advance(MINUTE);
         assert_eq!([used("ann"), used("ann")], [1, 2]);
     }
     platform().advance(Duration::from_secs(59));
-    assert_eq!(WRITES.count("ann").unwrap().left, Duration::from_secs(1));
+    assert_eq!(WRITES.count("ann", LIMIT).unwrap().left, Duration::from_secs(1));
 }
 
 #[test]
@@ -41,13 +43,12 @@ fn those_who_count_at_once_get_different_numbers() {
 
 #[test]
 fn never_more_than_the_limit_get_through_whenever_instances_die() {
-    const LIMIT: u64 = 5;
     for nth in 0..20 {
         platform().advance(MINUTE);
         platform().harm(nth, Harm::DiesAfter);
         let mut through = 0;
         for _ in 0..LIMIT + 3 {
-            through += u64::from(WRITES.count("ann").is_ok_and(|count| count.used <= LIMIT));
+            through += u64::from(WRITES.count("ann", LIMIT).is_ok_and(|count| count.used <= LIMIT));
             platform().revive_if_dead();
         }
         platform().revive();
@@ -62,7 +63,7 @@ fn a_clock_that_jumps_back_begins_anew_and_a_broken_counter_is_an_error() {
         platform().bucket().into_keys().find(|key| key.ends_with(".0") || key.ends_with(".1")).unwrap();
     let slot = slot.rsplit_once('.').unwrap().0.to_owned();
     platform().set(&slot, b"many").unwrap();
-    assert!(WRITES.count("ann").is_err());
+    assert!(WRITES.count("ann", LIMIT).is_err());
 }
 
 /// The key-value provider that wasmCloud publishes gives up when too many count at once.
@@ -107,4 +108,36 @@ fn keys_are_bounded() {
         (0..1_000).for_each(|nth| _ = used(&format!("caller {nth}")));
     }
     assert!(slots() <= before / 2 * 3, "two notes and a counter for each slot");
+}
+
+/// The limit that the gateway has for reads, in ten windows.
+#[test]
+fn a_large_limit_is_counted_by_samples_and_holds_to_within_a_tenth() {
+    const LARGE: u64 = 6_000;
+    let mut off = Vec::new();
+    for minute in 0..10 {
+        platform().advance(MINUTE);
+        let calls_before = platform().calls();
+        let asked = 2 * LARGE;
+        let through = (0..asked).filter(|_| WRITES.count("ann", LARGE).unwrap().used <= LARGE).count();
+        off.push((through as f64 / LARGE as f64 - 1.0).abs());
+        assert!((4_800..7_200).contains(&through), "minute {minute}: {through}");
+        let calls = platform().calls() - calls_before;
+        assert!(calls < asked + asked / 20, "one call, and another for one in 23: {calls}");
+    }
+    let mean = off.iter().sum::<f64>() / off.len() as f64;
+    assert!(mean < 0.1, "{off:?}");
+}
+
+#[test]
+fn a_count_by_samples_never_goes_back_in_a_window() {
+    const LARGE: u64 = 600;
+    let mut before = 0;
+    for _ in 0..1_000 {
+        let count = WRITES.count("ann", LARGE).unwrap();
+        assert!(count.used >= before, "{count:?} after {before}");
+        before = count.used;
+    }
+    platform().advance(MINUTE);
+    assert!(WRITES.count("ann", LARGE).unwrap().used <= LARGE / 100, "every window begins anew");
 }
