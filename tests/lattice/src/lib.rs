@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod late;
 mod manifest;
 mod read_models;
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use system::{
 use xtask::lattice::{Accounts, Lattice, Plan, Tools};
 use xtask::{Steps, Workspace};
 
+pub use late::LateWrites;
 pub use manifest::{on_every_host, only, updated, with_buckets_by_way_of, with_instances};
 pub use read_models::read_models;
 
@@ -31,6 +34,10 @@ const CATCHES_UP: Duration = Duration::from_secs(120);
 
 /// So that a host that is gone is missed soon.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+fn folder_of(name: &str) -> PathBuf {
+    repository().join("build").join(format!("lattice-test-{name}"))
+}
 
 /// A lattice that ends with this.
 #[derive(Debug)]
@@ -69,8 +76,7 @@ impl Running {
 
     #[track_caller]
     fn start_in(name: &str, hosts: u8, servers: u8, manifest: String, accounts: Option<Accounts>) -> Self {
-        let root = repository();
-        let folder = root.join("build").join(format!("lattice-test-{name}"));
+        let (root, folder) = (repository(), folder_of(name));
         // One that was interrupted has left it.
         done(Lattice::down(&folder));
         let plan = Plan {
@@ -85,6 +91,13 @@ impl Running {
         };
         let tools = done(Tools::built(&plan.root));
         Self { lattice: done(Lattice::up(plan, tools, &mut Steps::start())), folder }
+    }
+
+    /// Where the first NATS server of a lattice listens that is being started.
+    #[track_caller]
+    pub fn server_of(name: &str) -> SocketAddr {
+        let lattice = done(Lattice::attach(&folder_of(name), done(Tools::built(&repository()))));
+        lattice.nats().next().unwrap().parse().unwrap()
     }
 
     /// The application by way of the first NATS server that is there.
@@ -111,11 +124,16 @@ impl Running {
     /// built anew.
     #[track_caller]
     pub fn under_load(&mut self, happening: impl FnOnce(&mut Lattice)) {
-        let load = Load::start(&self.application(), 1);
+        self.under(Load::start(&self.application(), 1), happening);
+    }
+
+    /// The same, under this load.
+    #[track_caller]
+    pub fn under(&mut self, load: Load, happening: impl FnOnce(&mut Lattice)) {
         happening(&mut self.lattice);
         let written = load.finish();
         eprintln!("{written}");
-        assert!(written.titles.len() > 10, "there was load");
+        assert!(written.titles.len() + written.comments.len() > 10, "there was load");
         let application = self.application();
         let services = settled_within(CATCHES_UP, &application);
         assert_each_is_there_once(&application, &written);

@@ -1,6 +1,7 @@
 //! Edits of the manifest, as whoever runs a lattice makes them.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use system::repository;
 pub use xtask::lattice::on_every_host;
@@ -22,12 +23,11 @@ pub fn with_instances(manifest: &str, count: u32) -> String {
     lines.collect()
 }
 
-/// With buckets that are written by way of these servers: each provider has a connection for each service, to one of them.
+/// With buckets that are read and written by way of this address.
 #[track_caller]
-pub fn with_buckets_by_way_of(manifest: &str, servers: &[&str]) -> String {
-    let urls: Vec<String> = servers.iter().map(|server| format!("nats://{server}")).collect();
+pub fn with_buckets_by_way_of(manifest: &str, address: SocketAddr) -> String {
     let by_way_of =
-        manifest.replace("cluster_uri: nats://127.0.0.1:4222", &format!("cluster_uri: {}", urls.join(",")));
+        manifest.replace("cluster_uri: nats://127.0.0.1:4222", &format!("cluster_uri: nats://{address}"));
     assert_ne!(by_way_of, manifest, "there are buckets");
     by_way_of
 }

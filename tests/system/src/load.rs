@@ -20,6 +20,8 @@ use crate::random::Random;
 use crate::settled::text;
 
 const WRITERS: u64 = 8;
+/// Of those who comment on one post: its events are handled one after the other.
+const WRITERS_ON_ONE_POST: u64 = 2;
 /// Whoever gets no answer asks again after this, at first.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 /// Nobody may have to ask for longer than this.
@@ -31,21 +33,43 @@ pub struct Load {
     doors: Arc<Mutex<Doors>>,
     stop: Arc<AtomicBool>,
     writers: Vec<JoinHandle<Written>>,
+    /// What was written before they began.
+    before: Written,
 }
 
 impl Load {
     /// What they do follows from the seed.
     #[track_caller]
     pub fn start(on: &Application, seed: u64) -> Self {
+        Self::start_at(on, seed, None)
+    }
+
+    /// All writers comment on the same post, so that all events change the same values. They go straight to the services.
+    #[track_caller]
+    pub fn on_one_post(on: &Application, seed: u64) -> Self {
+        let doors = Arc::new(Mutex::new(Doors::of(on)));
+        let mut author = Visitor { doors, by_gateway: false, name: "author".to_owned(), repeated: 0 };
+        let title = "The post of all comments";
+        let new = Request::post("/posts", body(&json!({ "title": title })));
+        let id = text(&author.write_as_itself("posts", new.header("idempotency-key", "author"))["id"]);
+        Self::start_at(on, seed, Some((id, title)))
+    }
+
+    #[track_caller]
+    fn start_at(on: &Application, seed: u64, post: Option<(String, &str)>) -> Self {
         let (doors, stop) = (Arc::new(Mutex::new(Doors::of(on))), Arc::new(AtomicBool::new(false)));
-        let writers = (0..WRITERS).map(|writer| {
-            let (name, by_gateway) = (format!("w{writer}"), writer % 2 == 0);
+        let the_post = post.as_ref().map(|(id, _)| id.clone());
+        let count = if post.is_some() { WRITERS_ON_ONE_POST } else { WRITERS };
+        let writers = (0..count).map(|writer| {
+            let (name, by_gateway) = (format!("w{writer}"), writer % 2 == 0 && post.is_none());
             let visitor = Visitor { doors: Arc::clone(&doors), by_gateway, name, repeated: 0 };
-            let stop = Arc::clone(&stop);
-            std::thread::spawn(move || write(visitor, Random::new(seed.wrapping_add(writer + 1)), &stop))
+            let (stop, the_post) = (Arc::clone(&stop), the_post.clone());
+            let random = Random::new(seed.wrapping_add(writer + 1));
+            std::thread::spawn(move || write(visitor, random, the_post.as_deref(), &stop))
         });
         let writers = writers.collect();
-        Self { doors, stop, writers }
+        let titles = post.iter().map(|(id, title)| (id.clone(), (*title).to_owned())).collect();
+        Self { doors, stop, writers, before: Written { titles, ..Written::default() } }
     }
 
     /// They go on asking there.
@@ -57,7 +81,7 @@ impl Load {
     /// Each stops when it has the answer that it waits for.
     pub fn finish(self) -> Written {
         self.stop.store(true, Ordering::Relaxed);
-        let mut written = Written::default();
+        let mut written = self.before;
         for writer in self.writers {
             written.merge(writer.join().unwrap());
         }
@@ -169,8 +193,8 @@ fn body(value: &Value) -> String {
 }
 
 /// Writes and reads until it is to stop. Each title is changed and each verdict overturned once at most, so that a request
-/// that is carried out later than its repetition changes nothing.
-fn write(mut visitor: Visitor, mut random: Random, stop: &AtomicBool) -> Written {
+/// that is carried out later than its repetition changes nothing. With `the_post`, all comments are on that, and there is no other.
+fn write(mut visitor: Visitor, mut random: Random, the_post: Option<&str>, stop: &AtomicBool) -> Written {
     let mut written = Written::default();
     let (mut posts, mut to_retitle, mut to_overturn) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0_u64.. {
@@ -179,7 +203,7 @@ fn write(mut visitor: Visitor, mut random: Random, stop: &AtomicBool) -> Written
         }
         let key = format!("{}-{n}", visitor.name);
         match random.below(20) {
-            0..=6 => {
+            0..=6 if the_post.is_none() => {
                 let new = Request::post("/posts", body(&json!({ "title": key })));
                 let id = text(&visitor.write_as_itself("posts", new.header("idempotency-key", &key))["id"]);
                 assert_eq!(written.titles.insert(id.clone(), key), None, "{id} is new");
@@ -194,8 +218,9 @@ fn write(mut visitor: Visitor, mut random: Random, stop: &AtomicBool) -> Written
                 written.titles.insert(id, title);
                 written.retitled += 1;
             }
-            9..=13 => {
-                let Some(post) = random.pick(&posts).cloned() else { continue };
+            0..=6 | 9..=13 => {
+                let post = the_post.map(str::to_owned).or_else(|| random.pick(&posts).cloned());
+                let Some(post) = post else { continue };
                 let (fruit, status) =
                     if random.below(2) == 0 { ("apple", "approved") } else { ("orange", "rejected") };
                 let content = format!("An {fruit} for {key}");
