@@ -16,8 +16,8 @@ use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::{Outcome, Verdict};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Lists, Projection, Reaction, Reacts, Recorded, Route, Service,
-    Writer, id, projections, reactions, routes, text,
+    Aggregate, Docs, Entity, Event, Failure, Lists, Projections, Reaction, Reactions, Recorded, Route,
+    Service, Writer, id, projections, reactions, routes, text,
 };
 
 trellis_kit::bindings!(comments: posts, moderation);
@@ -51,8 +51,8 @@ impl Service for Comments {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Comment>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: &[Projection] = projections! { "posts" => follow_posts, "comments" => follow };
-    const REACTIONS: &[Reacts] = reactions! { "moderation" => heed };
+    const PROJECTIONS: Projections = projections! { "posts" => follow_posts, "comments" => follow };
+    const REACTIONS: Reactions = reactions! { "moderation" => heed };
 }
 
 impl Guest for Comments {

@@ -1,7 +1,7 @@
 //! What happens to every request, in this order: where it comes from, who calls, how often, where to, whether they may.
 
 use serde_json::json;
-use trellis_kit::http::{self, Path};
+use trellis_kit::http::Path;
 use trellis_kit::{Problem, Request, Response, Service, Trace, glance, log, time};
 
 use crate::callers::Caller;
@@ -133,7 +133,7 @@ fn serve(
     mine.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("traceparent"));
     let mine = mine.with("traceparent", trace.to_string());
     let (name, roles) = (caller.name().map(str::to_owned), caller.roles().to_vec());
-    Ok(below(prefix, http::by_routes_for::<Gateway>(&mine, name, roles)))
+    Ok(below(prefix, Gateway::by_routes_for(&mine, name, roles)))
 }
 
 /// A response whose addresses have what was before the target: who came by `/api` goes on there.

@@ -26,7 +26,7 @@ mod tests;
 use api::{Context, Guest, Health, NewPolicy, Policy, Problem};
 use trellis::gateway::events::PolicyEvent;
 use trellis_kit::{
-    Aggregate, Asks, Docs, Entity, Event, Failure, Projection, Recorded, Request, Response, Route, Service,
+    Aggregate, Asks, Docs, Entity, Event, Failure, Projections, Recorded, Request, Response, Route, Service,
     Writer, projections, routes,
 };
 
@@ -56,7 +56,7 @@ impl Service for Gateway {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Policy>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: &[Projection] = projections! {
+    const PROJECTIONS: Projections = projections! {
         "registry" => table::follow,
         "registry" => table::keep,
         "gateway" => follow,

@@ -11,8 +11,8 @@ use trellis::comments::events::CommentEvent;
 use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::Overturning;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Index, Projection, Reaction, Reacts, Reader, Recorded, Route,
-    Service, Writer, projections, reactions, routes,
+    Aggregate, Docs, Entity, Event, Failure, Index, Projections, Reaction, Reactions, Reader, Recorded,
+    Route, Service, Writer, projections, reactions, routes,
 };
 
 trellis_kit::bindings!(moderation: comments);
@@ -47,8 +47,8 @@ impl Service for Moderation {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Verdict>(), Entity::of::<Review>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: &[Projection] = projections! { "moderation" => follow };
-    const REACTIONS: &[Reacts] = reactions! { "comments" => judge, "moderation" => review::go_on };
+    const PROJECTIONS: Projections = projections! { "moderation" => follow };
+    const REACTIONS: Reactions = reactions! { "comments" => judge, "moderation" => review::go_on };
 }
 
 impl Guest for Moderation {

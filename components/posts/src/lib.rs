@@ -6,7 +6,7 @@ mod tests;
 use api::{Context, Guest, NewPost, NewTitle, PageRequest, Post, PostPage, Problem};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Index, Projection, Recorded, Route, Service, Writer,
+    Aggregate, Docs, Entity, Event, Failure, Index, Projections, Recorded, Route, Service, Writer,
     projections, routes, text,
 };
 
@@ -35,7 +35,7 @@ impl Service for Posts {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Post>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: &[Projection] = projections! { "posts" => follow };
+    const PROJECTIONS: Projections = projections! { "posts" => follow };
 }
 
 impl Guest for Posts {

@@ -13,7 +13,7 @@ use trellis::posts::events::PostEvent;
 use trellis::posts::types::Post;
 use trellis::query::types::ReadPost;
 use trellis_kit::{
-    Docs, Event, Failure, Index, Lists, Projection, Recorded, Route, Service, Wire, Writer, id, projections,
+    Docs, Event, Failure, Index, Lists, Projections, Recorded, Route, Service, Wire, Writer, id, projections,
     routes,
 };
 
@@ -58,7 +58,7 @@ impl Service for Query {
         GET "/posts/{id}" => page(Self::get),
     };
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: &[Projection] = projections! {
+    const PROJECTIONS: Projections = projections! {
         "posts" => follow_posts,
         "comments" => follow_comments,
     };

@@ -19,7 +19,7 @@ use trellis::registry::types::{
 };
 use trellis_kit::event::Old;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Index, Projection, Recorded, Route, Service, Writer, log,
+    Aggregate, Docs, Entity, Event, Failure, Index, Projections, Recorded, Route, Service, Writer, log,
     projections, routes,
 };
 
@@ -50,7 +50,7 @@ impl Service for Registry {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Registered>(), Entity::of::<Documents>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: &[Projection] = projections! { "registry" => follow, "registry" => documents::follow };
+    const PROJECTIONS: Projections = projections! { "registry" => follow, "registry" => documents::follow };
     /// Documents are by themselves since 2.
     const VIEWS_SCHEMA: u32 = 2;
     const WATCHES: bool = true;

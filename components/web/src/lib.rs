@@ -20,7 +20,7 @@ mod time;
 
 use api::{Context, Decision, Guest, Page, Place, Queue};
 use form::Draft;
-use trellis_kit::http::{Request, by_routes};
+use trellis_kit::http::Request;
 use trellis_kit::{Asks, Call, Problem, Response, Route, Service, routes};
 
 trellis_kit::bindings!(web; posts, comments, moderation, query, registry);
@@ -57,7 +57,7 @@ impl Service for Web {
 
     fn respond(request: &Request) -> Response {
         if request.method != "HEAD" {
-            return page::dressed(by_routes::<Self>(request));
+            return page::dressed(Self::by_routes(request));
         }
         let whole = Self::respond(&Request { method: "GET".to_owned(), ..request.clone() });
         Response { body: Vec::new(), ..whole }

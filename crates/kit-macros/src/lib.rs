@@ -174,7 +174,7 @@ fn roles(item: &Item) -> String {
         return String::new();
     }
     let name = &item.name;
-    let mut roles = format!("impl ::trellis_kit::http::Record for {name} {{}}");
+    let mut roles = format!("impl ::trellis_kit::schema::Record for {name} {{}}");
     let is_next = |part: &&Part| part.name == "next";
     if let [one, other] = item.parts.as_slice()
         && let Some(_next) = [one, other].into_iter().find(is_next)
@@ -182,7 +182,7 @@ fn roles(item: &Item) -> String {
             [one, other].into_iter().find(|part| !is_next(part))
     {
         roles.push_str(&format!(
-            "impl ::trellis_kit::http::Page for {name} {{
+            "impl ::trellis_kit::schema::Page for {name} {{
                 type Part = {kind};
                 fn parts(self) -> (Self::Part, ::core::option::Option<::std::string::String>) {{
                     (self.{field}, self.next)

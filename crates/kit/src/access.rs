@@ -1,7 +1,7 @@
 //! What a service touches on NATS: the subjects on which its user must be allowed to publish, and no other. What a request
 //! for a stream or a consumer says is for [`guard`] to judge.
 //!
-//! They follow from what the service says of itself as a [`Service`], and from the names by which the kit makes its
+//! They follow from what the service says of itself as a [`Service`](crate::Service), and from the names by which the kit makes its
 //! requests, so that whoever writes permissions down need not know either.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::descriptor::Described;
 use crate::jetstream::operation;
-use crate::rt::Statement;
-use crate::{Service, guard, names};
+use crate::statement::Statement;
+use crate::{guard, names};
 
 /// The section of a component in which it says what it is.
 pub const SECTION: &str = "trellis:service";
@@ -67,8 +68,9 @@ struct Others<'a> {
 }
 
 impl Member {
-    pub fn of<S: Service>() -> Self {
-        Self::read(Statement::of::<S>().text()).unwrap_or_else(|error| panic!("{}: {error}", S::NAME))
+    pub fn of<S: Described>() -> Self {
+        Self::read(Statement::of(S::DESCRIPTOR).text())
+            .unwrap_or_else(|error| panic!("{}: {error}", S::DESCRIPTOR.name))
     }
 
     /// Reads what a component says of itself. It is as good as its author: every name in it is a name and nothing else.

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::http;
+use crate::json;
 use crate::platform::{self, Fault, Platform};
 
 /// The value of a key, as it is; none if the key is not set.
@@ -28,7 +28,7 @@ pub fn json<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Fault> {
 /// The value of a key as JSON, read as strictly as the body of a request. What is wrong with it is the operator's to
 /// know: callers are only told to come again.
 pub fn read<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, Fault> {
-    http::json(text.as_bytes()).map_err(|problem| {
+    json::read(text.as_bytes()).map_err(|problem| {
         let errors = problem.errors.iter().map(|error| format!(" {}: {}", error.field, error.message));
         Fault::new(format!(
             "config {key}: {}{}",

@@ -8,8 +8,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::jetstream::{self, ConsumerRequest, PARTITIONS_MAX, StreamConfig, operation};
-use crate::names;
+use crate::jetstream::{self, ConsumerRequest, StreamConfig, operation};
+use crate::limits::PARTITIONS_MAX;
+use crate::{log, names};
 
 /// The most servers that keep a copy of a stream.
 const REPLICAS_MAX: u32 = 5;
@@ -122,7 +123,7 @@ pub(crate) fn answer(asked: &str, body: &[u8]) -> Vec<u8> {
             jetstream::forward(&subject, &body).unwrap_or_else(|fault| refused(503, fault.what))
         }
         Err(why) => {
-            crate::log::error(&format!("{service} may not have what it asks for: {why}"));
+            log::error(&format!("{service} may not have what it asks for: {why}"));
             refused(403, why)
         }
     }

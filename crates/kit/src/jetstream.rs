@@ -10,15 +10,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::limits::PARTITIONS_MAX;
 use crate::platform::{self, Fault, FaultKind, Platform};
-use crate::{config, names, time};
+use crate::time::millis;
+use crate::{config, instant, names};
 
 /// Reading is quick or it fails; a write may have to wait for a disk.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-
-/// More partitions than anybody needs: what a stream states beyond that is a mistake.
-pub const PARTITIONS_MAX: u32 = 1024;
 
 /// Requests about a stream: `$JS.API.<operation>.<stream>`, and for a consumer of it `.<consumer>`.
 pub mod operation {
@@ -93,6 +92,19 @@ pub enum Refusal {
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl Refusal {
+    /// The same for whoever can do nothing else about it. `of` says whose stream it is.
+    pub fn into_fault(self, of: &str) -> Fault {
+        match self {
+            Self::Fault(fault) => fault,
+            Self::NoStream => Fault::new(format!("the stream of {of} has gone")),
+            Self::ExistsOtherwise(why) => {
+                Fault::new(format!("what {of} needs exists in another shape: {why}"))
+            }
+        }
     }
 }
 
@@ -365,10 +377,9 @@ pub fn state(stream: &str) -> Result<StreamState, Refusal> {
 /// How many messages were stored lately. They stand in the order of their times, so the first of them is looked for from the
 /// end in longer and longer steps, and then between two steps: few are read, however many there are.
 fn lately(stream: &str, first: u64, last: u64) -> Result<u64, Refusal> {
-    let since =
-        platform::current().now_ms().saturating_sub(u64::try_from(LATELY.as_millis()).unwrap_or(u64::MAX));
+    let since = platform::current().now_ms().saturating_sub(millis(LATELY));
     let is_late = |seq: u64| -> Result<bool, Refusal> {
-        Ok(next(stream, ">", seq)?.is_some_and(|message| !time::is_before(&message.time, since)))
+        Ok(next(stream, ">", seq)?.is_some_and(|message| !instant::is_before(&message.time, since)))
     };
     if last == 0 || !is_late(last)? {
         return Ok(0);

@@ -49,39 +49,54 @@
 //! | `jetstream-api` | how the subjects of requests to JetStream begin where services are kept apart; `$JS.API` if unset |
 //! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
 
+//! # How it is built
+//!
+//! Imports point one way, from the last of these to the first:
+//!
+//! 1. `platform`, and the ground that all share: names, limits, errors, and the [`Descriptor`], a service as plain data;
+//! 2. `jetstream` and what is spoken with it: streams, deliveries, positions;
+//! 3. `models`: documents, lists, their generations and offsets;
+//! 4. `eventlog`: events, entities, and how they are stored;
+//! 5. `upkeep`: consumers, rebuilds, and whether all keeps up;
+//! 6. `handling`: projections, reactions and dead letters; beside it `http` and `describe`;
+//! 7. [`Service`], which authors implement, and `messages`, `testing` and the exports, which know all of it.
+
 // The macros speak of this crate by its name, here as everywhere.
 extern crate self as trellis_kit;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod access;
-mod aggregate;
 pub mod config;
-mod dead;
+mod context;
+pub mod contract;
 mod delivery;
 mod describe;
-pub mod event;
+mod descriptor;
+mod document;
 mod eventlog;
-mod generation;
-mod glance;
+mod failure;
 pub mod guard;
-mod history;
+mod handling;
 pub mod http;
 pub mod id;
-mod index;
+mod instant;
 mod jetstream;
+mod json;
+mod limits;
 pub mod log;
+mod macros;
 mod messages;
+mod models;
+mod object;
 pub mod platform;
 mod position;
 mod problem;
-mod provision;
-mod reaction;
-mod readiness;
 pub mod rt;
 pub mod schema;
 mod service;
 pub mod services;
 mod statement;
+mod streams;
 pub mod tally;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -90,28 +105,19 @@ mod tests;
 pub mod text;
 pub mod time;
 mod trace;
-mod views;
-mod wanted;
+mod upkeep;
 
-pub use aggregate::{Aggregate, Entity};
 pub use contract::types::{Context, PageRequest};
-pub use delivery::{Failure, FailureKind, Incoming, Projection, Reacts};
-pub use event::{Event, Recorded};
-pub use glance::{Glimpse, glance};
-pub use history::History;
+pub use descriptor::{Asks, Described, Descriptor, Entity, Followed};
+pub use eventlog::{Aggregate, Event, Incoming, Recorded, event};
+pub use failure::{Failure, FailureKind};
+pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table};
 pub use http::{Call, Request, Response, Route};
-pub use index::{Index, Listed, Lists};
+pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Reader, Writer, glance};
 pub use problem::{FieldError, Problem};
-pub use reaction::Reaction;
-pub use readiness::ready;
 pub use schema::Wire;
-pub use service::{Asks, Service};
+pub use service::Service;
 pub use trace::Trace;
 pub use trellis_kit_macros::{Wire, bindings};
 use trellis_names as names;
-pub use views::{Docs, Reader, Writer};
-
-/// The types that all services share, from `wit/common.wit`.
-pub mod contract {
-    pub use crate::rt::bindings::trellis::common::types;
-}
+pub use upkeep::readiness::ready;

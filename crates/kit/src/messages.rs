@@ -16,24 +16,28 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::dead::Outcome;
-use crate::delivery::{self, Delivery};
+use crate::delivery::Delivery;
+use crate::descriptor::{Described, Descriptor};
+use crate::handling::Outcome;
 use crate::platform::{self, Fault, Platform};
-use crate::{Service, dead, describe, generation, guard, http, log, names, provision, wanted};
+use crate::service::{Service, handler, routes};
+use crate::upkeep::{rebuild, setup, wanted};
+use crate::{describe, guard, http, log, names};
 
 /// Handles one message. An error is for the host's log only: whatever can be done about it has been done.
 pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
-    if let Some(delivery) = reply_to.and_then(|reply_to| Delivery::parse(S::NAME, reply_to, body)) {
-        return delivery::handle::<S>(&delivery).map_err(|fault| fault.what);
+    let service = S::DESCRIPTOR;
+    if let Some(delivery) = reply_to.and_then(|reply_to| Delivery::parse(service.name, reply_to, body)) {
+        return handler::<S>().handle(&delivery).map_err(|fault| fault.what);
     }
-    if subject == names::request_subject(S::NAME) {
-        return answer(subject, reply_to, &http::answer_message::<S>(body));
+    if subject == names::request_subject(service.name) {
+        return answer(subject, reply_to, &http::answer_message(body, S::respond));
     }
-    if subject == names::deliver_subject(S::NAME) {
+    if subject == names::deliver_subject(service.name) {
         return answer(subject, reply_to, &carry_out::<S>(body));
     }
     if let Some(words) = subject.strip_prefix("$SRV.") {
-        return match describe::service_protocol::<S>(words) {
+        return match describe::service_protocol(routes::<S>(), words) {
             Some(description) => answer(subject, reply_to, description.to_string().as_bytes()),
             None => Ok(()),
         };
@@ -42,9 +46,13 @@ pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[
         return news::<S>(body);
     }
     if subject.starts_with("wasmbus.evt.") {
-        return if provision::again::<S>().map_err(complain::<S>)? { look_around::<S>() } else { Ok(()) };
+        return if setup::again(service).map_err(|fault| complain(service, &fault))? {
+            look_around::<S>()
+        } else {
+            Ok(())
+        };
     }
-    if S::PROVISIONS
+    if service.provisions
         && let Some(asked) = subject.strip_prefix(names::PROVISION)
     {
         return answer(subject, reply_to, &guard::answer(asked, body));
@@ -74,8 +82,8 @@ enum Order {
 /// Does it, and says what came of it.
 fn carry_out<S: Service>(order: &[u8]) -> Vec<u8> {
     let outcome = match serde_json::from_slice::<Order>(order) {
-        Ok(Order::ReplayDead(seq)) => dead::try_again::<S>(seq),
-        Ok(Order::Forget(source)) => match wanted::forget::<S>(&source) {
+        Ok(Order::ReplayDead(seq)) => handler::<S>().try_again(seq),
+        Ok(Order::Forget(source)) => match wanted::forget(S::DESCRIPTOR, &source) {
             Ok(()) => Outcome::Handled,
             Err(fault) => Outcome::Failed(fault.what),
         },
@@ -87,27 +95,28 @@ fn carry_out<S: Service>(order: &[u8]) -> Vec<u8> {
 }
 
 fn news<S: Service>(body: &[u8]) -> Result<(), String> {
+    let service = S::DESCRIPTOR;
     // Anybody may announce anything; what is not understood is still a reason to look around, and so is our own
     // new log.
     let news: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |key: &str| news.get(key).and_then(Value::as_str);
-    if text("service").is_some_and(|service| !provision::is_concerned::<S>(service)) {
+    if text("service").is_some_and(|by| !service.is_concerned(by)) {
         return Ok(());
     }
-    provision::all::<S>().map_err(complain::<S>)?;
-    if text("replay") == Some(S::NAME) {
-        generation::start::<S>().map_err(complain::<S>)?;
+    setup::all(service).map_err(|fault| complain(service, &fault))?;
+    if text("replay") == Some(service.name) {
+        rebuild::begin(service).map_err(|fault| complain(service, &fault))?;
     }
     look_around::<S>()
 }
 
 /// Everything is there.
 fn look_around<S: Service>() -> Result<(), String> {
-    describe::hello::<S>().map_err(complain::<S>)?;
+    describe::hello(routes::<S>()).map_err(|fault| complain(S::DESCRIPTOR, &fault))?;
     S::look_around().map_err(|failure| failure.why)
 }
 
-fn complain<S: Service>(fault: Fault) -> String {
-    log::error(&format!("{} cannot set itself up: {fault}", S::NAME));
-    fault.what
+fn complain(service: &Descriptor, fault: &Fault) -> String {
+    log::error(&format!("{} cannot set itself up: {fault}", service.name));
+    fault.what.clone()
 }

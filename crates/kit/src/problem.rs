@@ -5,7 +5,7 @@ use std::fmt;
 
 pub use crate::contract::types::{FieldError, Problem};
 
-use crate::event::Undecodable;
+use crate::log;
 use crate::platform::Fault;
 
 impl Problem {
@@ -73,13 +73,13 @@ impl Problem {
 
     /// 500: our own mistake. The caller learns nothing of it, the log everything.
     pub fn internal(what: impl fmt::Display) -> Self {
-        crate::log::error(&format!("internal error: {what}"));
+        log::error(&format!("internal error: {what}"));
         Self::new(500, "Internal Server Error", "The service made a mistake; it has been logged.")
     }
 
     /// 502: a service's answer makes no sense. The log says in what way.
     pub fn bad_gateway(what: impl fmt::Display) -> Self {
-        crate::log::error(&format!("garbled answer: {what}"));
+        log::error(&format!("garbled answer: {what}"));
         Self::new(502, "Bad Gateway", "The service gave an answer that makes no sense; it has been logged.")
     }
 
@@ -90,7 +90,7 @@ impl Problem {
 
     /// 503: not now. The log says why, the caller is asked to come again.
     pub fn unavailable(what: impl fmt::Display) -> Self {
-        crate::log::warn(&format!("unavailable: {what}"));
+        log::warn(&format!("unavailable: {what}"));
         let detail =
             "The service cannot answer now. Try again, with the same Idempotency-Key if you sent one.";
         Self::new(503, "Service Unavailable", detail)
@@ -138,15 +138,5 @@ impl Problem {
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         Self::unavailable(fault)
-    }
-}
-
-impl From<Undecodable> for Problem {
-    fn from(undecodable: Undecodable) -> Self {
-        match undecodable {
-            Undecodable::Broken(what) => Self::internal(what),
-            // An instance of the newer version may get the next attempt.
-            Undecodable::Newer(what) => Self::unavailable(what),
-        }
     }
 }

@@ -4,9 +4,23 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 /// A type that is written and read as JSON. The derive of the same name is how a type from WIT comes by it.
 pub trait Wire {
     const JSON: &'static Schema;
+}
+
+/// A record of the contract, which is a JSON object. The derive of [`Wire`] says which types are.
+pub trait Record: Wire + DeserializeOwned {}
+
+/// A part of a list: a record of that and of `next`. The derive of [`Wire`] says which types are.
+pub trait Page {
+    type Part: Wire + Serialize;
+
+    /// The part, and what to ask for the next one with.
+    fn parts(self) -> (Self::Part, Option<String>);
 }
 
 /// The JSON of a type.

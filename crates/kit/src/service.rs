@@ -1,9 +1,12 @@
 //! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a
 //! component of it.
 
-use crate::delivery::{Failure, Projection, Reacts};
-use crate::http::{self, Request, Response, Route};
-use crate::{Entity, Problem, Trace};
+use crate::descriptor::{Asks, Described, Descriptor, Entity};
+use crate::failure::Failure;
+use crate::handling::{Handler, Projections, Reactions};
+use crate::http::{self, Request, Response, Route, Routes};
+use crate::problem::Problem;
+use crate::trace::Trace;
 
 /// One component of the application: it owns one log, one bucket, and the requests on its name.
 pub trait Service: 'static {
@@ -19,10 +22,10 @@ pub trait Service: 'static {
     const FUNCTIONS: &'static [(&'static str, &'static str)] = &[];
 
     /// The events, its own or others', that its read models follow.
-    const PROJECTIONS: &'static [Projection] = &[];
+    const PROJECTIONS: Projections = Projections::NONE;
 
     /// The events that it does something about.
-    const REACTIONS: &'static [Reacts] = &[];
+    const REACTIONS: Reactions = Reactions::NONE;
 
     /// How many entities can be followed side by side: events of one partition are delivered one after the
     /// other. It decides where events are stored, so it never changes once there are any. 0 is a service
@@ -47,7 +50,23 @@ pub trait Service: 'static {
     where
         Self: Sized,
     {
-        http::by_routes::<Self>(request)
+        Self::by_routes(request)
+    }
+
+    /// Answers by the routes, for the caller that a gateway names; there is always an answer.
+    fn by_routes(request: &Request) -> Response
+    where
+        Self: Sized,
+    {
+        http::answer_by_routes(routes::<Self>(), request)
+    }
+
+    /// The same for a caller whom the service itself knows.
+    fn by_routes_for(request: &Request, caller: Option<String>, roles: Vec<String>) -> Response
+    where
+        Self: Sized,
+    {
+        http::answer_by_routes_for(routes::<Self>(), request, caller, roles)
     }
 
     /// Answers a request that cannot be read, of which as much is there as could be.
@@ -68,44 +87,28 @@ pub trait Service: 'static {
     }
 }
 
-/// Which services a service asks. What it does not say here, it cannot do, and its user on NATS may not do it either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks {
-    Nobody,
-    These(&'static [&'static str]),
-    Anybody,
-}
-
-impl Asks {
-    pub fn include(self, service: &str) -> bool {
-        match self {
-            Self::Nobody => false,
-            Self::These(names) => names.contains(&service),
-            Self::Anybody => true,
-        }
-    }
-}
-
-/// Makes a component of a service: exports its WIT functions, its routes over HTTP and as messages, and its
-/// event handling. What the service says of itself is put
-/// beside the code, from where hosts know what it may do.
-///
-/// Natively it does nothing, so that the crate is a plain library there and its domain can be tested.
-#[macro_export]
-macro_rules! export {
-    ($service:ident) => {
-        $crate::statement!($service);
-        #[cfg(target_arch = "wasm32")]
-        #[allow(
-            unsafe_code,
-            reason = "the exports of a component are raw functions, written by the binding generators"
-        )]
-        const _: () = {
-            type Events = $crate::rt::Events<$service>;
-            type Http = $crate::rt::Http<$service>;
-    bindings::export!($service with_types_in bindings);
-    $crate::rt::export_events!(Events with_types_in $crate::rt::bindings);
-    $crate::rt::wasi::http::proxy::export!(Http with_types_in $crate::rt::wasi);
-        };
+impl<S: Service> Described for S {
+    const DESCRIPTOR: &'static Descriptor = &Descriptor {
+        name: S::NAME,
+        version: S::VERSION,
+        partitions: S::PARTITIONS,
+        views_schema: S::VIEWS_SCHEMA,
+        entities: S::ENTITIES,
+        functions: S::FUNCTIONS,
+        projected: S::PROJECTIONS.followed,
+        reacted_to: S::REACTIONS.followed,
+        asks: S::ASKS,
+        watches: S::WATCHES,
+        provisions: S::PROVISIONS,
     };
+}
+
+/// What a service does with events.
+pub(crate) fn handler<S: Service>() -> Handler {
+    Handler { service: S::DESCRIPTOR, projections: S::PROJECTIONS, reactions: S::REACTIONS }
+}
+
+/// What a service answers.
+pub(crate) fn routes<S: Service>() -> Routes {
+    Routes { service: S::DESCRIPTOR, all: S::ROUTES }
 }

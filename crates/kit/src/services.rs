@@ -1,10 +1,11 @@
-//! Other services, as one that [looks at all](Service::WATCHES) sees them: who listens, and what is on its way to whom.
+//! Other services, as one that [looks at all](crate::Service::WATCHES) sees them: who listens, and what is on its way to whom.
 
 use std::time::Duration;
 
+use crate::descriptor::Described;
 use crate::jetstream::{self, Refusal};
+use crate::names;
 use crate::platform::{self, Fault, FaultKind, Platform};
-use crate::{Service, names};
 
 pub use crate::jetstream::{ConsumerState, LATELY, StreamState};
 
@@ -23,8 +24,8 @@ pub enum Listening {
 
 /// Asks services whether they are there, for a time; those at the end of the list that is returned were not asked and are
 /// not in it. Where the asking begins is left to chance, so that in time every service is asked.
-pub fn ask_around<S: Service>(mut names: Vec<String>, time: Duration) -> Vec<(String, Listening)> {
-    const { assert!(S::WATCHES) };
+pub fn ask_around<S: Described>(mut names: Vec<String>, time: Duration) -> Vec<(String, Listening)> {
+    const { assert!(S::DESCRIPTOR.watches) };
     let platform = platform::current();
     let start = platform.random().checked_rem(names.len() as u64).unwrap_or(0);
     names.rotate_left(usize::try_from(start).unwrap_or(0));
@@ -51,23 +52,21 @@ pub fn who_says_hello(subject: &str) -> Option<&str> {
 }
 
 /// What a service's stream holds and who follows it; none if there is no such stream.
-pub fn stream<S: Service>(service: &str) -> Result<Option<StreamState>, Fault> {
-    const { assert!(S::WATCHES) };
+pub fn stream<S: Described>(service: &str) -> Result<Option<StreamState>, Fault> {
+    const { assert!(S::DESCRIPTOR.watches) };
     match jetstream::state(&names::log_stream(service)) {
         Ok(state) => Ok(Some(state)),
         Err(Refusal::NoStream) => Ok(None),
-        Err(Refusal::Fault(fault)) => Err(fault),
-        Err(Refusal::ExistsOtherwise(what)) => Err(Fault::new(what)),
+        Err(refusal) => Err(refusal.into_fault(service)),
     }
 }
 
 /// How many events a service could not handle.
-pub fn dead_letters<S: Service>(service: &str) -> Result<u64, Fault> {
-    const { assert!(S::WATCHES) };
+pub fn dead_letters<S: Described>(service: &str) -> Result<u64, Fault> {
+    const { assert!(S::DESCRIPTOR.watches) };
     match jetstream::messages(&names::dead_stream(service)) {
         Ok(messages) => Ok(messages),
         Err(Refusal::NoStream) => Ok(0),
-        Err(Refusal::Fault(fault)) => Err(fault),
-        Err(Refusal::ExistsOtherwise(what)) => Err(Fault::new(what)),
+        Err(refusal) => Err(refusal.into_fault(service)),
     }
 }

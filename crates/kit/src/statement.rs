@@ -4,7 +4,7 @@
 //! It is JSON in a custom section of the core module, [`Member`](crate::access::Member) reads it:
 //! `{"name":"query","partitions":0,"asks":[],"watches":false,"provisions":false,"projects":["posts"],"reacts_to":[]}`
 
-use crate::{Asks, Service};
+use crate::descriptor::{Asks, Descriptor, Followed};
 
 /// The longest statement; a longer one does not compile.
 const LEN_MAX: usize = 4096;
@@ -18,36 +18,24 @@ pub struct Statement {
 
 #[allow(clippy::indexing_slicing, reason = "run by the compiler, which refuses what is outside")]
 impl Statement {
-    pub const fn of<S: Service>() -> Self {
-        let mut projects = List::NONE;
-        let mut at = 0;
-        while at < S::PROJECTIONS.len() {
-            projects = projects.with(S::PROJECTIONS[at].source);
-            at += 1;
-        }
-        let mut reacts_to = List::NONE;
-        at = 0;
-        while at < S::REACTIONS.len() {
-            reacts_to = reacts_to.with(S::REACTIONS[at].source);
-            at += 1;
-        }
+    pub const fn of(service: &Descriptor) -> Self {
         Self { bytes: [0; LEN_MAX], len: 0 }
             .raw("{\"name\":")
-            .quoted(S::NAME)
+            .quoted(service.name)
             .raw(",\"partitions\":")
-            .number(S::PARTITIONS)
+            .number(service.partitions)
             .raw(",\"asks\":")
-            .list(match S::ASKS {
+            .list(match service.asks {
                 Asks::Nobody => &[],
                 Asks::These(names) => names,
                 Asks::Anybody => &["*"],
             })
-            .raw(if S::WATCHES { ",\"watches\":true" } else { ",\"watches\":false" })
-            .raw(if S::PROVISIONS { ",\"provisions\":true" } else { ",\"provisions\":false" })
+            .raw(if service.watches { ",\"watches\":true" } else { ",\"watches\":false" })
+            .raw(if service.provisions { ",\"provisions\":true" } else { ",\"provisions\":false" })
             .raw(",\"projects\":")
-            .list(projects.names())
+            .sources(service.projected)
             .raw(",\"reacts_to\":")
-            .list(reacts_to.names())
+            .sources(service.reacted_to)
             .raw("}")
     }
 
@@ -110,42 +98,14 @@ impl Statement {
         }
         all.raw("]")
     }
-}
 
-/// Names that the compiler collects.
-#[derive(Clone, Copy)]
-struct List {
-    names: [&'static str; 64],
-    len: usize,
-}
-
-#[allow(clippy::indexing_slicing, reason = "run by the compiler, which refuses what is outside")]
-impl List {
-    const NONE: Self = Self { names: [""; 64], len: 0 };
-
-    const fn with(mut self, name: &'static str) -> Self {
-        self.names[self.len] = name;
-        self.len += 1;
-        self
+    const fn sources(self, followed: &[Followed]) -> Self {
+        let mut all = self.raw("[");
+        let mut at = 0;
+        while at < followed.len() {
+            all = all.raw(if at > 0 { "," } else { "" }).quoted(followed[at].source);
+            at += 1;
+        }
+        all.raw("]")
     }
-
-    const fn names(&self) -> &[&'static str] {
-        self.names.split_at(self.len).0
-    }
-}
-
-/// Puts the [`Statement`] of a service into its component.
-#[macro_export]
-macro_rules! statement {
-    ($service:ty) => {
-        #[cfg(target_arch = "wasm32")]
-        #[allow(unsafe_code, reason = "a section of its own is only for whoever reads it")]
-        const _: () = {
-            const STATEMENT: $crate::rt::Statement = $crate::rt::Statement::of::<$service>();
-            // The name is `access::SECTION`.
-            #[unsafe(link_section = "trellis:service")]
-            #[used]
-            static BYTES: [u8; STATEMENT.len()] = STATEMENT.bytes();
-        };
-    };
 }

@@ -22,7 +22,8 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::platform::{self, Fault, Platform};
-use crate::{eventlog, id, log};
+use crate::time::back_off;
+use crate::{id, log};
 
 const SLOTS: u32 = 1 << 14;
 /// Where the key of the hash is.
@@ -99,7 +100,7 @@ fn up(slot: &str) -> Result<u64, Fault> {
         match platform.increment(slot) {
             Ok(count) => return Ok(count),
             Err(fault) if attempt + 1 == TRIES => log::warn(&format!("a request is not counted: {fault}")),
-            Err(_) => eventlog::backoff(attempt),
+            Err(_) => back_off(attempt),
         }
     }
     Ok(counted(slot)?.saturating_add(1))

@@ -15,10 +15,15 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 pub use serde_json::Value as Json;
 
-use crate::event::Envelope;
-use crate::http::Request;
+use crate::contract::types::Context;
+use crate::descriptor::Described;
+use crate::eventlog::{Aggregate, Envelope, Event};
+use crate::http::{Request, Response};
+use crate::models::generation;
 use crate::platform::memory::{self, Delivery, Memory};
-use crate::{Aggregate, Context, Event, Problem, Response, Service, generation, messages, names};
+use crate::problem::Problem;
+use crate::service::Service;
+use crate::{messages, names};
 
 /// How many deliveries [`settle`] makes before it says that they will never end.
 const SETTLE_MAX: usize = 100_000;
@@ -150,7 +155,7 @@ where
 
 /// The stored events of this kind of entity, oldest first.
 fn stored<A: Aggregate>() -> Vec<Envelope> {
-    let messages = platform().stored(&names::log_stream(<A::Service as Service>::NAME));
+    let messages = platform().stored(&names::log_stream(<A::Service as Described>::DESCRIPTOR.name));
     let events = messages.iter().filter_map(|message| Envelope::parse(&message.body).ok());
     events.filter(|event| event.kind().is_ok_and(|(of, ..)| of == A::Event::OF)).collect()
 }

@@ -1,6 +1,6 @@
 //! Text from callers, made safe to show.
 
-use crate::Problem;
+use crate::problem::Problem;
 
 const LINE: &str = "Must be one line of plain text, without control characters.";
 const LINES: &str = "Must be plain text: no control characters but the ends of lines.";

@@ -4,35 +4,33 @@ use std::collections::BTreeSet;
 
 use super::json::Json;
 use super::schemas::{Schemas, describe};
-use crate::event::{Followed, kind};
+use crate::descriptor::{Descriptor, Entity, Followed};
+use crate::eventlog::event::kind;
 use crate::schema::{Part, Schema};
-use crate::{Entity, Service};
 
 /// What every event has in common.
 const EVENT: &str = include_str!("asyncapi.json");
 
 /// `{"channels": .., "operations": .., "components": ..}`: the service's log with its events, which it sends, and from
 /// the logs of others what it receives.
-pub(super) fn of<S: Service>() -> String {
+pub(super) fn of(service: &'static Descriptor) -> String {
     let mut json = Json::default();
     json.object(|json| {
         json.name("channels").object(|json| {
-            if S::PARTITIONS > 0 {
-                channel(json.name(S::NAME), S::NAME, S::ENTITIES);
+            if service.partitions > 0 {
+                channel(json.name(service.name), service.name, service.entities);
             }
         });
         json.name("operations").object(|json| {
-            if S::PARTITIONS > 0 {
-                let told = S::ENTITIES.iter().flat_map(kinds_of).collect();
+            if service.partitions > 0 {
+                let told = service.entities.iter().flat_map(kinds_of).collect();
                 let what = ("send", "Appends what happens to its log.");
-                operation(json.name(&format!("{}.tells", S::NAME)), S::NAME, what, told);
+                operation(json.name(&format!("{}.tells", service.name)), service.name, what, told);
             }
-            let projected = S::PROJECTIONS.iter().map(|line| (line.source, line.events)).collect();
-            receive(json, &format!("{}.follows", S::NAME), "Keeps its read models.", projected);
-            let heeded = S::REACTIONS.iter().map(|line| (line.source, line.events)).collect();
-            receive(json, &format!("{}.heeds", S::NAME), "Does something about it.", heeded);
+            receive(json, &format!("{}.follows", service.name), "Keeps its read models.", service.projected);
+            receive(json, &format!("{}.heeds", service.name), "Does something about it.", service.reacted_to);
         });
-        json.name("components").object(|json| components(json, S::NAME, S::ENTITIES));
+        json.name("components").object(|json| components(json, service.name, service.entities));
     });
     json.finish()
 }
@@ -104,11 +102,11 @@ fn message(
 }
 
 /// One operation for each source.
-fn receive(json: &mut Json, operations: &str, what: &str, lines: Vec<(&'static str, Followed)>) {
-    let sources: BTreeSet<&str> = lines.iter().map(|(source, _)| *source).collect();
+fn receive(json: &mut Json, operations: &str, what: &str, lines: &[Followed]) {
+    let sources: BTreeSet<&str> = lines.iter().map(|followed| followed.source).collect();
     for source in sources {
         let mut kinds: Vec<String> = Vec::new();
-        for (_, followed) in lines.iter().filter(|(of, _)| *of == source) {
+        for followed in lines.iter().filter(|followed| followed.source == source) {
             let all = cases(followed.events).iter().map(|case| kind(followed.of, case.name, followed.schema));
             let new: Vec<String> = all.filter(|kind| !kinds.contains(kind)).collect();
             kinds.extend(new);

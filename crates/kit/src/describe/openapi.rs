@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 
 use super::json::{Json, running};
 use super::schemas::{Schemas, describe};
-use crate::Service;
-use crate::http::{Answers, Function, Route, Takes};
+use crate::http::{Answers, Function, Route, Routes, Takes};
 use crate::schema::Schema;
 
 /// What the routes of all services refer to, but for the refusals. Schemas come last in it.
@@ -46,12 +45,13 @@ enum When {
 }
 
 /// `{"paths": .., "components": ..}` of the public routes that call functions.
-pub(super) fn of<S: Service>() -> String {
+pub(super) fn of(routes: Routes) -> String {
+    let service = routes.service;
     let functions = || {
-        let public = S::ROUTES.iter().filter(|route| route.public);
+        let public = routes.all.iter().filter(|route| route.public);
         public.filter_map(|route| Some((route, route.function.as_ref()?)))
     };
-    let mut schemas = Schemas::new(S::NAME);
+    let mut schemas = Schemas::new(service.name);
     functions().filter_map(|(_, function)| body(function)).for_each(|body| schemas.is_sent(body));
     let mut json = Json::default();
     let patterns: BTreeSet<&str> = functions().map(|(route, _)| route.pattern).collect();
@@ -61,7 +61,7 @@ pub(super) fn of<S: Service>() -> String {
                 json.name(pattern).object(|json| {
                     for (route, function) in functions().filter(|(route, _)| route.pattern == pattern) {
                         json.name(&route.method.to_ascii_lowercase());
-                        operation(json, S::NAME, S::FUNCTIONS, route, function, &mut schemas);
+                        operation(json, service.name, service.functions, route, function, &mut schemas);
                     }
                 });
             }

@@ -3,39 +3,22 @@
 //! Services learn of each other through events and never wait on one another. Those that stand between users and
 //! services, as the gateway and the web pages do, ask.
 
-use std::fmt;
 use std::time::Duration;
 
+use super::error::AskError;
+use super::exchange::{MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response};
 use super::message::{declared_len, write_request};
-use super::{MAX_HEAD, MAX_HEADERS, Request, Response};
-use crate::platform::{self, Fault, FaultKind, Platform};
-use crate::{Problem, Service, id, names};
-
-/// The largest message that goes either way, with its head: what a NATS server takes if nobody sets it otherwise.
-pub const MAX_MESSAGE: usize = 1024 * 1024;
-
-/// Why there is no answer to pass on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AskError {
-    /// Nobody listens: the request reached no one.
-    NoService,
-    /// No answer came in time; the request may have been carried out.
-    Late,
-    /// What came is no answer, for this reason; the request may have been carried out.
-    Garbled(String),
-    /// The request is larger than a message may be, and was not sent.
-    TooLarge,
-    /// The platform failed, and did not say what became of the request.
-    Failed(Fault),
-}
+use crate::descriptor::Described;
+use crate::platform::{self, Fault, Platform};
+use crate::{id, names};
 
 /// Sends a request of service `S` to another, and waits for the answer.
-pub fn ask<S: Service>(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {
+pub fn ask<S: Described>(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {
     if !id::is_valid(service) {
         return Err(AskError::NoService);
     }
-    if !S::ASKS.include(service) {
-        let what = format!("{} asks {service}, which its ASKS do not say", S::NAME);
+    if !S::DESCRIPTOR.asks.include(service) {
+        let what = format!("{} asks {service}, which its ASKS do not say", S::DESCRIPTOR.name);
         return Err(AskError::Failed(Fault::new(what)));
     }
     let message = write_request(request);
@@ -76,41 +59,3 @@ fn parse(message: &[u8], to_head: bool) -> Result<Response, String> {
     }
     Ok(response)
 }
-
-impl From<Fault> for AskError {
-    fn from(fault: Fault) -> Self {
-        match fault.kind {
-            FaultKind::Nobody => Self::NoService,
-            FaultKind::Late => Self::Late,
-            FaultKind::Other => Self::Failed(fault),
-        }
-    }
-}
-
-impl From<AskError> for Problem {
-    fn from(error: AskError) -> Self {
-        match error {
-            AskError::NoService => Self::unavailable("nobody listens to the service"),
-            AskError::Late => {
-                Self::late("The service did not answer in time; what was asked for may have been done.")
-            }
-            AskError::Garbled(why) => Self::bad_gateway(why),
-            AskError::TooLarge => Self::too_large("The request is larger than a message may be."),
-            AskError::Failed(fault) => Self::unavailable(fault),
-        }
-    }
-}
-
-impl fmt::Display for AskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoService => f.write_str("nobody listens"),
-            Self::Late => f.write_str("no answer in time"),
-            Self::Garbled(why) => write!(f, "garbled answer: {why}"),
-            Self::TooLarge => f.write_str("too large for a message"),
-            Self::Failed(fault) => write!(f, "failed: {fault}"),
-        }
-    }
-}
-
-impl std::error::Error for AskError {}

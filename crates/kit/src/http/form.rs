@@ -1,7 +1,7 @@
 //! What a browser sends for a form: `application/x-www-form-urlencoded`, read strictly.
 
 use super::path::percent_decoded;
-use crate::Problem;
+use crate::problem::Problem;
 
 /// The values of these fields, each of which is there once, and no other.
 pub fn fields<const N: usize>(body: &[u8], names: [&str; N]) -> Result<[String; N], Problem> {

@@ -6,15 +6,15 @@
 
 use std::borrow::Cow;
 
-use super::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response, router};
+use super::exchange::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response};
+use crate::problem::Problem;
 use crate::trace::Trace;
-use crate::{Problem, Service};
 
 /// Answers the request in a message.
-pub fn answer<S: Service>(message: &[u8]) -> Vec<u8> {
+pub fn answer(message: &[u8], respond: fn(&Request) -> Response) -> Vec<u8> {
     match parse(message) {
         Ok(request) => {
-            let answer = write(&S::respond(&request));
+            let answer = write(&respond(&request));
             if answer.len() <= MAX_MESSAGE {
                 return answer;
             }
@@ -30,7 +30,7 @@ pub fn answer<S: Service>(message: &[u8]) -> Vec<u8> {
 }
 
 fn refusal(problem: &Problem) -> Vec<u8> {
-    let refusal = router::refuse(problem, Trace::accept(None).id());
+    let refusal = Response::refusal(problem, Trace::accept(None).id());
     let length = refusal.body.len().to_string();
     write(&refusal.with("content-length", length))
 }

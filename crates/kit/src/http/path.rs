@@ -1,6 +1,6 @@
 //! The target of a request, taken apart with suspicion.
 
-use crate::Problem;
+use crate::problem::Problem;
 
 /// A path whose segments are decoded, and its query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +103,15 @@ pub fn percent_decoded(text: &str) -> Option<String> {
         });
     }
     String::from_utf8(decoded).ok()
+}
+
+/// Text as it may stand in a query.
+pub fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let each = text
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
+    each.collect()
 }
 
 /// The words of a pattern, `/posts/{id}`, each of which stands for a segment.

@@ -4,9 +4,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{Call, Response};
-use crate::position::{self, Places};
-use crate::{Problem, Service};
+use super::call::Call;
+use super::exchange::Response;
+use super::route::Route;
+use crate::descriptor::Descriptor;
+use crate::models::progress::Progress;
+use crate::models::request;
+use crate::problem::Problem;
 
 /// How much an instance remembers, in bytes of answers.
 const ROOM: usize = 128 * 1024;
@@ -16,7 +20,7 @@ thread_local!(static ANSWERS: RefCell<Option<Answers>> = const { RefCell::new(No
 /// What was answered from the same read models.
 #[derive(Debug)]
 struct Answers {
-    from: Rc<Places>,
+    from: Rc<Progress>,
     room: usize,
     all: Vec<(Asked, Response)>,
 }
@@ -30,12 +34,12 @@ struct Asked {
 }
 
 /// Calls the route, unless what it would answer is known.
-pub(super) fn answer<S: Service>(call: &Call<'_>) -> Result<Response, Problem> {
-    let follows_from_read_models = S::PARTITIONS == 0 && !S::PROJECTIONS.is_empty();
-    if !follows_from_read_models || call.route.method != "GET" || call.route.function.is_none() {
-        return (call.route.call)(call);
+pub(super) fn answer(service: &Descriptor, route: &Route, call: &Call<'_>) -> Result<Response, Problem> {
+    let follows_from_read_models = service.partitions == 0 && !service.projected.is_empty();
+    if !follows_from_read_models || route.method != "GET" || route.function.is_none() {
+        return (route.call)(call);
     }
-    let from = position::reached()?;
+    let from = request::reached()?;
     let asked = Asked {
         target: call.request.target.clone(),
         caller: call.context.caller.clone(),
@@ -45,7 +49,7 @@ pub(super) fn answer<S: Service>(call: &Call<'_>) -> Result<Response, Problem> {
     if let Some(response) = known {
         return Ok(response);
     }
-    let response = (call.route.call)(call)?;
+    let response = (route.call)(call)?;
     ANSWERS.with_borrow_mut(|answers| match answers {
         Some(answers) if answers.from.answer_like(&from) => answers.add(asked, &response),
         _ => answers.insert(Answers { from, room: ROOM, all: Vec::new() }).add(asked, &response),
@@ -54,7 +58,7 @@ pub(super) fn answer<S: Service>(call: &Call<'_>) -> Result<Response, Problem> {
 }
 
 impl Answers {
-    fn find(&self, from: &Places, asked: &Asked) -> Option<Response> {
+    fn find(&self, from: &Progress, asked: &Asked) -> Option<Response> {
         if !self.from.answer_like(from) {
             return None;
         }

@@ -1,11 +1,12 @@
 //! The route table: [`routes!`](crate::routes), and how a function of the WIT contract answers a request.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Call, Response};
-use crate::schema::{Schema, Wire};
-use crate::{Aggregate, Context, PageRequest, Problem};
+use super::call::Call;
+use super::exchange::Response;
+use crate::contract::types::{Context, PageRequest};
+use crate::problem::Problem;
+use crate::schema::{Record, Schema, Wire};
 
 /// One line of a service's route table.
 #[derive(Debug, Clone, Copy)]
@@ -50,59 +51,6 @@ pub enum Answers {
     Ok(&'static Schema),
     Created(&'static Schema),
     Page(&'static Schema),
-}
-
-/// A record of the contract, which is a JSON object. The derive of [`Wire`] says which types are.
-pub trait Record: Wire + DeserializeOwned {}
-
-/// A part of a list: a record of that and of `next`. The derive of [`Wire`] says which types are.
-pub trait Page {
-    type Part: Wire + Serialize;
-
-    /// The part, and what to ask for the next one with.
-    fn parts(self) -> (Self::Part, Option<String>);
-}
-
-/// A table of [`Route`]s: which function answers, and how.
-///
-/// ```ignore
-/// const ROUTES: &[Route] = routes! {
-///     POST "/posts" => created(Self::create),
-///     own GET "/posts" => page(Self::list),
-///     GET "/posts/{id}" => ok(Self::get),
-///     GET "/moderation/queue?status" => page(Self::queue),
-///     GET "/" => |call| Ok(Response::empty(204)),
-/// };
-/// ```
-/// The function takes the [`Context`] and then, each by its type, in the order of the pattern: its words in braces as
-/// `String`, the parameters named after its question mark as `Option`, the [`PageRequest`], and a record from the body.
-/// A result is answered as `ok`, 200 with the JSON of it; `created`, 201 with the JSON of the entity and where it is found;
-/// or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything. `own` is
-/// what the public does not get.
-#[macro_export]
-macro_rules! routes {
-    (@ [$($done:expr),*]) => { &[$($done),*] };
-    (@ [$($done:expr),*] own $($rest:tt)*) => { $crate::routes!(@ false [$($done),*] $($rest)*) };
-    (@ [$($done:expr),*] $($rest:tt)*) => { $crate::routes!(@ true [$($done),*] $($rest)*) };
-    (@ $public:literal [$($done:expr),*]
-        $method:ident $pattern:literal => $answer:ident($function:path) $(, $($rest:tt)*)?) => {
-        $crate::routes!(@ [$($done,)* $crate::http::Route::to(
-            stringify!($method),
-            $pattern,
-            $public,
-            |call| $crate::http::answer::$answer(call, $function),
-            $crate::http::function::$answer(stringify!($function), &$function),
-        )] $($($rest)*)?)
-    };
-    (@ $public:literal [$($done:expr),*] $method:ident $pattern:literal => $call:expr $(, $($rest:tt)*)?) => {
-        $crate::routes!(@ [$($done,)* $crate::http::Route::with(
-            stringify!($method),
-            $pattern,
-            $public,
-            $call,
-        )] $($($rest)*)?)
-    };
-    ($($lines:tt)*) => { $crate::routes!(@ [] $($lines)*) };
 }
 
 impl Route {
@@ -203,7 +151,7 @@ macro_rules! handlers {
             #[allow(non_snake_case, unused, reason = "the arguments are named as their types are")]
             fn handle(&self, call: &Call<'_>) -> Result<R, Problem> {
                 let mut rest =
-                    Rest { call, words: call.params.iter(), query: call.route.query.split('&') };
+                    Rest { call, words: call.params.iter(), query: call.query.split('&') };
                 $(let $argument = $argument::take(&mut rest)?;)*
                 self(call.context(), $($argument),*)
             }
@@ -248,60 +196,5 @@ impl<T: Record> Argument for T {
 
     fn take(from: &mut Rest<'_>) -> Result<Self, Problem> {
         from.call.body()
-    }
-}
-
-/// How the result of a function is answered.
-#[doc(hidden)]
-pub mod answer {
-    use super::*;
-
-    pub fn ok<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
-    where
-        H::Result: Serialize,
-    {
-        call.ok(function.handle(call))
-    }
-
-    pub fn created<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
-    where
-        H::Result: Aggregate,
-    {
-        call.created(function.handle(call))
-    }
-
-    pub fn page<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
-    where
-        H::Result: Page,
-    {
-        let (part, next) = function.handle(call)?.parts();
-        call.part(&part, next.as_deref())
-    }
-}
-
-/// What the same functions are, for whoever wants to know.
-#[doc(hidden)]
-pub mod function {
-    use super::*;
-
-    pub const fn ok<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
-    where
-        H::Result: Wire,
-    {
-        Function { path, takes: H::TAKES, answers: Answers::Ok(H::Result::JSON) }
-    }
-
-    pub const fn created<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
-    where
-        H::Result: Wire,
-    {
-        Function { path, takes: H::TAKES, answers: Answers::Created(H::Result::JSON) }
-    }
-
-    pub const fn page<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
-    where
-        H::Result: Page,
-    {
-        Function { path, takes: H::TAKES, answers: Answers::Page(<H::Result as Page>::Part::JSON) }
     }
 }

@@ -1,10 +1,20 @@
 //! From a request to the route that answers it.
 
+use serde_json::json;
+
+use super::call::Call;
+use super::exchange::{Request, Response};
 use super::path::{Path, allowed};
-use super::{Call, PROBLEM, Request, Response, remembered};
-use crate::position::{self, Position};
+use super::remembered;
+use super::route::Route;
+use crate::contract::types::Context;
+use crate::descriptor::Descriptor;
+use crate::models::request;
+use crate::position::Position;
+use crate::problem::Problem;
 use crate::trace::Trace;
-use crate::{Context, Problem, Service, config, readiness};
+use crate::upkeep::readiness;
+use crate::{config, position};
 
 /// The config key that names the header in which a gateway says who calls. Set it only behind a gateway that
 /// removes that header from what comes from outside: whoever can set the header is whom it names.
@@ -12,9 +22,16 @@ const CALLER_HEADER: &str = "caller-header";
 /// Likewise the header in which it says what the caller is trusted with: names with commas between them.
 const ROLES_HEADER: &str = "roles-header";
 
-/// Answers any request by the routes of a service, for the caller that a gateway names; there is always an answer.
-pub fn by_routes<S: Service>(request: &Request) -> Response {
-    answer::<S>(request, || {
+/// The routes of a service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Routes {
+    pub service: &'static Descriptor,
+    pub all: &'static [Route],
+}
+
+/// Answers any request, for the caller that a gateway names; there is always an answer.
+pub(crate) fn answer(routes: Routes, request: &Request) -> Response {
+    answer_with(routes, request, || {
         let caller = said_by_gateway(request, CALLER_HEADER)?.map(str::to_owned);
         let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default().split(',').map(str::trim);
         Ok((caller, roles.filter(|role| !role.is_empty()).map(str::to_owned).collect()))
@@ -22,19 +39,28 @@ pub fn by_routes<S: Service>(request: &Request) -> Response {
 }
 
 /// The same for a caller whom the service itself knows.
-pub fn by_routes_for<S: Service>(request: &Request, caller: Option<String>, roles: Vec<String>) -> Response {
-    answer::<S>(request, || Ok((caller, roles)))
+pub(crate) fn answer_for(
+    routes: Routes,
+    request: &Request,
+    caller: Option<String>,
+    roles: Vec<String>,
+) -> Response {
+    answer_with(routes, request, || Ok((caller, roles)))
 }
 
 /// A caller's name and roles.
 type Caller = (Option<String>, Vec<String>);
 
-fn answer<S: Service>(request: &Request, caller: impl FnOnce() -> Result<Caller, Problem>) -> Response {
+fn answer_with(
+    routes: Routes,
+    request: &Request,
+    caller: impl FnOnce() -> Result<Caller, Problem>,
+) -> Response {
     let trace = Trace::accept(request.header("traceparent"));
     let context = caller().and_then(|caller| context(request, &trace, caller));
-    let answer = context.and_then(|context| route::<S>(request, context));
-    let mut response = answer.unwrap_or_else(|problem| refuse(&problem, trace.id()));
-    let told = position::end();
+    let answer = context.and_then(|context| route(routes, request, context));
+    let mut response = answer.unwrap_or_else(|problem| Response::refusal(&problem, trace.id()));
+    let told = request::end();
     if let Some(position) = told.position() {
         let mut headers = response.headers.iter_mut();
         if let Some((_, location)) = headers.find(|(name, _)| response.status == 201 && name == "location") {
@@ -43,7 +69,7 @@ fn answer<S: Service>(request: &Request, caller: impl FnOnce() -> Result<Caller,
         }
         response.headers.push((position::HEADER.into(), position));
     }
-    response.headers.extend(told.lag.map(|events| (position::LAG_HEADER.into(), events.to_string())));
+    response.headers.extend(told.lag.map(|events| (request::LAG_HEADER.into(), events.to_string())));
     if response.has_body() {
         let length = response.body.len().to_string();
         response.headers.push(("content-length".into(), length));
@@ -52,12 +78,6 @@ fn answer<S: Service>(request: &Request, caller: impl FnOnce() -> Result<Caller,
         response.body.clear();
     }
     response
-}
-
-/// A refusal as a response.
-pub fn refuse(problem: &Problem, trace_id: &str) -> Response {
-    let body = problem.to_json(trace_id);
-    Response { body, ..Response::empty(problem.status) }.with("content-type", PROBLEM)
 }
 
 fn context(request: &Request, trace: &Trace, (caller, roles): Caller) -> Result<Context, Problem> {
@@ -86,25 +106,35 @@ fn wanted(request: &Request, path: &Path) -> Result<Vec<Position>, Problem> {
     if all.is_empty() { Ok(Vec::new()) } else { position::parse(&all.join(",")) }
 }
 
-fn route<S: Service>(request: &Request, context: Context) -> Result<Response, Problem> {
+fn route(routes: Routes, request: &Request, context: Context) -> Result<Response, Problem> {
     let path = Path::parse(&request.target)?;
-    position::begin::<S>(wanted(request, &path)?);
-    let here = path.nearest(S::ROUTES.iter(), |route| route.pattern);
+    request::begin(routes.service, wanted(request, &path)?);
+    let here = path.nearest(routes.all.iter(), |route| route.pattern);
     if here.is_empty() {
         return match (request.method.as_str(), path.raw == readiness::PATH) {
-            ("GET" | "HEAD", true) => readiness::answer::<S>(),
+            ("GET" | "HEAD", true) => ready(routes.service),
             _ => Err(Problem::not_found("There is nothing at this path.")),
         };
     }
     let method = if request.method == "HEAD" { "GET" } else { &request.method };
     if let Some(route) = here.iter().find(|route| route.method == method) {
         let params = path.params(route.pattern);
-        return remembered::answer::<S>(&Call { request, path: &path, route, params, context });
+        return remembered::answer(
+            routes.service,
+            route,
+            &Call { request, path: &path, query: route.query, params, context },
+        );
     }
     let allowed = allowed(here.iter().map(|route| route.method));
     if method == "OPTIONS" {
         return Ok(Response::empty(204).with("allow", allowed));
     }
     let trace = Trace::accept(context.traceparent.as_deref());
-    Ok(refuse(&Problem::method_not_allowed(&request.method), trace.id()).with("allow", allowed))
+    Ok(Response::refusal(&Problem::method_not_allowed(&request.method), trace.id()).with("allow", allowed))
+}
+
+/// 200 if the service keeps up.
+fn ready(service: &Descriptor) -> Result<Response, Problem> {
+    readiness::expect_ready(service)?;
+    Response::json(200, &json!({ "ready": true }))
 }

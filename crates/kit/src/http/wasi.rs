@@ -5,14 +5,20 @@ use wasmcloud_component::wasi::http::types::{
 };
 use wasmcloud_component::wasi::io::streams::{OutputStream, StreamError};
 
-use super::{MAX_BODY, MAX_HEAD, MAX_HEADERS, Request, Response};
-use crate::{Problem, Service};
+use super::exchange::{MAX_BODY, MAX_HEAD, MAX_HEADERS, Request, Response};
+use crate::problem::Problem;
 
-pub fn serve<S: Service>(incoming: IncomingRequest, out: ResponseOutparam) {
+/// Answers a request; what cannot be read is refused.
+pub fn serve(
+    respond: fn(&Request) -> Response,
+    refuse: fn(&Request, &Problem) -> Response,
+    incoming: IncomingRequest,
+    out: ResponseOutparam,
+) {
     let mut request = head(&incoming);
     let response = match read(&incoming, &mut request) {
-        Ok(()) => S::respond(&request),
-        Err(problem) => S::refuse(&request, &problem),
+        Ok(()) => respond(&request),
+        Err(problem) => refuse(&request, &problem),
     };
     send(&response, out);
 }

@@ -13,7 +13,8 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::{Entry, Fault};
+use super::fault::Fault;
+use super::interface::Entry;
 
 /// The key under which a provider says what it promises. Nobody can set it there; with any other provider nobody does.
 pub const PROMISE_KEY: &str = "provider/set-many";

@@ -14,7 +14,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::batch::{self, Provider};
-use super::{Entry, Fault, Level, Platform};
+use super::fault::Fault;
+use super::interface::{Entry, Level, Platform};
 use crate::names;
 use jetstream::Streams;
 pub use jetstream::{Delivery, Stored};

@@ -10,7 +10,9 @@ use wasmcloud_component::wasi::logging::logging;
 use wasmcloud_component::wasi::{config, random};
 use wasmcloud_component::wasmcloud::messaging::{consumer, types::BrokerMessage};
 
-use super::{Entry, Fault, Level, Platform, batch as many};
+use super::batch as many;
+use super::fault::Fault;
+use super::interface::{Entry, Level, Platform};
 
 /// The link that a service's key-value bucket hangs on.
 const BUCKET: &str = "default";

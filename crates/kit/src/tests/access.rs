@@ -4,7 +4,7 @@
 use super::*;
 use crate::access::Member;
 use crate::names::is_reserved;
-use crate::rt::Statement;
+use crate::statement::Statement;
 use crate::testing::{message, settle, start};
 use trellis_subjects::matches;
 
@@ -51,8 +51,9 @@ fn whatever_a_service_does_is_allowed() {
 
 #[test]
 fn a_service_states_what_it_is() {
-    let statement = Statement::of::<Notes>();
-    let text = String::from_utf8(statement.bytes::<{ Statement::of::<Notes>().len() }>().to_vec()).unwrap();
+    let statement = Statement::of(Notes::DESCRIPTOR);
+    let text =
+        String::from_utf8(statement.bytes::<{ Statement::of(Notes::DESCRIPTOR).len() }>().to_vec()).unwrap();
     assert_eq!(Member::read(text.as_bytes()).unwrap(), Member::of::<Notes>());
     let stated = r#"{"name":"notes","partitions":2,"asks":[],"watches":false,"provisions":false,"projects":["notes"],"reacts_to":["notes"]}"#;
     assert_eq!(text, stated);

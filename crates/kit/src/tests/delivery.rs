@@ -132,7 +132,7 @@ fn an_event_that_ends_the_instance_each_time_is_put_aside() {
         while let Some(delivery) = platform().deliver("notes") {
             let attempt: u64 = delivery.reply_to.split('.').nth(4).unwrap().parse().unwrap();
             attempts = attempts.max(attempt);
-            if attempt <= crate::delivery::ATTEMPTS {
+            if attempt <= crate::limits::ATTEMPTS {
                 platform().harm(0, Harm::DiesBefore);
             }
             let _ = deliver::<Notes>(&delivery);
@@ -141,7 +141,7 @@ fn an_event_that_ends_the_instance_each_time_is_put_aside() {
         let Some(wait) = platform().next_due("notes") else { break };
         platform().advance(wait);
     }
-    assert_eq!(attempts, crate::delivery::ATTEMPTS + 1);
+    assert_eq!(attempts, crate::limits::ATTEMPTS + 1);
     let letters = dead();
     assert_eq!(dead_of("notes"), BOTH);
     for letter in letters {

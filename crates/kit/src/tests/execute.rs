@@ -25,7 +25,7 @@ fn append(entity: &str, version: u64) {
     let event = NoteEvent::Edited(format!("by somebody else, {version}"));
     let state = Note { id: entity.to_owned(), text: "by somebody else".to_owned(), version };
     let cx = anonymous();
-    let draft = crate::event::Draft {
+    let draft = crate::eventlog::Draft {
         service: "notes",
         entity,
         version,

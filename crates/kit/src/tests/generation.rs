@@ -1,7 +1,7 @@
 //! Building read models anew while the old ones answer.
 
 use super::*;
-use crate::generation::{self, Generations};
+use crate::models::generation::{self, Generations};
 use crate::platform::memory::{Delivery, Harm, Memory};
 use crate::platform::{Fault, Level};
 use crate::testing::{deliver, message, settle, start};
@@ -12,7 +12,7 @@ fn replay() -> Result<(), String> {
 
 /// Which generations there are, however it came to that.
 fn load() -> Result<Generations, Fault> {
-    let now = generation::current::<Notes>()?;
+    let now = generation::current(Notes::DESCRIPTOR)?;
     Ok(Generations { change: 0, newest: 0, retired_ms: 0, ..now })
 }
 
@@ -189,7 +189,7 @@ impl Service for Later {
     const VERSION: &str = "2.0.0";
     const PARTITIONS: u32 = Notes::PARTITIONS;
     const ROUTES: &[Route] = Notes::ROUTES;
-    const PROJECTIONS: &[Projection] = projections! { "notes" => shout };
+    const PROJECTIONS: Projections = projections! { "notes" => shout };
     const VIEWS_SCHEMA: u32 = 2;
 }
 

@@ -1,8 +1,8 @@
 //! A service's own log, read from its beginning.
 
 use super::*;
+use crate::Incoming;
 use crate::Reaction;
-use crate::delivery::Incoming;
 use crate::platform::memory::Harm;
 
 fn reaction() -> Reaction {

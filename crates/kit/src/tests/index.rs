@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::PageRequest;
-use crate::index::{Listed, PAGE_LEN};
+use crate::models::index::{Listed, PAGE_LEN};
 use crate::platform::memory::Harm;
 
 const LIST: Index = Index::new("notes", "list", 4);

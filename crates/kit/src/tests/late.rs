@@ -1,8 +1,8 @@
 //! Writes that arrive late, handlers that are late, and who changes the same generations at once.
 
 use super::*;
-use crate::delivery::ACK_WAIT;
-use crate::generation;
+use crate::limits::ACK_WAIT;
+use crate::models::generation;
 use crate::platform::memory::{Delivery, Harm, Memory};
 use crate::testing::{deliver, message, settle, start};
 
@@ -76,7 +76,7 @@ fn nobody_has_an_event_while_a_write_for_it_may_still_arrive() {
         }
         arrived.set(arrived.get() + platform().arrive());
         settle::<Notes>();
-        assert_eq!(generation::current::<Notes>().unwrap().active, 1, "nothing had to be built anew");
+        assert_eq!(generation::current(Notes::DESCRIPTOR).unwrap().active, 1, "nothing had to be built anew");
     });
     assert_eq!(arrived.get(), 3, "a document, a list and the place");
 }
@@ -89,11 +89,11 @@ fn a_write_that_arrives_later_than_that_is_noticed_by_whoever_looks() {
         let arrived = platform().arrive();
         look_around();
         settle::<Notes>();
-        let active = generation::current::<Notes>().unwrap().active;
+        let active = generation::current(Notes::DESCRIPTOR).unwrap().active;
         assert_eq!(active, 1 + arrived as u64, "what is right is left alone");
         noticed.set(noticed.get() + arrived);
         look_around();
-        assert_eq!(generation::current::<Notes>().unwrap().active, active, "once is enough");
+        assert_eq!(generation::current(Notes::DESCRIPTOR).unwrap().active, active, "once is enough");
     });
     assert_eq!(noticed.get(), 3);
 }
@@ -109,7 +109,7 @@ fn a_place_that_went_back_is_noticed_with_the_next_event() {
         edit(&anonymous(), id, "c").unwrap();
         edit(&anonymous(), id, "b").unwrap();
         settle::<Notes>();
-        let active = generation::current::<Notes>().unwrap().active;
+        let active = generation::current(Notes::DESCRIPTOR).unwrap().active;
         assert_eq!(active, 1 + u64::from(went_back));
         look_around();
         settle::<Notes>();
@@ -184,7 +184,7 @@ fn assert_whole(ids: &BTreeSet<String>, when: &str) {
         look_around();
         settle::<Notes>();
     }
-    let now = generation::current::<Notes>().unwrap();
+    let now = generation::current(Notes::DESCRIPTOR).unwrap();
     assert_eq!((now.building, now.retired), (None, None), "{when}");
     assert_eq!(&listed(), ids, "{when}");
     let consumers = crate::jetstream::consumers("LOG_notes").unwrap();
@@ -215,7 +215,7 @@ fn two_who_rebuild_at_once_agree() {
             platform().revive();
             let lines = platform().take_lines();
             let begun = lines.iter().filter(|(_, line)| line.contains("builds generation")).count() as u64;
-            let newest = generation::current::<Notes>().unwrap().newest;
+            let newest = generation::current(Notes::DESCRIPTOR).unwrap().newest;
             assert_eq!(begun, newest - 1, "call {nth}, {other_settles}: one of them has begun each");
             ids.insert(write(&anonymous(), new("late")).unwrap().id);
             settle::<Notes>();
@@ -269,12 +269,12 @@ fn a_bucket_that_says_what_was_so_before_misleads_nobody() {
     ids.insert(write(&anonymous(), new("b")).unwrap().id);
     settle::<Notes>();
     assert_whole(&ids, "while it is built");
-    assert_eq!(generation::current::<Notes>().unwrap().active, 2);
+    assert_eq!(generation::current(Notes::DESCRIPTOR).unwrap().active, 2);
     platform().forget(generation::KEY);
     ids.insert(write(&anonymous(), new("c")).unwrap().id);
     settle::<Notes>();
     assert_whole(&ids, "when it is read");
-    assert_eq!(generation::current::<Notes>().unwrap().active, 2);
+    assert_eq!(generation::current(Notes::DESCRIPTOR).unwrap().active, 2);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn numbers_of_generations_do_not_run_out() {
     for generation in 2..40 {
         replay();
         settle::<Notes>();
-        assert_eq!((generation::current::<Notes>().unwrap().active, listed().len()), (generation, 1));
+        assert_eq!((generation::current(Notes::DESCRIPTOR).unwrap().active, listed().len()), (generation, 1));
         names_used.extend(crate::jetstream::consumers("LOG_notes").unwrap().into_iter().map(|of| of.name));
         edit(&anonymous(), &id, &generation.to_string()).unwrap();
         settle::<Notes>();

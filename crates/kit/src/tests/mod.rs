@@ -26,13 +26,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::delivery::Term;
-use crate::event::{Envelope, Old};
+use crate::event::Old;
+use crate::eventlog::Envelope;
 use crate::platform::{Entry, Platform};
 use crate::testing::{anonymous, platform};
 use crate::{
-    Aggregate, Asks, Context, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem, Projection,
-    Reaction, Reacts, Recorded, Response, Route, Service, Wire, Writer, names, projections, reactions,
-    routes,
+    Aggregate, Asks, Context, Described, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem,
+    Projections, Reaction, Reactions, Recorded, Response, Route, Service, Wire, Writer, names, projections,
+    reactions, routes,
 };
 
 /// A service with one of everything. The text of a note says what it does to those who handle it.
@@ -98,8 +99,8 @@ impl Service for Notes {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Note>()];
     const FUNCTIONS: &[(&str, &str)] = &[("edit", "Changes a note:\n409 if that contradicts what is.")];
-    const PROJECTIONS: &[Projection] = projections! { "notes" => follow };
-    const REACTIONS: &[Reacts] = reactions! { "notes" => echo };
+    const PROJECTIONS: Projections = projections! { "notes" => follow };
+    const REACTIONS: Reactions = reactions! { "notes" => echo };
 
     fn look_around() -> Result<(), Failure> {
         Ok(platform().publish("looked.around", b"")?)

@@ -1,8 +1,8 @@
 //! Who has written reads it, and how fresh an answer is can be seen.
 
 use super::*;
+use crate::models::progress::FRESH;
 use crate::platform::memory::Harm;
-use crate::position::FRESH;
 use crate::testing::{deliver, json, message, request, send, settle, start};
 
 const JSON: (&str, &str) = ("content-type", "application/json");

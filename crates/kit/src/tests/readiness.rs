@@ -1,8 +1,8 @@
 //! Who does not keep up tells whoever asks.
 
 use super::*;
-use crate::readiness::STUCK_AFTER;
 use crate::testing::{deliver, message, send, settle, start};
+use crate::upkeep::readiness::STUCK_AFTER;
 
 /// Whether the service is ready, and what it says.
 fn readiness() -> (bool, String) {

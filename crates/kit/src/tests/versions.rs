@@ -1,8 +1,8 @@
 //! Two versions of a service at once, one after the other, and back again.
 
 use super::*;
-use crate::delivery::ATTEMPTS;
-use crate::generation;
+use crate::limits::ATTEMPTS;
+use crate::models::generation;
 use crate::testing::{deliver, message, parse, settle, start};
 
 /// The version before, which reacts to nothing.
@@ -13,7 +13,7 @@ impl Service for WithoutReactions {
     const VERSION: &str = "0.9.0";
     const PARTITIONS: u32 = Notes::PARTITIONS;
     const ROUTES: &[Route] = Notes::ROUTES;
-    const PROJECTIONS: &[Projection] = Notes::PROJECTIONS;
+    const PROJECTIONS: Projections = Notes::PROJECTIONS;
 }
 
 /// A version that reacts to another kind of entity of the same service.
@@ -24,8 +24,8 @@ impl Service for OtherReactions {
     const VERSION: &str = "0.9.1";
     const PARTITIONS: u32 = Notes::PARTITIONS;
     const ROUTES: &[Route] = Notes::ROUTES;
-    const PROJECTIONS: &[Projection] = Notes::PROJECTIONS;
-    const REACTIONS: &[Reacts] = reactions! { "notes" => heed_tags };
+    const PROJECTIONS: Projections = Notes::PROJECTIONS;
+    const REACTIONS: Reactions = reactions! { "notes" => heed_tags };
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Wire)]
@@ -49,8 +49,8 @@ impl Service for Louder {
     const VERSION: &str = "2.0.0";
     const PARTITIONS: u32 = Notes::PARTITIONS;
     const ROUTES: &[Route] = Notes::ROUTES;
-    const PROJECTIONS: &[Projection] = projections! { "notes" => shout };
-    const REACTIONS: &[Reacts] = Notes::REACTIONS;
+    const PROJECTIONS: Projections = projections! { "notes" => shout };
+    const REACTIONS: Reactions = Notes::REACTIONS;
     const VIEWS_SCHEMA: u32 = 2;
 }
 
@@ -212,7 +212,7 @@ fn versions_that_live_at_once_agree_on_whose_the_read_models_are() {
         }
     }
     settle::<Louder>();
-    let now = generation::current::<Louder>().unwrap();
+    let now = generation::current(Louder::DESCRIPTOR).unwrap();
     assert_eq!((now.active, now.building, now.schema, now.newest), (2, None, 2, 2), "one rebuild is enough");
     let reader = anonymous().views().unwrap();
     for id in &ids {

@@ -12,7 +12,7 @@ use trellis_kit::event::Event;
 use trellis_kit::platform::Platform;
 use trellis_kit::testing::{anonymous, message, platform, settle, start};
 use trellis_kit::{
-    Aggregate, Docs, Entity, Failure, Problem, Projection, Recorded, Route, Service, Wire, Writer,
+    Aggregate, Docs, Entity, Failure, Problem, Projections, Recorded, Route, Service, Wire, Writer,
     projections, routes,
 };
 
@@ -38,7 +38,7 @@ impl Service for Lamps {
     const PARTITIONS: u32 = 2;
     const ENTITIES: &[Entity] = &[Entity::of::<Lamp>()];
     const ROUTES: &[Route] = routes! {};
-    const PROJECTIONS: &[Projection] = projections! { "lamps" => follow };
+    const PROJECTIONS: Projections = projections! { "lamps" => follow };
 }
 
 impl Event for LampEvent {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use trellis_subjects::jetstream::Acknowledgement;
 use trellis_subjects::{jetstream, matches};
 
-use crate::platform::Fault;
-use crate::time;
+use crate::instant;
+use crate::platform::fault::Fault;
 
 /// A message in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,7 +238,7 @@ impl Stream {
         };
         match found {
             Some(Stored { seq, subject, body, time_ms }) => {
-                let (data, time) = (BASE64.encode(body), time::rfc3339(*time_ms));
+                let (data, time) = (BASE64.encode(body), instant::rfc3339(*time_ms));
                 json!({ "message": { "subject": subject, "seq": seq, "data": data, "time": time } })
             }
             None => error(404, 10037, "no message found"),
@@ -279,7 +279,7 @@ impl Stream {
         let again = consumer.pending.as_ref().is_some_and(|pending| pending.attempts > 1);
         let mut floor = json!({ "stream_seq": consumer.done });
         if let (Value::Object(floor), Some(moved_ms)) = (&mut floor, consumer.moved_ms) {
-            floor.insert("last_active".to_owned(), time::rfc3339(moved_ms).into());
+            floor.insert("last_active".to_owned(), instant::rfc3339(moved_ms).into());
         }
         json!({
             "name": name, "config": consumer.config, "num_pending": consumer.left(&self.messages),

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
-use crate::delivery::{Incoming, Term};
-use crate::{Aggregate, Context, Problem, id};
+use crate::contract::types::Context;
+use crate::delivery::Term;
+use crate::eventlog::{Aggregate, Event, Incoming};
+use crate::id;
+use crate::problem::Problem;
 
 /// The means to react to an event: like a [`Context`], but what is created belongs to the event, so that a
 /// redelivered event finds what it created before, and nothing is begun when the event may already be with
@@ -39,7 +42,7 @@ impl Reaction {
         request: &impl Serialize,
         birth: impl FnOnce(String) -> A::Event,
     ) -> Result<A, Problem> {
-        let of = <A::Event as crate::Event>::OF;
+        let of = <A::Event as Event>::OF;
         let id = id::derived(&[b"reaction", of.as_bytes(), self.origin.as_bytes()]);
         self.in_time()?.create_as(id, request, birth)
     }

@@ -1,117 +1,13 @@
-//! Events: what a service author sees of them ([`Event`], [`Recorded`]) and how they are stored (`Envelope`,
-//! CloudEvents 1.0 JSON).
+//! Events, as they are stored: CloudEvents 1.0 in JSON.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::schema::{Schema, Wire};
-use crate::{Failure, Reaction, Writer};
-
-/// Events larger than this are refused when they are appended.
-pub const MAX_BYTES: usize = 512 * 1024;
-
-/// The events of one kind of entity: the variant `<entity>-event` in the `events` interface of its service's WIT.
-pub trait Event: Wire + Serialize + DeserializeOwned {
-    /// The entity that these events are about, the first word of `post.created.v1`.
-    const OF: &'static str;
-
-    /// The version of the contract: of the event's cases and of the entity's state, the last word of
-    /// `post.created.v1`. Count it up when a stored event or state would no longer be read as it is, and teach
-    /// [`upcast`](Self::upcast) the difference.
-    const SCHEMA: u32 = 1;
-
-    /// Rewrites one event from `old.schema` to the version after it. Called before any handler sees the event,
-    /// once for each version between: for live events, replayed ones and dead letters alike. It must depend on
-    /// nothing but `old`.
-    fn upcast(old: &mut Old) -> Result<(), String> {
-        Err(format!("nobody taught {} to read version {}", Self::OF, old.schema))
-    }
-}
-
-/// `post.created.v1`.
-pub(crate) fn kind(of: &str, case: &str, schema: u32) -> String {
-    format!("{of}.{case}.v{schema}")
-}
-
-/// The events that a function takes.
-#[derive(Debug, Clone, Copy)]
-pub struct Followed {
-    pub(crate) of: &'static str,
-    pub(crate) schema: u32,
-    pub(crate) events: &'static Schema,
-}
-
-impl Followed {
-    const fn of<E: Event>() -> Self {
-        Self { of: E::OF, schema: E::SCHEMA, events: E::JSON }
-    }
-
-    /// By a function that writes read models, as its type says.
-    #[doc(hidden)]
-    pub const fn by<E: Event>(_: &impl Fn(&Recorded<E>, &Writer<'_>) -> Result<(), Failure>) -> Self {
-        Self::of::<E>()
-    }
-
-    /// By a function that reacts.
-    #[doc(hidden)]
-    pub const fn by_reaction<E: Event>(_: &impl Fn(&Recorded<E>, &Reaction) -> Result<(), Failure>) -> Self {
-        Self::of::<E>()
-    }
-}
-
-/// An event as it was written by an older version of its service.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Old {
-    pub schema: u32,
-    /// The variant's case, as in WIT but in snake_case.
-    pub case: String,
-    pub data: Value,
-    /// The entity after the event.
-    pub state: Value,
-}
-
-/// An event that happened.
-#[derive(Debug, Clone)]
-pub struct Recorded<E> {
-    pub id: String,
-    /// The entity it happened to.
-    pub entity: String,
-    /// Which event of its entity it is, from 1.
-    pub version: u64,
-    /// Its place in the log of its service; later events have higher ones.
-    pub seq: u64,
-    pub time: String,
-    pub actor: Option<String>,
-    pub data: E,
-    /// JSON, in today's shape.
-    pub(crate) state: Box<RawValue>,
-}
-
-impl<E> Recorded<E> {
-    /// The entity after this event.
-    pub fn state<T: DeserializeOwned>(&self) -> Result<T, Undecodable> {
-        read(&self.state)
-            .map_err(|error| Undecodable::Broken(format!("state after event {}: {error}", self.id)))
-    }
-}
-
-/// Something stored that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Undecodable {
-    /// Trying again will not help.
-    Broken(String),
-    /// A newer version of this code can read it.
-    Newer(String),
-}
-
-impl std::fmt::Display for Undecodable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Broken(what) | Self::Newer(what)) = self;
-        f.write_str(what)
-    }
-}
+use super::event::{Event, Old, Recorded, Undecodable, kind, read};
+use crate::contract::types::Context;
+use crate::id;
 
 /// An event as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -150,7 +46,7 @@ pub(crate) struct Draft<'a, E, S> {
     pub event: &'a E,
     pub state: &'a S,
     pub request: Option<String>,
-    pub cx: &'a crate::Context,
+    pub cx: &'a Context,
 }
 
 /// How serde writes a variant with payloads.
@@ -167,7 +63,7 @@ impl Envelope {
         let Tagged { case, data } = serde_json::from_slice(&serde_json::to_vec(draft.event)?)?;
         Ok(Self {
             specversion: "1.0".to_owned(),
-            id: crate::id::unique(),
+            id: id::unique(),
             source: format!("/{}", draft.service),
             kind: kind(E::OF, &case, E::SCHEMA),
             subject: draft.entity.to_owned(),
@@ -262,9 +158,4 @@ impl Envelope {
     fn undecodable(&self, part: &str, why: &dyn std::fmt::Display) -> Undecodable {
         Undecodable::Broken(format!("{part} of event {} ({}): {why}", self.id, self.kind))
     }
-}
-
-/// Everything is read from bytes: one reader for all types keeps components small.
-fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(raw.get().as_bytes())
 }

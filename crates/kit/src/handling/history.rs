@@ -1,9 +1,10 @@
 //! What is in a service's own log, read from its beginning: for work on every entity that there is.
 
-use crate::event::Envelope;
-use crate::jetstream::{self, Refusal};
-use crate::platform::Fault;
-use crate::{Aggregate, Event, Failure, Reaction, Recorded, Service, names};
+use super::reaction::Reaction;
+use crate::descriptor::Described;
+use crate::eventlog::{Aggregate, Envelope, Event, Recorded};
+use crate::failure::Failure;
+use crate::{jetstream, names};
 
 /// Part of a log.
 #[derive(Debug)]
@@ -24,12 +25,13 @@ impl Reaction {
         end: u64,
         max: usize,
     ) -> Result<History<A::Event>, Failure> {
-        let service = <A::Service as Service>::NAME;
+        let service = <A::Service as Described>::DESCRIPTOR.name;
         let (stream, subjects) = (names::log_stream(service), names::first_events(service));
         let mut events = Vec::new();
         let mut position = after;
         for _ in 0..max {
-            let message = jetstream::next(&stream, &subjects, position.saturating_add(1)).map_err(fault)?;
+            let message = jetstream::next(&stream, &subjects, position.saturating_add(1))
+                .map_err(|refusal| refusal.into_fault(service))?;
             let Some(message) = message.filter(|message| message.seq <= end) else {
                 return Ok(History { events, position: None });
             };
@@ -40,13 +42,5 @@ impl Reaction {
             }
         }
         Ok(History { events, position: Some(position) })
-    }
-}
-
-fn fault(refusal: Refusal) -> Fault {
-    match refusal {
-        Refusal::Fault(fault) => fault,
-        Refusal::NoStream => Fault::new("the log's stream is missing"),
-        Refusal::ExistsOtherwise(what) => Fault::new(what),
     }
 }

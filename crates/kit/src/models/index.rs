@@ -11,9 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use super::kept;
+use super::writer::{Reader, Writer};
 use crate::contract::types::PageRequest;
-use crate::views::{self, Reader, Writer};
-use crate::{Failure, Problem, id, names};
+use crate::failure::Failure;
+use crate::problem::Problem;
+use crate::{id, names};
 
 /// How many ids a page holds.
 pub const PAGE_LEN: usize = 64;
@@ -122,7 +125,7 @@ fn add(writer: &Writer<'_>, name: &str, lane: &str, id: &str) -> Result<(), Fail
     if writer.has_changed(&key("head")) {
         return Ok(());
     }
-    let head = views::load::<Head>(&key("head"), writer.generation)?;
+    let head = kept::load::<Head>(&key("head"), writer.generation)?;
     if head.as_ref().is_some_and(|head| head.seq >= writer.seq) {
         return Ok(());
     }
@@ -168,7 +171,7 @@ impl Pages {
     /// Where reading begins in each partition.
     fn lanes(&self, generation: u64, cursor: Option<&Cursor>) -> Result<Vec<Lane>, Problem> {
         let keys: Vec<String> = self.lanes.iter().map(|lane| self.key(generation, lane, "head")).collect();
-        let heads = views::load_many::<Head>(&keys, generation)?;
+        let heads = kept::load_many::<Head>(&keys, generation)?;
         let positions = cursor.map(|cursor| cursor.positions.iter().copied().map(Some).collect());
         let positions = positions.unwrap_or_else(|| vec![None; heads.len()]);
         let before = cursor.map_or(u64::MAX, |cursor| cursor.before);
@@ -192,7 +195,7 @@ impl Pages {
             let keys: Vec<String> = names
                 .map(|(name, lane)| self.key(generation, name, &(lane.pages_left - 1).to_string()))
                 .collect();
-            let pages = views::load_many::<Vec<Item>>(&keys, generation)?;
+            let pages = kept::load_many::<Vec<Item>>(&keys, generation)?;
             for (lane, (page, key)) in
                 lanes.iter_mut().filter(|lane| short(lane)).zip(pages.into_iter().zip(&keys))
             {

@@ -3,9 +3,11 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::generation::{self, Generations};
+use super::generation::{self, Generations};
+use super::kept;
+use crate::names;
 use crate::platform::{self, Platform};
-use crate::{Problem, names, views};
+use crate::problem::Problem;
 
 /// A document as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,18 +18,18 @@ pub struct Glimpse {
 }
 
 /// Where a document is: the service whose events it follows, its name, and its id.
-pub type Place<'a> = (&'a str, &'a str, &'a str);
+pub type DocKey<'a> = (&'a str, &'a str, &'a str);
 
 /// Reads documents as they are in the generation that answers; none is not there (yet).
-pub fn glance(places: &[Place<'_>]) -> Result<Vec<Option<Glimpse>>, Problem> {
+pub fn glance(docs: &[DocKey<'_>]) -> Result<Vec<Option<Glimpse>>, Problem> {
     // Which generation answers is read along with its documents, so they are looked for in either slot.
-    let key = |slot: u64, place: &Place<'_>| names::doc_key(slot, place.0, place.1, place.2);
-    let in_slots = (0..2).flat_map(|slot| places.iter().map(move |place| key(slot, place)));
+    let key = |slot: u64, doc: &DocKey<'_>| names::doc_key(slot, doc.0, doc.1, doc.2);
+    let in_slots = (0..2).flat_map(|slot| docs.iter().map(move |doc| key(slot, doc)));
     let keys: Vec<String> = std::iter::once(generation::KEY.to_owned()).chain(in_slots).collect();
     let mut found = platform::current().get_many(&keys)?.into_iter();
     let generation = Generations::parse(found.next().flatten())?.active;
-    let skipped = names::slot(generation) * places.len();
-    let of_generation = keys.into_iter().skip(1).zip(found).skip(skipped).take(places.len());
+    let skipped = names::slot(generation) * docs.len();
+    let of_generation = keys.into_iter().skip(1).zip(found).skip(skipped).take(docs.len());
     Ok(of_generation.map(|(key, bytes)| Some(Glimpse { key, generation, bytes: bytes? })).collect())
 }
 
@@ -39,6 +41,6 @@ impl Glimpse {
 
     /// What the document says; none is what another generation left.
     pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
-        Ok(views::parse(&self.key, &self.bytes, self.generation)?.map(|kept| kept.value))
+        Ok(kept::parse(&self.key, &self.bytes, self.generation)?.map(|kept| kept.value))
     }
 }

@@ -1,0 +1,61 @@
+//! Who calls, and what the call belongs to: what [`Context`] of the contract can be asked.
+
+use std::time::Duration;
+
+use crate::contract::types::Context;
+use crate::instant;
+use crate::platform::{self, Platform};
+use crate::problem::Problem;
+use crate::time::millis;
+use crate::trace::Trace;
+
+impl Context {
+    /// The time of this call, for an event to remember.
+    pub fn now(&self) -> String {
+        instant::rfc3339(platform::current().now_ms())
+    }
+
+    /// A time before this call, written in the same way: of two such texts the lesser is the earlier.
+    pub fn ago(&self, time: Duration) -> String {
+        instant::rfc3339(platform::current().now_ms().saturating_sub(millis(time)))
+    }
+
+    /// For what a service does of itself, when nobody calls.
+    pub fn nobody() -> Self {
+        Self { caller: None, roles: Vec::new(), idempotency_key: None, traceparent: None, causation: None }
+    }
+
+    pub(crate) fn trace(&self) -> Trace {
+        Trace::accept(self.traceparent.as_deref())
+    }
+
+    /// Goes on only for callers who are trusted with a role.
+    pub fn require(&self, role: &str) -> Result<(), Problem> {
+        if self.has(role) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!("This needs the role {role}.")))
+    }
+
+    pub fn has(&self, role: &str) -> bool {
+        self.roles.iter().any(|held| held == role)
+    }
+
+    /// Asks again and again until there is an answer, or it has taken too long: for what may be on its way.
+    pub fn within<T>(
+        &self,
+        patience: Duration,
+        pause: Duration,
+        mut ask: impl FnMut() -> Result<Option<T>, Problem>,
+    ) -> Result<Option<T>, Problem> {
+        let platform = platform::current();
+        let deadline = platform.elapsed() + patience;
+        loop {
+            let answer = ask()?;
+            if answer.is_some() || platform.elapsed() >= deadline {
+                return Ok(answer);
+            }
+            platform.pause(pause);
+        }
+    }
+}

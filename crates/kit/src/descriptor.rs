@@ -1,0 +1,97 @@
+//! What a service is, as plain data: made once of its [`Service`](crate::Service), and all that most of the kit needs to
+//! know of it.
+
+use std::collections::BTreeSet;
+
+use crate::schema::Schema;
+
+/// A service, among all that its parts have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptor {
+    pub name: &'static str,
+    pub version: &'static str,
+    /// Into how many its log is divided; 0 is no log.
+    pub partitions: u32,
+    /// How many schemas its read models have had.
+    pub views_schema: u32,
+    pub entities: &'static [Entity],
+    /// What the WIT says of the functions that its routes name.
+    pub functions: &'static [(&'static str, &'static str)],
+    /// What its read models follow.
+    pub projected: &'static [Followed],
+    /// What it reacts to.
+    pub reacted_to: &'static [Followed],
+    pub asks: Asks,
+    pub watches: bool,
+    pub provisions: bool,
+}
+
+/// What has a descriptor: every service.
+pub trait Described: 'static {
+    const DESCRIPTOR: &'static Descriptor;
+}
+
+/// A kind of entity that a service keeps in its log.
+#[derive(Debug, Clone, Copy)]
+pub struct Entity {
+    pub(crate) of: &'static str,
+    /// The version of the contract of its events and its state.
+    pub(crate) schema: u32,
+    pub(crate) events: &'static Schema,
+    pub(crate) state: &'static Schema,
+}
+
+/// The events of one kind of entity that a service follows.
+#[derive(Debug, Clone, Copy)]
+pub struct Followed {
+    /// The service whose log they are in.
+    pub source: &'static str,
+    pub(crate) of: &'static str,
+    pub(crate) schema: u32,
+    pub(crate) events: &'static Schema,
+}
+
+/// Which services a service asks. What it does not say here, it cannot do, and its user on NATS may not do it either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    Nobody,
+    These(&'static [&'static str]),
+    Anybody,
+}
+
+impl Asks {
+    pub fn include(self, service: &str) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::These(names) => names.contains(&service),
+            Self::Anybody => true,
+        }
+    }
+}
+
+impl Descriptor {
+    /// The services whose events it follows, some of them more than once.
+    pub fn sources(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.projected.iter().chain(self.reacted_to).map(|followed| followed.source)
+    }
+
+    /// The services that its read models follow.
+    pub fn projected_sources(&self) -> BTreeSet<&'static str> {
+        self.projected.iter().map(|followed| followed.source).collect()
+    }
+
+    /// Whether its read models follow this service.
+    pub fn projects(&self, source: &str) -> bool {
+        self.projected.iter().any(|followed| followed.source == source)
+    }
+
+    /// Whether it reacts to events of this service.
+    pub fn reacts_to(&self, source: &str) -> bool {
+        self.reacted_to.iter().any(|followed| followed.source == source)
+    }
+
+    /// Whether it follows the log of this service, or looks at all.
+    pub fn is_concerned(&self, by: &str) -> bool {
+        self.watches || by == self.name || self.sources().any(|source| source == by)
+    }
+}

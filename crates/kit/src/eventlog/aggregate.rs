@@ -1,0 +1,52 @@
+//! Entities whose state follows from their events.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::event::Event;
+use crate::descriptor::{Described, Entity};
+use crate::schema::Wire;
+
+/// An entity: its state is what its events made of it, and every change of it is one event.
+pub trait Aggregate: Wire + Serialize + DeserializeOwned {
+    /// The service whose log this entity lives in.
+    type Service: Described;
+    type Event: Event;
+
+    fn id(&self) -> &str;
+
+    /// What the event makes of the entity. It never refuses and never looks around: it only says what follows
+    /// from what has happened. None is for an event that cannot happen to the entity as it is (which is then a
+    /// mistake of the decision).
+    fn evolve(before: Option<Self>, event: &Self::Event) -> Option<Self>;
+}
+
+impl Entity {
+    pub const fn of<A: Aggregate>() -> Self {
+        Self { of: A::Event::OF, schema: A::Event::SCHEMA, events: A::Event::JSON, state: A::JSON }
+    }
+
+    /// Whether the service says that it keeps this kind. What is not listed is not described, and cannot be stored.
+    pub(super) const fn is_listed<A: Aggregate>() -> bool {
+        let mut rest = <A::Service as Described>::DESCRIPTOR.entities;
+        while let [entity, others @ ..] = rest {
+            if is_same(entity.of, A::Event::OF) {
+                return true;
+            }
+            rest = others;
+        }
+        false
+    }
+}
+
+/// `==` for constants.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
+    while let ([a, rest_of_one @ ..], [b, rest_of_other @ ..]) = (one, other) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (rest_of_one, rest_of_other);
+    }
+    one.is_empty() && other.is_empty()
+}

@@ -1,0 +1,28 @@
+//! An event as it comes in, before anybody knows its type.
+
+use super::envelope::Envelope;
+use super::event::{Event, Recorded};
+use crate::failure::Failure;
+
+/// An event that came in, not yet of any type.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    pub(crate) envelope: Envelope,
+    pub(crate) seq: u64,
+}
+
+impl Incoming {
+    /// Gives the event to a function that takes events of its kind. What is about another kind of entity of the
+    /// same service is no concern of that function.
+    pub fn give<E: Event, W>(
+        &self,
+        function: impl FnOnce(&Recorded<E>, &W) -> Result<(), Failure>,
+        with: &W,
+    ) -> Result<(), Failure> {
+        let (of, ..) = self.envelope.kind()?;
+        if of != E::OF {
+            return Ok(());
+        }
+        function(&self.envelope.clone().decode::<E>(self.seq)?, with)
+    }
+}

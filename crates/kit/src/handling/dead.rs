@@ -1,0 +1,80 @@
+//! Dead letters: events that could not be handled, put aside with why.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::delivery::Delivery;
+use crate::descriptor::Descriptor;
+use crate::failure::Failure;
+use crate::jetstream::{self, Appended};
+use crate::models::generation;
+use crate::platform::{self, Fault, Platform};
+use crate::{document, instant, log, names, streams};
+
+/// A letter, as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Letter {
+    error: String,
+    pub source: String,
+    pub seq: u64,
+    pub consumer: String,
+    attempts: u64,
+    time: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<Box<RawValue>>,
+    /// The event as it is, if it is not even JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+/// Puts an event among the dead letters, once, however often this is done.
+pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Failure) -> Result<(), Fault> {
+    let Delivery { source, seq, consumer, attempt, body, .. } = *delivery;
+    let generation =
+        match delivery.generation.map(|name| generation::noted(service).map(|now| now.named(name))) {
+            // Of a generation that nobody reads any more.
+            Some(Ok(None)) => return Ok(()),
+            Some(generation) => generation?,
+            None => None,
+        };
+    let event = serde_json::from_slice::<Box<RawValue>>(body).ok();
+    let letter = Letter {
+        error: failure.why.clone(),
+        source: source.to_owned(),
+        seq,
+        consumer: consumer.to_owned(),
+        attempts: attempt,
+        time: instant::rfc3339(platform::current().now_ms()),
+        base64: event.is_none().then(|| BASE64.encode(body)),
+        event,
+    };
+    let letter = document::write(&letter)?;
+    let subject = names::dead_subject(service.name, source, seq, generation);
+    let stored = match jetstream::append(&subject, &letter) {
+        Appended::Unknown(_) => {
+            streams::make_dead_letters(service)?;
+            jetstream::append(&subject, &letter)
+        }
+        stored => stored,
+    };
+    match stored {
+        Appended::At(_) | Appended::Taken => {
+            log::error(&format!("event {seq} of {source} is a dead letter now: {}", failure.why));
+            Ok(())
+        }
+        Appended::Unknown(fault) => Err(fault),
+    }
+}
+
+impl Letter {
+    /// The event, as it was delivered.
+    pub fn body(&self) -> Result<Vec<u8>, String> {
+        match (&self.event, &self.base64) {
+            (Some(event), _) => Ok(event.get().as_bytes().to_vec()),
+            (None, Some(base64)) => BASE64.decode(base64).map_err(|error| error.to_string()),
+            (None, None) => Err("there is no event in it".to_owned()),
+        }
+    }
+}

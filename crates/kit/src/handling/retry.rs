@@ -1,0 +1,74 @@
+//! Trying a dead letter once more.
+//!
+//! A letter is asked to be tried by a request on `deliver.<service>`, see `messages.rs`. It goes the way of every
+//! event, so it is read as a live one would be, and it is removed when that has gone well, not before: whatever fails in
+//! between, it can be asked for again, for reacting twice changes nothing.
+//!
+//! A letter that a read model lacks is not tried. Its partition has one writer at a time, which has moved on to newer events; a
+//! rebuild reads them all in their order again, the letter's too, and removes the letters of the generation that it replaces.
+
+use serde::Serialize;
+
+use super::dead::Letter;
+use super::process::Handler;
+use crate::delivery::{Delivery, Term};
+use crate::jetstream::{self, Refusal};
+use crate::models::generation;
+use crate::platform::Fault;
+use crate::{log, names};
+
+/// What became of a letter.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", content = "why", rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// The event is handled and the letter removed.
+    Handled,
+    /// Read models have been built since without it, or with a letter of their own; this one is removed.
+    Obsolete,
+    /// The read models lack it until they are built anew.
+    Rebuild,
+    /// It is kept.
+    Failed(String),
+    /// There is no such letter (any more).
+    Missing,
+}
+
+impl Handler {
+    /// Tries a letter, and says what came of it.
+    pub fn try_again(&self, seq: u64) -> Outcome {
+        self.retry(seq).unwrap_or_else(|fault| Outcome::Failed(fault.what))
+    }
+
+    fn retry(&self, seq: u64) -> Result<Outcome, Fault> {
+        let stream = names::dead_stream(self.service.name);
+        let fault = |refusal: Refusal| refusal.into_fault("dead letters");
+        let stored = match jetstream::get(&stream, seq) {
+            Ok(Some(stored)) => stored,
+            Ok(None) | Err(Refusal::NoStream) => return Ok(Outcome::Missing),
+            Err(refusal) => return Err(fault(refusal)),
+        };
+        let unreadable = |why: String| Fault::new(format!("the letter cannot be read: {why}"));
+        let letter: Letter =
+            serde_json::from_slice(&stored.body).map_err(|error| unreadable(error.to_string()))?;
+        let Some((partition, generation)) = names::parse_consumer(self.service.name, &letter.consumer) else {
+            return Err(unreadable(format!("{} is no consumer of {}", letter.consumer, self.service.name)));
+        };
+        let outcome = match generation {
+            Some(name) if generation::noted(self.service)?.named(name).is_some() => {
+                return Ok(Outcome::Rebuild);
+            }
+            Some(_) => Outcome::Obsolete,
+            None => {
+                let body = letter.body().map_err(unreadable)?;
+                let event = Delivery::again(&letter.source, &letter.consumer, partition, letter.seq, &body);
+                if let Err(failure) = self.process(&event, Term::begin()) {
+                    return Ok(Outcome::Failed(failure.why));
+                }
+                Outcome::Handled
+            }
+        };
+        jetstream::delete(&stream, seq).map_err(fault)?;
+        log::info(&format!("event {} of {} is no dead letter any more", letter.seq, letter.source));
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,32 @@
+//! How the result of a function is answered, in the words of a route table.
+
+use serde::Serialize;
+
+use super::call::Call;
+use super::exchange::Response;
+use super::route::Handler;
+use crate::eventlog::Aggregate;
+use crate::problem::Problem;
+use crate::schema::Page;
+
+pub fn ok<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
+where
+    H::Result: Serialize,
+{
+    call.ok(function.handle(call))
+}
+
+pub fn created<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
+where
+    H::Result: Aggregate,
+{
+    call.created(function.handle(call))
+}
+
+pub fn page<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
+where
+    H::Result: Page,
+{
+    let (part, next) = function.handle(call)?.parts();
+    call.part(&part, next.as_deref())
+}

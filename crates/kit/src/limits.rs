@@ -1,0 +1,12 @@
+//! How much there may be of something, and for how long: what several parts of the kit go by.
+
+use std::time::Duration;
+
+/// Events larger than this are refused when they are appended.
+pub const EVENT_MAX: usize = 512 * 1024;
+/// More partitions than anybody needs: what a stream states beyond that is a mistake.
+pub const PARTITIONS_MAX: u32 = 1024;
+/// How often an event is tried.
+pub const ATTEMPTS: u64 = 8;
+/// How long an event may take before it is given to somebody else. Handlers stop writing after half of it.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);

@@ -1,0 +1,107 @@
+//! The macros with which authors write.
+
+/// Makes a component of a service: exports its WIT functions, its routes over HTTP and as messages, and its
+/// event handling. What the service says of itself is put beside the code, from where hosts know what it may do.
+///
+/// Natively it does nothing, so that the crate is a plain library there and its domain can be tested.
+#[macro_export]
+macro_rules! export {
+    ($service:ident) => {
+        $crate::statement!($service);
+        #[cfg(target_arch = "wasm32")]
+        #[allow(
+            unsafe_code,
+            reason = "the exports of a component are raw functions, written by the binding generators"
+        )]
+        const _: () = {
+            type Events = $crate::rt::Events<$service>;
+            type Http = $crate::rt::Http<$service>;
+    bindings::export!($service with_types_in bindings);
+    $crate::rt::export_events!(Events with_types_in $crate::rt::bindings);
+    $crate::rt::wasi::http::proxy::export!(Http with_types_in $crate::rt::wasi);
+        };
+    };
+}
+
+/// A table of [`Route`](crate::Route)s: which function answers, and how.
+///
+/// ```ignore
+/// const ROUTES: &[Route] = routes! {
+///     POST "/posts" => created(Self::create),
+///     own GET "/posts" => page(Self::list),
+///     GET "/posts/{id}" => ok(Self::get),
+///     GET "/moderation/queue?status" => page(Self::queue),
+///     GET "/" => |call| Ok(Response::empty(204)),
+/// };
+/// ```
+/// The function takes the [`Context`](crate::Context) and then, each by its type, in the order of the pattern: its words in braces as
+/// `String`, the parameters named after its question mark as `Option`, the [`PageRequest`](crate::PageRequest), and a record from the body.
+/// A result is answered as `ok`, 200 with the JSON of it; `created`, 201 with the JSON of the entity and where it is found;
+/// or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything. `own` is
+/// what the public does not get.
+#[macro_export]
+macro_rules! routes {
+    (@ [$($done:expr),*]) => { &[$($done),*] };
+    (@ [$($done:expr),*] own $($rest:tt)*) => { $crate::routes!(@ false [$($done),*] $($rest)*) };
+    (@ [$($done:expr),*] $($rest:tt)*) => { $crate::routes!(@ true [$($done),*] $($rest)*) };
+    (@ $public:literal [$($done:expr),*]
+        $method:ident $pattern:literal => $answer:ident($function:path) $(, $($rest:tt)*)?) => {
+        $crate::routes!(@ [$($done,)* $crate::http::Route::to(
+            stringify!($method),
+            $pattern,
+            $public,
+            |call| $crate::http::answer::$answer(call, $function),
+            $crate::http::function::$answer(stringify!($function), &$function),
+        )] $($($rest)*)?)
+    };
+    (@ $public:literal [$($done:expr),*] $method:ident $pattern:literal => $call:expr $(, $($rest:tt)*)?) => {
+        $crate::routes!(@ [$($done,)* $crate::http::Route::with(
+            stringify!($method),
+            $pattern,
+            $public,
+            $call,
+        )] $($($rest)*)?)
+    };
+    ($($lines:tt)*) => { $crate::routes!(@ [] $($lines)*) };
+}
+
+/// A table of projections: `"source" => function`, in which the function takes a [`Recorded`](crate::Recorded) event and
+/// a [`Writer`](crate::Writer).
+#[macro_export]
+macro_rules! projections {
+    ($($source:literal => $function:expr),* $(,)?) => {
+        $crate::Projections {
+            followed: &[$($crate::rt::Followed::by($source, &$function)),*],
+            functions: &[$(|event, writer| event.give($function, writer)),*],
+        }
+    };
+}
+
+/// A table of reactions: `"source" => function`, in which the function takes a [`Recorded`](crate::Recorded) event and
+/// a [`Reaction`](crate::Reaction).
+#[macro_export]
+macro_rules! reactions {
+    ($($source:literal => $function:expr),* $(,)?) => {
+        $crate::Reactions {
+            followed: &[$($crate::rt::Followed::by_reaction($source, &$function)),*],
+            functions: &[$(|event, reaction| event.give($function, reaction)),*],
+        }
+    };
+}
+
+/// Puts the statement of a service into its component.
+#[macro_export]
+macro_rules! statement {
+    ($service:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code, reason = "a section of its own is only for whoever reads it")]
+        const _: () = {
+            const STATEMENT: $crate::rt::Statement =
+                $crate::rt::Statement::of(<$service as $crate::rt::Described>::DESCRIPTOR);
+            // The name is `access::SECTION`.
+            #[unsafe(link_section = "trellis:service")]
+            #[used]
+            static BYTES: [u8; STATEMENT.len()] = STATEMENT.bytes();
+        };
+    };
+}

@@ -1,0 +1,101 @@
+//! Documents, by id.
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::kept;
+use super::writer::{Reader, Writer};
+use crate::failure::Failure;
+use crate::problem::Problem;
+use crate::{id, names};
+
+/// Documents of one kind, by id. `T` is what is kept of each.
+pub struct Docs<T> {
+    source: &'static str,
+    name: &'static str,
+    of_one_partition: bool,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Docs<T> {
+    /// Documents that follow the events of one service. The name is part of their keys.
+    pub const fn new(source: &'static str, name: &'static str) -> Self {
+        Self { source, name, of_one_partition: false, kind: PhantomData }
+    }
+
+    /// Documents that follow the events of a service whose log has one partition: any of its events may write any of
+    /// them, for they come one after the other.
+    pub const fn of_one_partition(source: &'static str, name: &'static str) -> Self {
+        Self { of_one_partition: true, ..Self::new(source, name) }
+    }
+
+    /// Writes the document of the event's entity, or of one in the same family.
+    pub fn put(&self, writer: &Writer<'_>, id: &str, value: &T) -> Result<(), Failure> {
+        self.update(writer, id, |_| Some(value))
+    }
+
+    /// Changes a document, seeing what it is (none if there is none yet). Answering none leaves it as it is.
+    ///
+    /// One event may write a document once: a second change looks like a redelivery.
+    pub fn update<V: std::borrow::Borrow<T>>(
+        &self,
+        writer: &Writer<'_>,
+        id: &str,
+        change: impl FnOnce(Option<T>) -> Option<V>,
+    ) -> Result<(), Failure> {
+        let in_order = if self.of_one_partition {
+            writer.partition == 0
+        } else {
+            id::root(id) == id::root(writer.entity)
+        };
+        if writer.source != self.source || !in_order {
+            return Err(Failure::lasting(format!(
+                "{} of {id} is not for events of {} in {} to write",
+                self.name, writer.entity, writer.source
+            )));
+        }
+        let key = self.key(writer.generation, id);
+        if writer.has_changed(&key) {
+            return Ok(());
+        }
+        let before = kept::load::<T>(&key, writer.generation)?;
+        if before.as_ref().is_some_and(|before| before.seq >= writer.seq) {
+            return Ok(());
+        }
+        match change(before.map(|before| before.value)) {
+            Some(value) => writer.save(key, value.borrow()),
+            None => Ok(()),
+        }
+    }
+
+    pub fn get(&self, reader: &Reader, id: &str) -> Result<Option<T>, Problem> {
+        if !id::is_valid(id) {
+            return Ok(None);
+        }
+        Ok(kept::load(&self.key(reader.generation, id), reader.generation)?.map(|found| found.value))
+    }
+
+    /// The documents of these ids, in their order, for the price of one read; what is not there is left out.
+    pub fn get_many(&self, reader: &Reader, ids: &[String]) -> Result<Vec<T>, Problem> {
+        Ok(self.get_each(reader, ids)?.into_iter().flatten().collect())
+    }
+
+    /// The document of each of these ids, or none, for the price of one read.
+    pub fn get_each(&self, reader: &Reader, ids: &[String]) -> Result<Vec<Option<T>>, Problem> {
+        let keys: Vec<String> = ids.iter().map(|id| self.key(reader.generation, id)).collect();
+        let found = kept::load_many(&keys, reader.generation)?;
+        Ok(found.into_iter().map(|found| Some(found?.value)).collect())
+    }
+
+    fn key(&self, generation: u64, id: &str) -> String {
+        names::doc_key(generation, self.source, self.name, id)
+    }
+}
+
+impl<T> std::fmt::Debug for Docs<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Docs({}.{})", self.source, self.name)
+    }
+}

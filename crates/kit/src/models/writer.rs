@@ -1,0 +1,75 @@
+//! What projections write with, and what handlers read with.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+
+use super::kept::Kept;
+use crate::delivery::Term;
+use crate::failure::Failure;
+use crate::platform::{self, Entry, Fault, Platform};
+
+/// What a projection writes with: it knows the event, its generation, and how long there is time. What an event
+/// changes is kept until all of it is known, and then written together.
+#[derive(Debug, Default)]
+pub struct Writer<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) partition: u32,
+    pub(crate) entity: &'a str,
+    pub(crate) seq: u64,
+    pub(crate) generation: u64,
+    pub(crate) term: Term,
+    pub(crate) changes: RefCell<Vec<Entry>>,
+}
+
+/// What read models are read with: the generation that answers now.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    pub(crate) generation: u64,
+}
+
+impl Writer<'_> {
+    /// Will write a value, with everything else that the event changes.
+    pub(crate) fn save<T: Serialize>(&self, key: String, value: &T) -> Result<(), Failure> {
+        let bytes = self.kept(value)?;
+        self.changes.borrow_mut().push((key, bytes));
+        Ok(())
+    }
+
+    /// Writes a value that must be there before anything else that the event changes.
+    pub(crate) fn save_first<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Failure> {
+        self.in_time()?;
+        platform::current().set(key, &self.kept(value)?).map_err(unanswered)
+    }
+
+    fn kept<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, Failure> {
+        let kept = Kept { generation: self.generation, seq: self.seq, value };
+        serde_json::to_vec(&kept).map_err(|error| Failure::lasting(error.to_string()))
+    }
+
+    pub(crate) fn has_changed(&self, key: &str) -> bool {
+        self.changes.borrow().iter().any(|(changed, _)| changed == key)
+    }
+
+    /// Writes what the event changes and, behind it, `place`, while there is time. If only some of it is written, the next
+    /// delivery of the event writes the rest: what each key becomes follows from the event and what that key was.
+    pub(crate) fn finish(self, place: Entry) -> Result<(), Failure> {
+        self.in_time()?;
+        let mut changes = self.changes.into_inner();
+        changes.push(place);
+        platform::current().set_many(&changes).map_err(unanswered)
+    }
+
+    /// Refuses when so much time has passed that somebody else may have been given the same event.
+    fn in_time(&self) -> Result<(), Failure> {
+        if self.term.is_over() {
+            return Err(Failure::passing("took more than half of the time there is for an event"));
+        }
+        Ok(())
+    }
+}
+
+/// A write that failed may have been carried out, or may yet be.
+fn unanswered(fault: Fault) -> Failure {
+    Failure::left(format!("a write had no answer and may still be carried out: {fault}"))
+}

@@ -1,0 +1,147 @@
+//! The durable consumers that deliver events to a service, made when they are missing and removed when they are not needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::partitions::{Partitions, projected};
+use crate::descriptor::Descriptor;
+use crate::jetstream::{self, Consumer, ConsumerConfig, Progress, Refusal};
+use crate::limits::ACK_WAIT;
+use crate::models::generation::{self, Generations};
+use crate::models::offset;
+use crate::names;
+use crate::platform::Fault;
+
+/// How far the consumer of a generation has come.
+pub(crate) struct Follower {
+    pub source: &'static str,
+    pub partition: u32,
+    pub generation: u64,
+    pub progress: Progress,
+}
+
+/// Makes sure of the durable consumers for every partition of every source that exists by now: of the reactions, and of the
+/// generations that this version makes. Returns how far the latter have come.
+pub(crate) fn make(
+    service: &Descriptor,
+    now: &Generations,
+    partitions: &Partitions,
+) -> Result<Vec<Follower>, Fault> {
+    let of = |source: &'static str| {
+        (0..partitions.get(source).copied().unwrap_or_default()).map(move |partition| (source, partition))
+    };
+    let projected: Vec<_> = service.projected_sources().into_iter().flat_map(of).collect();
+    offset::follow(&projected)?;
+    let mut followers = Vec::new();
+    for source in service.sources().collect::<BTreeSet<_>>() {
+        if !partitions.contains_key(source) {
+            continue;
+        }
+        let there =
+            jetstream::consumers(&names::log_stream(source)).map_err(|refusal| refusal.into_fault(source))?;
+        let there: BTreeMap<&str, &Consumer> = there.iter().map(|of| (of.name.as_str(), of)).collect();
+        remove_strays(service, source, there.keys().copied(), now)?;
+        for (_, partition) in of(source) {
+            if service.projects(source) {
+                for generation in now.of_schema(service.views_schema) {
+                    let name = names::consumer(service.name, generation, partition);
+                    let progress = consumer(service, source, partition, &name, &there)?;
+                    followers.push(Follower { source, partition, generation, progress });
+                }
+            }
+            if service.reacts_to(source) {
+                consumer(
+                    service,
+                    source,
+                    partition,
+                    &names::reaction_consumer(service.name, partition),
+                    &there,
+                )?;
+            }
+        }
+    }
+    Ok(followers)
+}
+
+/// Removes consumers of generations that there are no more: of a bucket and a stream that were lost, or of names that versions
+/// before this one gave.
+fn remove_strays<'a>(
+    service: &Descriptor,
+    source: &str,
+    there: impl Iterator<Item = &'a str>,
+    before: &Generations,
+) -> Result<(), Fault> {
+    let is_stray = |name: &str, now: &Generations| {
+        let Some((partition, Some(_))) = names::parse_consumer(service.name, name) else { return false };
+        let mut known = now.live().chain(now.retired);
+        !known.any(|generation| names::consumer(service.name, generation, partition) == name)
+    };
+    for name in there.filter(|name| is_stray(name, before)) {
+        // It may be of a generation that was begun between the look at the generations and the look at the consumers.
+        if is_stray(name, &generation::current(service)?) {
+            jetstream::delete_consumer(&names::log_stream(source), name)
+                .map_err(|refusal| refusal.into_fault(source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the consumers of a generation, and its dead letters: what replaced it has read those events again.
+pub(crate) fn remove(service: &Descriptor, generation: u64) -> Result<(), Fault> {
+    for (source, partition) in projected(service)? {
+        let name = names::consumer(service.name, generation, partition);
+        jetstream::delete_consumer(&names::log_stream(source), &name)
+            .map_err(|refusal| refusal.into_fault(source))?;
+    }
+    let letters = names::dead_subjects_of(service.name, generation);
+    match jetstream::purge(&names::dead_stream(service.name), &letters) {
+        Ok(()) | Err(Refusal::NoStream) => Ok(()),
+        Err(refusal) => Err(refusal.into_fault("dead letters")),
+    }
+}
+
+/// Whether an event is with a handler of this generation.
+pub(crate) fn is_with_handlers(service: &Descriptor, generation: u64) -> Result<bool, Fault> {
+    for (source, partition) in projected(service)? {
+        let consumer = names::consumer(service.name, generation, partition);
+        let progress = jetstream::progress(&names::log_stream(source), &consumer);
+        if progress
+            .map_err(|refusal| refusal.into_fault(source))?
+            .is_some_and(|progress| progress.under_way > 0)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a consumer exists and has nothing left to do.
+pub(crate) fn has_caught_up(source: &str, consumer: &str) -> Result<bool, Fault> {
+    let progress = jetstream::progress(&names::log_stream(source), consumer);
+    Ok(progress.map_err(|refusal| refusal.into_fault(source))?.is_some_and(|progress| progress.backlog == 0))
+}
+
+/// Makes sure of a consumer, among those that are there, and returns how far it has come.
+fn consumer(
+    service: &Descriptor,
+    source: &str,
+    partition: u32,
+    name: &str,
+    there: &BTreeMap<&str, &Consumer>,
+) -> Result<Progress, Fault> {
+    let config = ConsumerConfig {
+        durable_name: name,
+        name,
+        deliver_subject: &names::deliver_subject(service.name),
+        deliver_group: service.name,
+        deliver_policy: "all",
+        ack_policy: "explicit",
+        ack_wait: u64::try_from(ACK_WAIT.as_nanos()).unwrap_or(u64::MAX),
+        max_ack_pending: 1,
+        filter_subject: &names::partition_subjects(source, partition),
+    };
+    match there.get(name) {
+        Some(consumer) if consumer.is_as(&config) => Ok(consumer.progress.clone()),
+        _ => jetstream::create_consumer(&names::log_stream(source), &config)
+            .map_err(|refusal| refusal.into_fault(source)),
+    }
+}

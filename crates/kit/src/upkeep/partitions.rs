@@ -1,0 +1,44 @@
+//! The partitions of what a service follows, as far as the sources exist by now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::descriptor::Descriptor;
+use crate::jetstream::{self, Refusal};
+use crate::names;
+use crate::platform::Fault;
+
+/// Which sources there are, and how many partitions each has.
+pub(crate) type Partitions = BTreeMap<String, u32>;
+
+/// Every partition of every source of the read models.
+pub(crate) fn projected(service: &Descriptor) -> Result<Vec<(&'static str, u32)>, Fault> {
+    partitions_of(service.projected.iter().map(|followed| followed.source))
+}
+
+/// Every partition of every source of the reactions.
+pub(crate) fn reacted_to(service: &Descriptor) -> Result<Vec<(&'static str, u32)>, Fault> {
+    partitions_of(service.reacted_to.iter().map(|followed| followed.source))
+}
+
+/// The sources that exist, and how many partitions they have; what is known of them already never changes.
+pub(crate) fn followed(service: &Descriptor, known: Partitions) -> Result<Partitions, Fault> {
+    let unknown: Vec<_> = service.sources().filter(|source| !known.contains_key(*source)).collect();
+    let mut partitions = known;
+    for (source, partition) in partitions_of(unknown.into_iter())? {
+        partitions.insert(source.to_owned(), partition + 1);
+    }
+    Ok(partitions)
+}
+
+/// A source that does not exist yet has no partitions; it announces itself when it comes.
+fn partitions_of(sources: impl Iterator<Item = &'static str>) -> Result<Vec<(&'static str, u32)>, Fault> {
+    let mut all = Vec::new();
+    for source in sources.collect::<BTreeSet<_>>() {
+        match jetstream::partitions(&names::log_stream(source)) {
+            Ok(partitions) => all.extend((0..partitions).map(|partition| (source, partition))),
+            Err(Refusal::NoStream) => {}
+            Err(refusal) => return Err(refusal.into_fault(source)),
+        }
+    }
+    Ok(all)
+}
