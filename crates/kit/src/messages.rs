@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::delivery::Delivery;
 use crate::descriptor::{Described, Descriptor};
 use crate::handling::Outcome;
+use crate::models::generation;
 use crate::platform::{self, Fault, Platform};
 use crate::service::{Service, handler, routes};
 use crate::upkeep::{rebuild, setup, wanted};
@@ -105,7 +106,9 @@ fn news<S: Service>(body: &[u8]) -> Result<(), String> {
     }
     setup::all(service).map_err(|fault| complain(service, &fault))?;
     if text("replay") == Some(service.name) {
-        rebuild::begin(service).map_err(|fault| complain(service, &fault))?;
+        generation::noted(service)
+            .and_then(|now| rebuild::begin(service, now))
+            .map_err(|fault| complain(service, &fault))?;
     }
     look_around::<S>()
 }

@@ -120,7 +120,11 @@ pub(super) fn catch_up(
 ) -> Result<(), Fault> {
     let is_built = generations.building.map(names::generation_name) == delivery.generation;
     if delivery.generation.is_some() && is_built && delivery.behind == 0 {
-        rebuild::advance(service, Some(&format!("{}/{}", delivery.source, delivery.consumer)))?;
+        rebuild::advance(
+            service,
+            generation::noted(service)?,
+            Some(&format!("{}/{}", delivery.source, delivery.consumer)),
+        )?;
     }
     Ok(())
 }

@@ -129,7 +129,7 @@ pub(crate) fn noted(service: &Descriptor) -> Result<Generations, Fault> {
 }
 
 /// Makes sure that the bucket does not say what was so before.
-fn note(now: Generations) -> Result<(), Fault> {
+pub(crate) fn note(now: Generations) -> Result<(), Fault> {
     let value = platform::current().get(KEY)?;
     let is_noted = value.is_some() && Generations::parse(value)?.change >= now.change;
     if is_noted || now == Generations::FIRST {
@@ -138,16 +138,19 @@ fn note(now: Generations) -> Result<(), Fault> {
     document::save(KEY, &now)
 }
 
-/// Changes what `decide` finds to be changed, if anything, and returns what is so then. Whoever is slower than somebody else
-/// decides anew, on what that one made of it.
+/// Changes what `decide` finds to be changed, if anything, and returns what is so then. It decides on what was read before;
+/// whoever was slower than somebody else decides anew, on what that one made of it.
 pub(crate) fn change(
     service: &Descriptor,
-    mut decide: impl FnMut(&Generations) -> Result<Option<Generations>, Fault>,
+    mut now: Generations,
+    mut decide: impl FnMut(&Generations) -> Option<Generations>,
 ) -> Result<Generations, Fault> {
     let mut why = Fault::new("somebody else was faster each time");
     for attempt in 0..ATTEMPTS {
-        let now = noted(service)?;
-        let Some(next) = decide(&now)? else { return Ok(now) };
+        if attempt > 0 {
+            now = noted(service)?;
+        }
+        let Some(next) = decide(&now) else { return Ok(now) };
         let next = Generations { change: now.change + 1, newest: now.newest.max(next.newest), ..next };
         match jetstream::append(
             &names::generation_change(service.name, next.change),

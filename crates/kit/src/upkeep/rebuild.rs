@@ -17,30 +17,30 @@ use super::partitions::{followed, projected};
 use crate::descriptor::Descriptor;
 use crate::limits::ACK_WAIT;
 use crate::log;
-use crate::models::generation::{Generations, change, current, noted, stepped_back};
+use crate::models::generation::{Generations, change, current, note, noted, stepped_back};
 use crate::models::offset;
 use crate::names;
 use crate::platform::{self, Fault, Platform};
 
 /// Begins to build the read models anew. While a rebuild is under way, this changes nothing. Returns whether one is, or was
 /// done at once: where an event may still be written into the slot that comes next, it cannot begin yet.
-pub(crate) fn begin(service: &Descriptor) -> Result<bool, Fault> {
-    clean_up(service)?;
+pub(crate) fn begin(service: &Descriptor, now: Generations) -> Result<bool, Fault> {
+    let now = clean_up(service, now)?;
     let mut begun = None;
-    let now = change(service, |now| {
+    let now = change(service, now, |now| {
         begun = None;
         if now.building.is_some() || now.retired.is_some() {
-            return Ok(None);
+            return None;
         }
         let next = now.next();
         begun = Some(next);
-        Ok(Some(Generations {
+        Some(Generations {
             building: Some(next),
             newest: next,
             schema: service.views_schema,
             active_schema: Some(now.schema_of(now.active)),
             ..*now
-        }))
+        })
     })?;
     if let Some(retired) = now.retired {
         log::info(&format!(
@@ -54,7 +54,7 @@ pub(crate) fn begin(service: &Descriptor) -> Result<bool, Fault> {
         log::info(&format!("{} builds generation {next} of its read models", service.name));
     }
     consumers::make(service, &now, &followed(service, BTreeMap::new())?)?;
-    advance(service, None)?;
+    advance(service, now, None)?;
     Ok(true)
 }
 
@@ -72,81 +72,83 @@ pub(crate) fn begin_if_older(service: &Descriptor) -> Result<Generations, Fault>
     let offsets = offset::load_all(now.active, &projected(service)?)?;
     if now.building.is_none() && offsets.iter().all(|offset| offset.seq == 0) {
         let mine = |now: &Generations| Generations { schema: service.views_schema, ..*now };
-        return change(service, |now| Ok((now.schema < service.views_schema).then(|| mine(now))));
+        return change(service, now, |now| (now.schema < service.views_schema).then(|| mine(now)));
     }
     log::info(&format!(
         "read models of {} have schema {}, and now {}",
         service.name, now.schema, service.views_schema
     ));
-    leave_older(service)?;
-    begin(service)?;
+    let now = leave_older(service, now)?;
+    begin(service, now)?;
     noted(service)
 }
 
 /// Stops to build a generation that an older version of the service has begun.
-fn leave_older(service: &Descriptor) -> Result<(), Fault> {
+fn leave_older(service: &Descriptor, now: Generations) -> Result<Generations, Fault> {
     let retired_ms = platform::current().now_ms();
-    change(service, |now| {
+    change(service, now, |now| {
         let is_older = now.building.is_some() && now.schema < service.views_schema;
-        Ok(is_older.then(|| Generations {
+        is_older.then(|| Generations {
             building: None,
             retired: now.building,
             retired_ms,
             schema: now.schema_of(now.active),
             active_schema: None,
             ..*now
-        }))
-    })?;
-    Ok(())
+        })
+    })
 }
 
 /// Builds the read models anew because of what is wrong with them, unless that is under way. Returns what [`begin`] does.
 pub(crate) fn begin_because(service: &Descriptor, why: &str) -> Result<bool, Fault> {
-    if current(service)?.building.is_some() {
+    let now = current(service)?;
+    if now.building.is_some() {
         return Ok(true);
     }
+    note(now)?;
     log::error(&format!("{why}; the read models of {} are built anew", service.name));
-    begin(service)
+    begin(service, now)
 }
 
 /// Switches to the generation that is being built if it has caught up. `finishing` is a consumer whose last
-/// message is just being finished, so that it need not be asked. Returns the generation that is read from now
-/// on.
-pub(crate) fn advance(service: &Descriptor, finishing: Option<&str>) -> Result<u64, Fault> {
-    let now = clean_up(service)?;
+/// message is just being finished, so that it need not be asked.
+pub(crate) fn advance(service: &Descriptor, now: Generations, finishing: Option<&str>) -> Result<(), Fault> {
+    let now = clean_up(service, now)?;
     let Some(next) = now.building.filter(|_| now.schema == service.views_schema) else {
-        return Ok(now.active);
+        return Ok(());
     };
     for (source, partition) in projected(service)? {
         let consumer = names::consumer(service.name, next, partition);
         let is_finishing = finishing == Some(&format!("{source}/{consumer}"));
         if !is_finishing && !consumers::has_caught_up(source, &consumer)? {
-            return Ok(now.active);
+            return Ok(());
         }
     }
     let retired_ms = platform::current().now_ms();
-    let switched = change(service, |now| {
-        Ok((now.building == Some(next)).then_some(Generations {
+    let switched = change(service, now, |now| {
+        (now.building == Some(next)).then_some(Generations {
             active: next,
             building: None,
             retired: Some(now.active),
             retired_ms,
             active_schema: None,
             ..*now
-        }))
+        })
     })?;
     log::info(&format!("{} reads generation {} of its read models", service.name, switched.active));
-    Ok(clean_up(service)?.active)
+    clean_up(service, switched)?;
+    Ok(())
 }
 
 /// Removes the consumers and the dead letters of the retired generation, once nobody writes into it any more. Its values stay,
 /// for lists that are being read, until the next rebuild overwrites them.
-fn clean_up(service: &Descriptor) -> Result<Generations, Fault> {
-    let now = noted(service)?;
+fn clean_up(service: &Descriptor, now: Generations) -> Result<Generations, Fault> {
     let Some(retired) = now.retired else { return Ok(now) };
     if now.may_have_late_handlers() && consumers::is_with_handlers(service, retired)? {
         return Ok(now);
     }
     consumers::remove(service, retired)?;
-    change(service, |now| Ok((now.retired == Some(retired)).then_some(Generations { retired: None, ..*now })))
+    change(service, now, |now| {
+        (now.retired == Some(retired)).then_some(Generations { retired: None, ..*now })
+    })
 }

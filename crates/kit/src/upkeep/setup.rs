@@ -10,7 +10,7 @@ use super::partitions::{Partitions, followed};
 use super::{consumers, rebuild, wanted};
 use crate::descriptor::Descriptor;
 use crate::platform::{self, Fault, Platform};
-use crate::{document, streams};
+use crate::{document, log, streams};
 
 /// The document of what was found when the service last looked.
 const KEY: &str = "looked";
@@ -53,10 +53,12 @@ pub(crate) fn again(service: &Descriptor) -> Result<bool, Fault> {
         return Ok(false);
     }
     let partitions = followed(service, partitions)?;
-    if followers(service, &partitions).is_ok() {
-        note(service, partitions)?;
-    } else {
-        all(service)?;
+    match followers(service, &partitions) {
+        Ok(()) => note(service, partitions)?,
+        Err(fault) => {
+            log::warn(&format!("{} makes sure of everything, because of this: {fault}", service.name));
+            all(service)?;
+        }
     }
     Ok(true)
 }
@@ -80,7 +82,7 @@ fn followers(service: &Descriptor, partitions: &Partitions) -> Result<(), Fault>
     let now = rebuild::begin_if_older(service)?;
     let progress = consumers::make(service, &now, partitions)?;
     if now.building.is_some() || now.retired.is_some() {
-        rebuild::advance(service, None)?;
+        rebuild::advance(service, now, None)?;
     }
     if let Some(what) = what_is_lost(&progress)? {
         rebuild::begin_because(service, &what)?;
