@@ -9,7 +9,7 @@ mod tests;
 
 use std::time::Duration;
 
-use api::{Comment, CommentPage, Context, Guest, NewComment, PageRequest, Problem, ReadComment};
+use api::{Comment, CommentPage, Cx, Guest, NewComment, PageRequest, Problem, ReadComment};
 use trellis::comments::events::CommentEvent;
 use trellis::comments::types::{Status, VerdictRef};
 use trellis::moderation::events::VerdictEvent;
@@ -56,9 +56,9 @@ impl Service for Comments {
 }
 
 impl Guest for Comments {
-    fn create(cx: Context, post: String, new: NewComment) -> Result<Comment, Problem> {
+    fn create(cx: &Cx, post: String, new: NewComment) -> Result<Comment, Problem> {
         let content = text::lines("content", &new.content, CONTENT_MAX)?;
-        expect_post(&cx, &post)?;
+        expect_post(cx, &post)?;
         cx.create_below(&post, &new, |id| {
             CommentEvent::Created(Comment {
                 id,
@@ -73,26 +73,26 @@ impl Guest for Comments {
         })
     }
 
-    fn get(cx: Context, post: String, id: String) -> Result<ReadComment, Problem> {
+    fn get(cx: &Cx, post: String, id: String) -> Result<ReadComment, Problem> {
         let comment: Comment = cx.load(&id)?;
         if comment.post_id != post {
             return Err(Problem::not_found("There is no such comment on this post."));
         }
-        Ok(comment.for_reader(&cx))
+        Ok(comment.for_reader(cx))
     }
 
-    fn list(cx: Context, post: String, page: PageRequest) -> Result<CommentPage, Problem> {
+    fn list(cx: &Cx, post: String, page: PageRequest) -> Result<CommentPage, Problem> {
         let views = cx.views()?;
         POSTS.get(&views, &post)?.ok_or_else(no_such_post)?;
         let listed = OF_POST.list(&views, &post, &page)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
-        let items = comments.into_iter().map(|comment| comment.for_reader(&cx)).collect();
+        let items = comments.into_iter().map(|comment| comment.for_reader(cx)).collect();
         Ok(CommentPage { items, next: listed.next })
     }
 }
 
 /// Goes on once the post is known, which is at once for all but those that were written just now.
-fn expect_post(cx: &Context, id: &str) -> Result<(), Problem> {
+fn expect_post(cx: &Cx, id: &str) -> Result<(), Problem> {
     let could_be = id::is_valid(id) && id::root(id) == id;
     let patience = if could_be { GRACE } else { Duration::ZERO };
     cx.within(patience, LOOK_EVERY, || POSTS.get(&cx.views()?, id))?.ok_or_else(no_such_post)
@@ -104,7 +104,7 @@ fn no_such_post() -> Problem {
 
 impl Comment {
     /// Leaves out what this reader may not see.
-    fn for_reader(self, cx: &Context) -> ReadComment {
+    fn for_reader(self, cx: &Cx) -> ReadComment {
         let is_author = self.author.is_some() && self.author == cx.caller;
         let is_open = self.status == Status::Approved || is_author || cx.has(MODERATOR);
         ReadComment {

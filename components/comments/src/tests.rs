@@ -137,18 +137,18 @@ pub fn new(content: &str) -> NewComment {
     NewComment { content: content.to_owned() }
 }
 
-pub fn say(by: Context, post: &str, content: &str) -> Result<Comment, Problem> {
+pub fn say(by: &Cx, post: &str, content: &str) -> Result<Comment, Problem> {
     Comments::create(by, post.to_owned(), new(content))
 }
 
-pub fn list(by: Context, post: &str, limit: u32, after: Option<String>) -> CommentPage {
+pub fn list(by: &Cx, post: &str, limit: u32, after: Option<String>) -> CommentPage {
     Comments::list(by, post.to_owned(), PageRequest { limit: Some(limit), after }).unwrap()
 }
 
 #[test]
 fn a_comment_waits_for_moderation() {
     post("p1");
-    let comment = given_nothing::<Comment>().when(|| say(caller("ann"), "p1", " Well,\r\nwell. \n")).ok();
+    let comment = given_nothing::<Comment>().when(|| say(&caller("ann"), "p1", " Well,\r\nwell. \n")).ok();
     assert_eq!((comment.post_id.as_str(), comment.author.as_deref()), ("p1", Some("ann")));
     assert_eq!((comment.content.as_str(), comment.version), ("Well,\nwell.", 1));
     assert_eq!((comment.status, &comment.verdict), (Status::Pending, &None));
@@ -159,23 +159,23 @@ fn a_comment_waits_for_moderation() {
 fn a_comment_without_good_content_is_refused() {
     post("p1");
     for bad in ["", "  \n ", "a\tb", "a\u{0}", "a\rb", "\u{202e}abc", "a\u{2028}b", &"x".repeat(2001)] {
-        let problem = given_nothing::<Comment>().when(|| say(anonymous(), "p1", bad)).then_problem(422);
+        let problem = given_nothing::<Comment>().when(|| say(&anonymous(), "p1", bad)).then_problem(422);
         assert_eq!(problem.errors[0].field, "content", "{bad:?}");
     }
-    assert!(say(anonymous(), "p1", &"é".repeat(2000)).is_ok());
+    assert!(say(&anonymous(), "p1", &"é".repeat(2000)).is_ok());
 }
 
 #[test]
 fn a_post_that_does_not_come_is_not_there() {
     post("p1");
     let before = platform().elapsed();
-    given_nothing::<Comment>().when(|| say(anonymous(), "p2", "Hello?")).then_problem(404);
+    given_nothing::<Comment>().when(|| say(&anonymous(), "p2", "Hello?")).then_problem(404);
     assert_eq!(platform().elapsed() - before, GRACE, "it has waited for the post to become known");
     for never in ["", "a.b", "*", ">", "p1-x", &"x".repeat(200)] {
         let before = platform().elapsed();
-        given_nothing::<Comment>().when(|| say(anonymous(), never, "Hello?")).then_problem(404);
+        given_nothing::<Comment>().when(|| say(&anonymous(), never, "Hello?")).then_problem(404);
         let page = PageRequest { limit: None, after: None };
-        assert_eq!(Comments::list(anonymous(), never.to_owned(), page).unwrap_err().status, 404);
+        assert_eq!(Comments::list(&anonymous(), never.to_owned(), page).unwrap_err().status, 404);
         assert_eq!(platform().elapsed(), before, "{never:?} cannot be a post: no reason to wait");
     }
 }
@@ -187,8 +187,8 @@ fn who_reads_waits_for_no_post() {
     let before = platform().elapsed();
     for id in ["p2", "01J00000000000000000000000"] {
         let page = PageRequest { limit: None, after: None };
-        assert_eq!(Comments::list(anonymous(), id.to_owned(), page).unwrap_err().status, 404);
-        assert_eq!(Comments::get(anonymous(), id.to_owned(), format!("{id}-a")).unwrap_err().status, 404);
+        assert_eq!(Comments::list(&anonymous(), id.to_owned(), page).unwrap_err().status, 404);
+        assert_eq!(Comments::get(&anonymous(), id.to_owned(), format!("{id}-a")).unwrap_err().status, 404);
     }
     assert_eq!(platform().elapsed(), before);
 }
@@ -207,7 +207,7 @@ fn a_post_that_is_on_its_way_is_waited_for() {
                 settle::<Comments>();
             })),
         );
-        let comment = say(anonymous(), &id, "First!").unwrap();
+        let comment = say(&anonymous(), &id, "First!").unwrap();
         assert_eq!(comment.post_id, id);
     }
 }
@@ -220,10 +220,10 @@ fn what_nobody_approved_is_seen_by_its_author_and_moderators_only() {
         .and("p1-c", [created("p1-c", "Good", Some("ann")), CommentEvent::Approved(verdict_ref(1, None))])
         .and("p1-d", [created("p1-d", "Whose?", None)]);
     settle::<Comments>();
-    let seen = |by: &Context| -> Vec<Option<String>> {
-        let items = list(by.clone(), "p1", 10, None).items;
+    let seen = |by: &Cx| -> Vec<Option<String>> {
+        let items = list(by, "p1", 10, None).items;
         for item in &items {
-            let alone = Comments::get(by.clone(), "p1".to_owned(), item.id.clone()).unwrap();
+            let alone = Comments::get(by, "p1".to_owned(), item.id.clone()).unwrap();
             assert_eq!(alone, *item, "one comment shows no more than the list");
         }
         items.into_iter().map(|comment| comment.content).collect()
@@ -241,9 +241,9 @@ fn what_nobody_approved_is_seen_by_its_author_and_moderators_only() {
 #[test]
 fn comments_are_found_on_their_post_only() {
     given::<Comment>("p1-a", [created("p1-a", "Hello", None)]);
-    assert!(Comments::get(anonymous(), "p1".to_owned(), "p1-a".to_owned()).is_ok());
+    assert!(Comments::get(&anonymous(), "p1".to_owned(), "p1-a".to_owned()).is_ok());
     for (post, id) in [("p2", "p1-a"), ("p1", "p1-b"), ("p1", ""), ("p1", "*"), ("", "p1-a")] {
-        assert_eq!(Comments::get(anonymous(), post.to_owned(), id.to_owned()).unwrap_err().status, 404);
+        assert_eq!(Comments::get(&anonymous(), post.to_owned(), id.to_owned()).unwrap_err().status, 404);
     }
 }
 
@@ -253,15 +253,15 @@ fn the_list_of_a_post_is_its_comments_newest_first() {
     post("p2");
     let mut ids: Vec<String> = (0..150)
         .map(|n| {
-            say(anonymous(), "p2", "Elsewhere").unwrap();
-            say(caller("ann"), "p1", &format!("Comment {n}")).unwrap().id
+            say(&anonymous(), "p2", "Elsewhere").unwrap();
+            say(&caller("ann"), "p1", &format!("Comment {n}")).unwrap().id
         })
         .collect();
     settle::<Comments>();
     let mut listed = Vec::new();
     let mut after = None;
     for _page in 0..5 {
-        let page = list(anonymous(), "p1", 30, after);
+        let page = list(&anonymous(), "p1", 30, after);
         listed.extend(page.items.into_iter().map(|comment| comment.id));
         after = page.next;
     }
@@ -274,17 +274,17 @@ fn the_list_of_a_post_is_its_comments_newest_first() {
 fn the_same_key_finds_the_first_comment_even_after_it_was_judged() {
     post("p1");
     post("p2");
-    let with_key = || Context { idempotency_key: Some("key-1".to_owned()), ..caller("ann") };
-    let first = say(with_key(), "p1", "Hello").unwrap();
+    let with_key = || caller("ann").with_key("key-1");
+    let first = say(&with_key(), "p1", "Hello").unwrap();
     given::<Verdict>(&first.id, [verdict_given(&first.id, Outcome::Approved, None)]);
     start::<Comments>();
     settle::<Comments>();
-    assert_eq!(say(with_key(), "p1", "Hello").unwrap(), first);
-    assert_eq!(say(with_key(), "p1", "Other").unwrap_err().status, 422);
-    let elsewhere = say(with_key(), "p2", "Hello").unwrap();
+    assert_eq!(say(&with_key(), "p1", "Hello").unwrap(), first);
+    assert_eq!(say(&with_key(), "p1", "Other").unwrap_err().status, 422);
+    let elsewhere = say(&with_key(), "p2", "Hello").unwrap();
     assert_eq!(elsewhere.post_id, "p2", "a key counts for one post");
-    let someone_else = Context { caller: Some("bob".to_owned()), ..with_key() };
-    assert_ne!(say(someone_else, "p1", "Hello").unwrap().id, first.id);
+    let someone_else = caller("bob").with_key("key-1");
+    assert_ne!(say(&someone_else, "p1", "Hello").unwrap().id, first.id);
 }
 
 /// A hot post costs no more than any other.
@@ -298,14 +298,14 @@ fn the_last_of_many_comments_costs_what_the_tenth_does() {
         }
         post("p1");
         for _ in 0..count {
-            say(anonymous(), "p1", "Me too").unwrap();
+            say(&anonymous(), "p1", "Me too").unwrap();
         }
         settle::<Comments>();
         let calls = platform().calls();
-        say(anonymous(), "p1", "Me too").unwrap();
+        say(&anonymous(), "p1", "Me too").unwrap();
         settle::<Comments>();
-        let page = list(anonymous(), "p1", 5, None);
-        list(anonymous(), "p1", 5, page.next);
+        let page = list(&anonymous(), "p1", 5, None);
+        list(&anonymous(), "p1", 5, page.next);
         prices.push(platform().calls() - calls);
     }
     assert_eq!(prices[0], prices[1]);

@@ -23,7 +23,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use api::{Context, Guest, Health, NewPolicy, Policy, Problem};
+use api::{Cx, Guest, Health, NewPolicy, Policy, Problem};
 use trellis::gateway::events::PolicyEvent;
 use trellis_kit::{
     Aggregate, Asks, Docs, Entity, Event, Failure, Projections, Recorded, Request, Response, Route, Service,
@@ -80,13 +80,13 @@ impl Service for Gateway {
 }
 
 impl Guest for Gateway {
-    fn get_policy(cx: Context) -> Result<Policy, Problem> {
+    fn get_policy(cx: &Cx) -> Result<Policy, Problem> {
         Ok(POLICY.get(&cx.views()?, policy::ID)?.unwrap_or_else(policy::built_in))
     }
 
-    fn set_policy(cx: Context, to: NewPolicy) -> Result<Policy, Problem> {
+    fn set_policy(cx: &Cx, to: NewPolicy) -> Result<Policy, Problem> {
         cx.require(OPERATOR)?;
-        let set = policy::set(&cx, to)?;
+        let set = policy::set(cx, to)?;
         // Whoever is answered finds it in force.
         match POLICY.get(&cx.views_with_mine()?, policy::ID)? {
             Some(known) if known.version >= set.version => Ok(set),
@@ -94,11 +94,11 @@ impl Guest for Gateway {
         }
     }
 
-    fn healthy(_cx: Context) -> Result<Health, Problem> {
+    fn healthy(_cx: &Cx) -> Result<Health, Problem> {
         Ok(ok())
     }
 
-    fn ready(_cx: Context) -> Result<Health, Problem> {
+    fn ready(_cx: &Cx) -> Result<Health, Problem> {
         trellis_kit::ready::<Self>()?;
         if table::knows_services()? {
             return Ok(ok());

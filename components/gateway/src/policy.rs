@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use trellis_kit::http::{self, Path};
-use trellis_kit::{Context, Failure, FieldError, Glimpse, Problem, config, id, log};
+use trellis_kit::{Cx, Failure, FieldError, Glimpse, Problem, config, id, log};
 
 use crate::OPERATOR;
 use crate::api::{NewPolicy, Policy};
@@ -250,7 +250,7 @@ fn leaves_an_operator(rules: &[Rule], keys: &[Key]) -> bool {
 }
 
 /// Sets other rules. The same again changes nothing.
-pub fn set(cx: &Context, to: NewPolicy) -> Result<Policy, Problem> {
+pub fn set(cx: &Cx, to: NewPolicy) -> Result<Policy, Problem> {
     check(&to.rules, &Settings::load()?.keys)?;
     cx.execute(ID, |before: Option<&Policy>| {
         if before.is_some_and(|before| before.rules == to.rules) {
@@ -275,7 +275,7 @@ pub fn apply_config() -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let (cx, said) = (Context::nobody(), Some(id::sha256(&text)));
+    let (cx, said) = (Cx::nobody(), Some(id::sha256(&text)));
     cx.execute(ID, |before: Option<&Policy>| {
         if before.is_some_and(|before| before.configured == said) {
             return Ok(None);
@@ -292,7 +292,7 @@ fn next(before: Option<&Policy>, rules: Vec<Rule>) -> Policy {
 
 /// The rules that the config says, or what is wrong with them.
 pub fn configured(text: &str, keys: &[Key]) -> Result<NewPolicy, String> {
-    let new: NewPolicy = config::read(POLICY_KEY, text).map_err(|fault| fault.what)?;
+    let new: NewPolicy = config::read(POLICY_KEY, text).map_err(|fault| fault.to_string())?;
     check(&new.rules, keys).map_err(|problem| {
         let errors = problem.errors.iter().map(|error| format!(" {}: {}", error.field, error.message));
         format!("config {POLICY_KEY}:{}", errors.collect::<String>())

@@ -6,7 +6,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use api::{Context, Guest, NewOutcome, Outcome, PageRequest, Problem, Review, Verdict, VerdictPage};
+use api::{Cx, Guest, NewOutcome, Outcome, PageRequest, Problem, Review, Verdict, VerdictPage};
 use trellis::comments::events::CommentEvent;
 use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::Overturning;
@@ -52,7 +52,7 @@ impl Service for Moderation {
 }
 
 impl Guest for Moderation {
-    fn queue(cx: Context, status: Option<Outcome>, page: PageRequest) -> Result<VerdictPage, Problem> {
+    fn queue(cx: &Cx, status: Option<Outcome>, page: PageRequest) -> Result<VerdictPage, Problem> {
         cx.require(MODERATOR)?;
         let views = cx.views()?;
         if let Some(status) = status {
@@ -62,12 +62,12 @@ impl Guest for Moderation {
         Ok(VerdictPage { items: VERDICTS.get_many(&views, &listed.ids)?, next: listed.next })
     }
 
-    fn get(cx: Context, comment: String) -> Result<Verdict, Problem> {
+    fn get(cx: &Cx, comment: String) -> Result<Verdict, Problem> {
         cx.require(MODERATOR)?;
         cx.load(&comment)
     }
 
-    fn overturn(cx: Context, comment: String, to: NewOutcome) -> Result<Verdict, Problem> {
+    fn overturn(cx: &Cx, comment: String, to: NewOutcome) -> Result<Verdict, Problem> {
         cx.require(MODERATOR)?;
         if cx.caller.is_none() {
             return Err(Problem::forbidden("A moderator who overturns a verdict must have a name."));
@@ -90,12 +90,12 @@ impl Guest for Moderation {
         })
     }
 
-    fn apply_rules(cx: Context) -> Result<Review, Problem> {
+    fn apply_rules(cx: &Cx) -> Result<Review, Problem> {
         cx.require(OPERATOR)?;
-        review::start(&cx)
+        review::start(cx)
     }
 
-    fn get_review(cx: Context, id: String) -> Result<Review, Problem> {
+    fn get_review(cx: &Cx, id: String) -> Result<Review, Problem> {
         cx.require(OPERATOR)?;
         cx.load(&id)
     }

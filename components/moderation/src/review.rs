@@ -4,7 +4,7 @@
 
 use trellis_kit::{Aggregate, Event, Failure, Problem, Reaction, Recorded};
 
-use crate::api::{Context, Review, Verdict};
+use crate::api::{Cx, Review, Verdict};
 use crate::trellis::moderation::events::{ReviewEvent, VerdictEvent};
 use crate::trellis::moderation::types::{Overturning, Progress};
 use crate::{Moderation, rules};
@@ -37,7 +37,7 @@ impl Aggregate for Review {
     }
 }
 
-pub fn start(cx: &Context) -> Result<Review, Problem> {
+pub fn start(cx: &Cx) -> Result<Review, Problem> {
     let rules = rules::load()?;
     cx.create(&(), |id| {
         ReviewEvent::Started(Review {

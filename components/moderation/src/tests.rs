@@ -85,20 +85,20 @@ fn overturned(status: Outcome, moderator: &str) -> VerdictEvent {
     })
 }
 
-fn mia() -> Context {
+fn mia() -> Cx {
     caller_as("moderator", "mia")
 }
 
-fn say(by: Context, id: &str, status: Outcome) -> Result<Verdict, Problem> {
+fn say(by: &Cx, id: &str, status: Outcome) -> Result<Verdict, Problem> {
     Moderation::overturn(by, id.to_owned(), NewOutcome { status })
 }
 
 fn verdict(id: &str) -> Verdict {
-    Moderation::get(mia(), id.to_owned()).unwrap()
+    Moderation::get(&mia(), id.to_owned()).unwrap()
 }
 
 fn queue(status: Option<Outcome>, limit: u32, after: Option<String>) -> VerdictPage {
-    Moderation::queue(mia(), status, PageRequest { limit: Some(limit), after }).unwrap()
+    Moderation::queue(&mia(), status, PageRequest { limit: Some(limit), after }).unwrap()
 }
 
 /// All of a queue, read some at a time.
@@ -180,12 +180,12 @@ fn bad_rules_judge_nothing() {
         platform().configure("rules", bad);
         let id = format!("p1-{nth}");
         judged(&id, "Hello");
-        assert_eq!(Moderation::get(mia(), id.clone()).unwrap_err().status, 404, "{bad:.60}");
+        assert_eq!(Moderation::get(&mia(), id.clone()).unwrap_err().status, 404, "{bad:.60}");
         let dead = platform().stored("DEAD_moderation");
         let letter: Json = parse(&dead.last().unwrap().body);
         assert_eq!((dead.len(), &letter["event"]["subject"]), (nth + 1, &id.into()), "{bad:.60}");
         assert!(letter["error"].as_str().unwrap().contains("config rules"), "{letter}");
-        let refusal = Moderation::apply_rules(caller_as("operator", "olaf")).unwrap_err();
+        let refusal = Moderation::apply_rules(&caller_as("operator", "olaf")).unwrap_err();
         assert_eq!(refusal.status, 503, "{bad:.60}");
     }
 }
@@ -199,7 +199,7 @@ fn a_comment_waits_for_a_config_that_was_taken_away() {
     deliver::<Moderation>(&delivery).unwrap();
     assert_eq!(platform().stored("LOG_moderation"), [], "nothing is judged");
     // Where JetStream is to be asked is a setting, too.
-    assert_eq!(Moderation::get(mia(), "p1-a".to_owned()).unwrap_err().status, 503);
+    assert_eq!(Moderation::get(&mia(), "p1-a".to_owned()).unwrap_err().status, 503);
     platform().configure("rules", r#"[{"name":"fruit","words":["orange"]}]"#);
     settle::<Moderation>();
     assert_eq!(verdict("p1-a").reason.as_deref(), Some("fruit"));
@@ -209,9 +209,9 @@ fn a_comment_waits_for_a_config_that_was_taken_away() {
 #[test]
 fn a_moderator_overturns_a_verdict_and_another_one_that() {
     given::<Verdict>("p1-a", [given_verdict("p1-a", "An orange", Outcome::Rejected, Some("orange"))])
-        .when(|| say(mia(), "p1-a", Outcome::Approved))
+        .when(|| say(&mia(), "p1-a", Outcome::Approved))
         .then([overturned(Outcome::Approved, "mia")]);
-    let now = say(caller_as("moderator", "max"), "p1-a", Outcome::Rejected).unwrap();
+    let now = say(&caller_as("moderator", "max"), "p1-a", Outcome::Rejected).unwrap();
     assert_eq!((now.status, now.version), (Outcome::Rejected, 3));
     assert_eq!((now.moderator.as_deref(), now.reason), (Some("max"), None));
 }
@@ -220,12 +220,12 @@ fn a_moderator_overturns_a_verdict_and_another_one_that() {
 fn saying_what_is_so_already_is_a_conflict_but_to_repeat_oneself_is_not() {
     let given_by_rules = || given_verdict("p1-a", "An orange", Outcome::Rejected, Some("orange"));
     given::<Verdict>("p1-a", [given_by_rules()])
-        .when(|| say(mia(), "p1-a", Outcome::Rejected))
+        .when(|| say(&mia(), "p1-a", Outcome::Rejected))
         .then_problem(409);
-    let first = say(mia(), "p1-a", Outcome::Approved).unwrap();
-    assert_eq!(say(mia(), "p1-a", Outcome::Approved).unwrap(), first, "her answer may have been lost");
+    let first = say(&mia(), "p1-a", Outcome::Approved).unwrap();
+    assert_eq!(say(&mia(), "p1-a", Outcome::Approved).unwrap(), first, "her answer may have been lost");
     let max = caller_as("moderator", "max");
-    assert_eq!(say(max, "p1-a", Outcome::Approved).unwrap_err().status, 409);
+    assert_eq!(say(&max, "p1-a", Outcome::Approved).unwrap_err().status, 409);
     assert_eq!(platform().stored("LOG_moderation").len(), 2);
 }
 
@@ -236,16 +236,16 @@ fn nobody_else_sees_or_overturns_verdicts() {
         for id in ["p1-a", "nothing"] {
             given_nothing::<Comment>();
             let page = PageRequest { limit: None, after: None };
-            assert_eq!(say(other.clone(), id, Outcome::Approved).unwrap_err().status, 403);
-            assert_eq!(Moderation::get(other.clone(), id.to_owned()).unwrap_err().status, 403);
-            assert_eq!(Moderation::queue(other.clone(), None, page).unwrap_err().status, 403);
+            assert_eq!(say(&other, id, Outcome::Approved).unwrap_err().status, 403);
+            assert_eq!(Moderation::get(&other, id.to_owned()).unwrap_err().status, 403);
+            assert_eq!(Moderation::queue(&other, None, page).unwrap_err().status, 403);
         }
     }
-    let nameless = Context { caller: None, ..mia() };
-    assert_eq!(say(nameless, "p1-a", Outcome::Approved).unwrap_err().status, 403);
+    let nameless = Cx::from(trellis_kit::Context { caller: None, ..mia().clone() });
+    assert_eq!(say(&nameless, "p1-a", Outcome::Approved).unwrap_err().status, 403);
     for nothing in ["nothing", "", "p1-b", "*", ">", "p1.a"] {
-        assert_eq!(say(mia(), nothing, Outcome::Approved).unwrap_err().status, 404, "{nothing}");
-        assert_eq!(Moderation::get(mia(), nothing.to_owned()).unwrap_err().status, 404, "{nothing}");
+        assert_eq!(say(&mia(), nothing, Outcome::Approved).unwrap_err().status, 404, "{nothing}");
+        assert_eq!(Moderation::get(&mia(), nothing.to_owned()).unwrap_err().status, 404, "{nothing}");
     }
     assert_eq!(platform().stored("LOG_moderation").len(), 1);
 }
@@ -277,7 +277,7 @@ fn an_overturned_verdict_changes_queues_and_is_in_each_once() {
         judged(id, "apple");
     }
     for status in [Outcome::Rejected, Outcome::Approved, Outcome::Rejected, Outcome::Approved] {
-        say(mia(), "p1-a", status).unwrap();
+        say(&mia(), "p1-a", status).unwrap();
         settle::<Moderation>();
         let (yes, no) = (whole_queue(Some(Outcome::Approved), 2), whole_queue(Some(Outcome::Rejected), 2));
         match status {
@@ -342,7 +342,7 @@ fn trouble_at_any_call_leaves_nothing_undone_and_nothing_done_twice() {
                 given::<Comment>(id, [commented(id, content)]);
             }
             given::<Verdict>("p1-c", [given_verdict("p1-c", "apple", Outcome::Approved, None)]);
-            say(mia(), "p1-c", Outcome::Rejected).unwrap();
+            say(&mia(), "p1-c", Outcome::Rejected).unwrap();
             start::<Moderation>();
             let first = platform().calls();
             platform().harm(nth, harm());

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use api::{Context, Guest, NewPost, NewTitle, PageRequest, Post, PostPage, Problem};
+use api::{Cx, Guest, NewPost, NewTitle, PageRequest, Post, PostPage, Problem};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
     Aggregate, Docs, Entity, Event, Failure, Index, Projections, Recorded, Route, Service, Writer,
@@ -39,7 +39,7 @@ impl Service for Posts {
 }
 
 impl Guest for Posts {
-    fn create(cx: Context, new: NewPost) -> Result<Post, Problem> {
+    fn create(cx: &Cx, new: NewPost) -> Result<Post, Problem> {
         let title = text::one_line("title", &new.title, TITLE_MAX)?;
         cx.create(&new, |id| {
             PostEvent::Created(Post {
@@ -52,17 +52,17 @@ impl Guest for Posts {
         })
     }
 
-    fn get(cx: Context, id: String) -> Result<Post, Problem> {
+    fn get(cx: &Cx, id: String) -> Result<Post, Problem> {
         cx.load(&id)
     }
 
-    fn list(cx: Context, page: PageRequest) -> Result<PostPage, Problem> {
+    fn list(cx: &Cx, page: PageRequest) -> Result<PostPage, Problem> {
         let views = cx.views()?;
         let listed = FEED.list(&views, &page)?;
         Ok(PostPage { items: POSTS.get_many(&views, &listed.ids)?, next: listed.next })
     }
 
-    fn retitle(cx: Context, id: String, to: NewTitle) -> Result<Post, Problem> {
+    fn retitle(cx: &Cx, id: String, to: NewTitle) -> Result<Post, Problem> {
         let title = text::one_line("title", &to.title, TITLE_MAX)?;
         cx.update(&id, |post: &Post| {
             if post.author.is_none() || post.author != cx.caller {

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use api::{Context, FeedPage, Guest, PageRequest, PostPage, Problem};
+use api::{Cx, FeedPage, Guest, PageRequest, PostPage, Problem};
 use trellis::comments::events::CommentEvent;
 use trellis::comments::types::{Comment, ReadComment, Status};
 use trellis::posts::events::PostEvent;
@@ -65,7 +65,7 @@ impl Service for Query {
 }
 
 impl Guest for Query {
-    fn feed(cx: Context, page: PageRequest) -> Result<FeedPage, Problem> {
+    fn feed(cx: &Cx, page: PageRequest) -> Result<FeedPage, Problem> {
         let views = cx.views()?;
         let listed = FEED.list(&views, &page)?;
         let posts = POSTS.get_many(&views, &listed.ids)?;
@@ -73,13 +73,13 @@ impl Guest for Query {
         let threads = THREADS.get_each(&views, &ids)?;
         let items = posts.into_iter().zip(threads).map(|(post, thread)| {
             let Thread { count, newest } = thread.unwrap_or_default();
-            let readable = newest.into_iter().filter(|comment| may_read(&cx, comment));
-            with_comments(&cx, post, count, readable.take(SHOWN_IN_FEED))
+            let readable = newest.into_iter().filter(|comment| may_read(cx, comment));
+            with_comments(cx, post, count, readable.take(SHOWN_IN_FEED))
         });
         Ok(FeedPage { items: items.collect(), next: listed.next })
     }
 
-    fn get(cx: Context, id: String, comments: PageRequest) -> Result<PostPage, Problem> {
+    fn get(cx: &Cx, id: String, comments: PageRequest) -> Result<PostPage, Problem> {
         let views = cx.views()?;
         let Some(post) = POSTS.get(&views, &id)? else {
             return Err(Problem::not_found("There is no such post."));
@@ -87,23 +87,18 @@ impl Guest for Query {
         let count = THREADS.get(&views, &id)?.map_or(0, |thread| thread.count);
         let listed = COMMENTS_OF.list(&views, &id, &comments)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
-        Ok(PostPage { post: with_comments(&cx, post, count, comments), next: listed.next })
+        Ok(PostPage { post: with_comments(cx, post, count, comments), next: listed.next })
     }
 }
 
 /// Before its verdict and against it, a comment is for its author and for moderators. What is anonymous has no author
 /// who could be known again.
-fn may_read(cx: &Context, comment: &Comment) -> bool {
+fn may_read(cx: &Cx, comment: &Comment) -> bool {
     let is_its_author = comment.author.is_some() && comment.author == cx.caller;
     comment.status == Status::Approved || is_its_author || cx.has(MODERATOR)
 }
 
-fn with_comments(
-    cx: &Context,
-    post: Post,
-    count: u64,
-    comments: impl IntoIterator<Item = Comment>,
-) -> ReadPost {
+fn with_comments(cx: &Cx, post: Post, count: u64, comments: impl IntoIterator<Item = Comment>) -> ReadPost {
     let comments = comments.into_iter().map(|comment| {
         let readable = may_read(cx, &comment);
         let Comment { id, post_id, author, content, status, created_at, version, .. } = comment;

@@ -135,11 +135,11 @@ fn page(limit: u32) -> PageRequest {
     PageRequest { limit: Some(limit), after: None }
 }
 
-fn feed(cx: Context) -> Vec<ReadPost> {
+fn feed(cx: &Cx) -> Vec<ReadPost> {
     Query::feed(cx, page(100)).unwrap().items
 }
 
-fn get(cx: Context, id: &str) -> ReadPost {
+fn get(cx: &Cx, id: &str) -> ReadPost {
     Query::get(cx, id.to_owned(), page(100)).unwrap().post
 }
 
@@ -152,15 +152,15 @@ fn the_feed_is_newest_first_as_posts_are_now() {
     tell_posts(&["p1", "p2"]);
     given::<Post>("p1", [retitled("Changed")]);
     read();
-    let titles: Vec<String> = feed(anonymous()).into_iter().map(|post| post.title).collect();
+    let titles: Vec<String> = feed(&anonymous()).into_iter().map(|post| post.title).collect();
     assert_eq!(titles, ["About p2", "Changed"]);
-    assert_eq!(get(anonymous(), "p1").version, 2);
+    assert_eq!(get(&anonymous(), "p1").version, 2);
 }
 
 #[test]
 fn what_is_not_there_is_not_found() {
     for id in ["nothing", "", "a.b", "*"] {
-        assert_eq!(Query::get(anonymous(), id.to_owned(), page(1)).unwrap_err().status, 404, "{id}");
+        assert_eq!(Query::get(&anonymous(), id.to_owned(), page(1)).unwrap_err().status, 404, "{id}");
     }
 }
 
@@ -170,9 +170,9 @@ fn a_post_shows_all_its_comments_and_the_feed_the_newest() {
     tell_comments(&["p1-a", "p1-b", "p1-c", "p1-d"]);
     given::<Comment>("p1-e", [commented("p1-e", None)]);
     read();
-    let post = get(anonymous(), "p1");
+    let post = get(&anonymous(), "p1");
     assert_eq!((post.comment_count, ids(&post.comments)), (5, vec!["p1-e", "p1-d", "p1-c", "p1-b", "p1-a"]));
-    let in_feed = feed(anonymous());
+    let in_feed = feed(&anonymous());
     assert_eq!((in_feed[0].comment_count, ids(&in_feed[0].comments)), (0, vec![]));
     assert_eq!(
         (in_feed[1].comment_count, ids(&in_feed[1].comments)),
@@ -200,7 +200,7 @@ fn hidden_texts_are_for_authors_and_moderators_alone() {
     let bobs =
         ["p1-anon_approved", "p1-bob_approved", "p1-bob_overturned", "p1-bob_pending", "p1-bob_rejected"];
     let everything = 8;
-    let rows: [(Context, &[&str]); 6] = [
+    let rows: [(Cx, &[&str]); 6] = [
         (anonymous(), &public),
         (caller("ann"), &public),
         (caller(""), &public),
@@ -209,12 +209,12 @@ fn hidden_texts_are_for_authors_and_moderators_alone() {
         (caller_as("moderator", "ann"), &[]),
     ];
     for (reader, expected) in rows {
-        let comments = get(reader.clone(), "p1").comments;
+        let comments = get(&reader, "p1").comments;
         assert_eq!(comments.len(), everything, "that there are comments is no secret");
         let readable = comments.iter().filter(|comment| comment.content.is_some());
         let mut readable: Vec<&str> = readable.map(|comment| comment.id.as_str()).collect();
         readable.sort_unstable();
-        let in_feed = feed(reader.clone()).remove(0).comments;
+        let in_feed = feed(&reader).remove(0).comments;
         assert!(in_feed.iter().all(|comment| comment.content.is_some()), "the feed shows no hidden text");
         if reader.has(MODERATOR) {
             assert_eq!((readable.len(), in_feed.len()), (everything, SHOWN_IN_FEED));
@@ -235,10 +235,10 @@ fn a_verdict_that_is_overturned_shows_everywhere() {
     {
         given::<Comment>("p1-a", [verdict]);
         settle::<Query>();
-        let post = get(anonymous(), "p1");
+        let post = get(&anonymous(), "p1");
         let shows = status == Status::Approved;
         assert_eq!((post.comments[0].status, post.comments[0].content.is_some()), (status, shows));
-        assert_eq!(feed(anonymous())[0].comments.len(), usize::from(shows));
+        assert_eq!(feed(&anonymous())[0].comments.len(), usize::from(shows));
         assert_eq!(post.comment_count, 1);
     }
 }
@@ -247,25 +247,25 @@ fn a_verdict_that_is_overturned_shows_everywhere() {
 fn comments_wait_for_their_post() {
     tell_comments(&["p1-a", "p1-b"]);
     read();
-    assert_eq!(Query::get(anonymous(), "p1".to_owned(), page(10)).unwrap_err().status, 404);
-    assert_eq!(feed(anonymous()), []);
+    assert_eq!(Query::get(&anonymous(), "p1".to_owned(), page(10)).unwrap_err().status, 404);
+    assert_eq!(feed(&anonymous()), []);
     tell_posts(&["p1"]);
     read();
-    assert_eq!(ids(&get(anonymous(), "p1").comments), ["p1-b", "p1-a"]);
-    assert_eq!(feed(anonymous())[0].comment_count, 2);
+    assert_eq!(ids(&get(&anonymous(), "p1").comments), ["p1-b", "p1-a"]);
+    assert_eq!(feed(&anonymous())[0].comment_count, 2);
 }
 
 #[test]
 fn it_has_no_log_and_answers_before_there_is_any_source() {
     start::<Query>();
-    assert_eq!(feed(anonymous()), []);
+    assert_eq!(feed(&anonymous()), []);
     tell_posts(&["p1"]);
     let published = platform().take_published();
     for (subject, body) in published.iter().filter(|(subject, _)| subject == "trellis.announce") {
         message::<Query>(subject, None, body).unwrap();
     }
     settle::<Query>();
-    assert_eq!(feed(anonymous()).len(), 1, "a source that came later is followed");
+    assert_eq!(feed(&anonymous()).len(), 1, "a source that came later is followed");
     let streams = platform()
         .take_exchanges()
         .into_iter()

@@ -1,7 +1,7 @@
 //! What services say in documents. They are long and seldom change, so they are kept once, and are known by their hash.
 
 use serde_json::{Map, Value};
-use trellis_kit::{Aggregate, Context, Docs, Event, Failure, Problem, Reader, Recorded, Writer, id};
+use trellis_kit::{Aggregate, Cx, Docs, Event, Failure, Problem, Reader, Recorded, Writer, id};
 
 use crate::Registry;
 use crate::trellis::registry::events::DocumentsEvent;
@@ -51,7 +51,7 @@ pub fn whole(views: &Reader, outline: Outline) -> Result<Description, Problem> {
 }
 
 /// Notes documents that are new.
-pub fn note(cx: &Context, id: &str, parts: &Parts) -> Result<(), Problem> {
+pub fn note(cx: &Cx, id: &str, parts: &Parts) -> Result<(), Problem> {
     cx.execute(id, |known: Option<&Documents>| {
         Ok(known.is_none().then(|| DocumentsEvent::Noted(parts.clone())))
     })?;

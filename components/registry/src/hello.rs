@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use trellis_kit::{Context, Failure, http, id, log, services};
+use trellis_kit::{Cx, Failure, http, id, log, services};
 
 use crate::trellis::registry::events::ServiceEvent;
 use crate::trellis::registry::types::{Description, Outline, Presence, Route, Sighting};
@@ -31,7 +31,7 @@ pub fn hear(subject: &str, body: &[u8]) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let cx = Context::nobody();
+    let cx = Cx::nobody();
     if is_full(&cx, &said.name)? {
         let name = &said.name;
         log::error(&format!("{name} is not registered: {SERVICES_MAX} services are, and no more can be"));
@@ -52,7 +52,7 @@ pub fn hear(subject: &str, body: &[u8]) -> Result<(), Failure> {
 }
 
 /// What a hello tells of a service that is known like this.
-fn what_is_new(cx: &Context, known: Option<&Registered>, said: &Outline) -> Option<ServiceEvent> {
+fn what_is_new(cx: &Cx, known: Option<&Registered>, said: &Outline) -> Option<ServiceEvent> {
     let sighting =
         |description: &Outline, news| Sighting { description: description.clone(), at: cx.now(), news };
     let Some(known) = known else { return Some(ServiceEvent::Registered(sighting(said, 1))) };
@@ -68,7 +68,7 @@ fn what_is_new(cx: &Context, known: Option<&Registered>, said: &Outline) -> Opti
     }
 }
 
-fn is_full(cx: &Context, name: &str) -> Result<bool, Failure> {
+fn is_full(cx: &Cx, name: &str) -> Result<bool, Failure> {
     let catalogue = CATALOGUE.get(&cx.views()?, THE_CATALOGUE)?.unwrap_or_default();
     let is_known = catalogue.services.iter().any(|entry| entry.name == name);
     Ok(!is_known && catalogue.services.len() >= SERVICES_MAX)

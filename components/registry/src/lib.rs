@@ -11,7 +11,7 @@ mod hello;
 mod tests;
 mod watch;
 
-use api::{Context, DescribedService, FlowPage, Guest, PageRequest, Problem, ServicePage};
+use api::{Cx, DescribedService, FlowPage, Guest, PageRequest, Problem, ServicePage};
 use catalogue::Catalogue;
 use trellis::registry::events::ServiceEvent;
 use trellis::registry::types::{
@@ -66,7 +66,7 @@ impl Service for Registry {
 }
 
 impl Guest for Registry {
-    fn list(cx: Context, page: PageRequest) -> Result<ServicePage, Problem> {
+    fn list(cx: &Cx, page: PageRequest) -> Result<ServicePage, Problem> {
         let views = cx.views()?;
         let listed = ALL.list(&views, &page)?;
         let catalogue = CATALOGUE.get(&views, THE_CATALOGUE)?.unwrap_or_default();
@@ -75,7 +75,7 @@ impl Guest for Registry {
         Ok(ServicePage { items, next: listed.next })
     }
 
-    fn get(cx: Context, name: String) -> Result<DescribedService, Problem> {
+    fn get(cx: &Cx, name: String) -> Result<DescribedService, Problem> {
         let views = cx.views()?;
         let not_there = || Problem::not_found("There is no such service.");
         let service = SERVICES.get(&views, &name)?.ok_or_else(not_there)?;
@@ -84,7 +84,7 @@ impl Guest for Registry {
         Ok(DescribedService { name, description, presence, since, version })
     }
 
-    fn flow(cx: Context, page: PageRequest) -> Result<FlowPage, Problem> {
+    fn flow(cx: &Cx, page: PageRequest) -> Result<FlowPage, Problem> {
         let views = cx.views()?;
         let listed = ALL.list(&views, &page)?;
         let services = SERVICES.get_many(&views, &listed.ids)?;

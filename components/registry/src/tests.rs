@@ -64,11 +64,11 @@ fn page(limit: u32) -> PageRequest {
 }
 
 fn listed() -> Vec<ListedService> {
-    Registry::list(anonymous(), page(100)).unwrap().items
+    Registry::list(&anonymous(), page(100)).unwrap().items
 }
 
 fn presence(name: &str) -> Presence {
-    Registry::get(anonymous(), name.to_owned()).unwrap().presence
+    Registry::get(&anonymous(), name.to_owned()).unwrap().presence
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn who_says_hello_is_registered_once() {
         ("blog", Presence::Present, "2026-01-01T00:00:00.000Z")
     );
     assert_eq!((shown.routes[1].path.as_str(), &shown.routes[1].conflict), ("/blog/{id}", &None));
-    assert_eq!(Registry::get(anonymous(), "blog".to_owned()).unwrap().description, blog);
+    assert_eq!(Registry::get(&anonymous(), "blog".to_owned()).unwrap().description, blog);
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn the_list_comes_in_pages() {
     let mut seen = Vec::new();
     let mut request = page(3);
     loop {
-        let part = Registry::list(anonymous(), request).unwrap();
+        let part = Registry::list(&anonymous(), request).unwrap();
         seen.extend(part.items.into_iter().map(|shown| shown.name));
         let Some(next) = part.next else { break };
         request = PageRequest { after: Some(next), ..page(3) };
@@ -336,7 +336,7 @@ fn the_flow_shows_what_is_on_its_way() {
     is_there(&description("registry", &[]));
     // Three events are stored and nobody has handled the fourth.
     hello(&description("blog", &[]));
-    let flows = Registry::flow(anonymous(), page(10)).unwrap().items;
+    let flows = Registry::flow(&anonymous(), page(10)).unwrap().items;
     let flow = |name: &str| flows.iter().find(|flow| flow.service == name).unwrap();
     let registry = flow("registry");
     assert_eq!(
@@ -351,7 +351,7 @@ fn the_flow_shows_what_is_on_its_way() {
     assert_eq!((registry.lately, flow("silent").lately), (4, 0));
     platform().advance(Duration::from_secs(11));
     hello(&description("late", &[]));
-    let flows = Registry::flow(anonymous(), page(10)).unwrap().items;
+    let flows = Registry::flow(&anonymous(), page(10)).unwrap().items;
     let registry = flows.iter().find(|flow| flow.service == "registry").unwrap();
     assert_eq!((registry.events, registry.lately), (5, 1), "the others are longer ago");
     assert_eq!((flow("silent").events, flow("silent").stream.as_deref()), (0, None));
@@ -437,7 +437,7 @@ fn documents_are_kept_once() {
     settle::<Registry>();
     assert_eq!(history("blog").len(), 7);
     assert!(stored_bytes() < 45_000, "{}", stored_bytes());
-    assert_eq!(Registry::get(anonymous(), "blog".to_owned()).unwrap().description, one);
+    assert_eq!(Registry::get(&anonymous(), "blog".to_owned()).unwrap().description, one);
 }
 
 #[test]
@@ -450,7 +450,7 @@ fn who_describes_itself_anew_all_the_time_is_heard_later() {
     (0..100).for_each(|n| hello(&nth(n)));
     settle::<Registry>();
     assert_eq!(platform().stored("LOG_registry").len(), 60, "30 times, each with its documents");
-    let said = || Registry::get(anonymous(), "blog".to_owned()).unwrap().description;
+    let said = || Registry::get(&anonymous(), "blog".to_owned()).unwrap().description;
     assert_eq!(said(), nth(29));
     assert!(platform().take_lines().iter().any(|line| line.1.contains("it is heard later")));
 
@@ -498,6 +498,6 @@ fn what_is_stored_is_read() {
     assert_eq!((shown.presence, shown.routes[0].path.as_str()), (Presence::Missing, "/blog"));
     hello(&blog);
     settle::<Registry>();
-    let told = Registry::get(anonymous(), "blog".to_owned()).unwrap();
+    let told = Registry::get(&anonymous(), "blog".to_owned()).unwrap();
     assert_eq!((told.presence, told.version, told.description), (Presence::Present, 3, blog));
 }

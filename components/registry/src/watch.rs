@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trellis_kit::services::{self, Listening};
-use trellis_kit::{Context, Failure, log};
+use trellis_kit::{Cx, Failure, log};
 
 use crate::trellis::registry::events::ServiceEvent;
 use crate::trellis::registry::types::Presence;
@@ -17,7 +17,7 @@ const LOOK_TIME: Duration = Duration::from_secs(6);
 /// Asks every service that is known whether it listens. Only silence where nobody listens means anything: who is
 /// busy or late is there.
 pub fn look() -> Result<(), Failure> {
-    let cx = Context::nobody();
+    let cx = Cx::nobody();
     let catalogue = CATALOGUE.get(&cx.views()?, THE_CATALOGUE)?.unwrap_or_default();
     let names = catalogue.services.into_iter().map(|entry| entry.name).collect();
     for (name, listening) in services::ask_around::<Registry>(names, LOOK_TIME) {
@@ -28,7 +28,7 @@ pub fn look() -> Result<(), Failure> {
     Ok(())
 }
 
-fn note_absent(cx: &Context, name: &str) -> Result<(), Failure> {
+fn note_absent(cx: &Cx, name: &str) -> Result<(), Failure> {
     cx.update(name, |service: &Registered| {
         let is_over = service.since <= cx.ago(GRACE);
         Ok(match service.presence {

@@ -6,7 +6,7 @@ use trellis_kit::http::{AskError, Request, ask, encoded};
 use trellis_kit::{Problem, Response, id, log};
 
 use crate::Web;
-use crate::api::{Context, Decision, Place};
+use crate::api::{Cx, Decision, Place};
 use crate::trellis::comments::types::{Comment, NewComment};
 use crate::trellis::moderation::types::{NewOutcome, Verdict, VerdictPage};
 use crate::trellis::posts::types::{NewPost, Post};
@@ -57,26 +57,26 @@ impl Written {
     }
 }
 
-pub fn feed(cx: &Context, place: &Place) -> Result<Read<FeedPage>, Trouble> {
+pub fn feed(cx: &Cx, place: &Place) -> Result<Read<FeedPage>, Trouble> {
     let answer = read(cx, "query", "/posts", place)?;
     let shown = FeedPage { items: understood(answer.read())?, next: next(&answer) };
     Ok(Read { shown, is_behind: is_behind(&answer) })
 }
 
-pub fn post(cx: &Context, id: &str, place: &Place) -> Result<Read<PostPage>, Trouble> {
+pub fn post(cx: &Cx, id: &str, place: &Place) -> Result<Read<PostPage>, Trouble> {
     let answer = read(cx, "query", &format!("/posts/{}", known(id)?), place)?;
     let shown = PostPage { post: understood(answer.read())?, next: next(&answer) };
     Ok(Read { shown, is_behind: is_behind(&answer) })
 }
 
-pub fn write_post(cx: &Context, title: &str) -> Result<Written, Trouble> {
+pub fn write_post(cx: &Cx, title: &str) -> Result<Written, Trouble> {
     let request = on_behalf(cx, "POST", "/posts").with_json(&NewPost { title: title.to_owned() });
     let answer = asked("posts", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
     let Post { id, .. } = understood(answer.read())?;
     Ok(Written { id, position: position(&answer) })
 }
 
-pub fn write_comment(cx: &Context, post: &str, content: &str) -> Result<Written, Trouble> {
+pub fn write_comment(cx: &Cx, post: &str, content: &str) -> Result<Written, Trouble> {
     let request = on_behalf(cx, "POST", &format!("/posts/{}/comments", known(post)?))
         .with_json(&NewComment { content: content.to_owned() });
     let answer = asked("comments", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
@@ -84,7 +84,7 @@ pub fn write_comment(cx: &Context, post: &str, content: &str) -> Result<Written,
     Ok(Written { id, position: position(&answer) })
 }
 
-pub fn verdicts(cx: &Context, shown: Shown, place: &Place) -> Result<Read<VerdictPage>, Trouble> {
+pub fn verdicts(cx: &Cx, shown: Shown, place: &Place) -> Result<Read<VerdictPage>, Trouble> {
     let path = match shown {
         Shown::Rejected => "/moderation/queue?status=rejected",
         Shown::Approved => "/moderation/queue?status=approved",
@@ -95,12 +95,12 @@ pub fn verdicts(cx: &Context, shown: Shown, place: &Place) -> Result<Read<Verdic
     Ok(Read { shown, is_behind: is_behind(&answer) })
 }
 
-pub fn verdict(cx: &Context, comment: &str) -> Result<Verdict, Trouble> {
+pub fn verdict(cx: &Cx, comment: &str) -> Result<Verdict, Trouble> {
     let request = on_behalf(cx, "GET", &format!("/moderation/{}", known(comment)?));
     understood(asked("moderation", &request, READ_PATIENCE)?.read())
 }
 
-pub fn decide(cx: &Context, Decision { comment, status, .. }: &Decision) -> Result<Written, Trouble> {
+pub fn decide(cx: &Cx, Decision { comment, status, .. }: &Decision) -> Result<Written, Trouble> {
     let request = on_behalf(cx, "POST", &format!("/moderation/{}", known(comment)?))
         .with_json(&NewOutcome { status: *status });
     let answer = asked("moderation", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
@@ -108,7 +108,7 @@ pub fn decide(cx: &Context, Decision { comment, status, .. }: &Decision) -> Resu
     Ok(Written { id, position: position(&answer) })
 }
 
-pub fn flows(cx: &Context) -> Result<Vec<Flow>, Trouble> {
+pub fn flows(cx: &Cx) -> Result<Vec<Flow>, Trouble> {
     let request = on_behalf(cx, "GET", "/registry/flow?limit=100");
     understood(asked("registry", &request, READ_PATIENCE)?.read())
 }
@@ -122,7 +122,7 @@ fn known(id: &str) -> Result<&str, Trouble> {
     }
 }
 
-fn read(cx: &Context, service: &str, path: &str, place: &Place) -> Result<Response, Trouble> {
+fn read(cx: &Cx, service: &str, path: &str, place: &Place) -> Result<Response, Trouble> {
     let word =
         |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={}", encoded(value)));
     let words = [word("after", &place.after), word("position", &place.position)];
@@ -132,7 +132,7 @@ fn read(cx: &Context, service: &str, path: &str, place: &Place) -> Result<Respon
 }
 
 /// A request of the one who looks at the page.
-fn on_behalf(cx: &Context, method: &str, target: &str) -> Request {
+fn on_behalf(cx: &Cx, method: &str, target: &str) -> Request {
     let roles = (!cx.roles.is_empty()).then(|| cx.roles.join(","));
     let headers = [
         (CALLER, cx.caller.clone()),

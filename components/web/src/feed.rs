@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
 
-use crate::api::{Context, Page, Place};
+use crate::api::{Cx, Page, Place};
 use crate::ask::{self, Trouble};
 use crate::form::{Draft, Form};
 use crate::trellis::comments::types::ReadComment;
@@ -22,7 +22,7 @@ const FORM: Form<'_> = Form {
 /// How many characters the feed has of a comment.
 const LATEST_MAX: usize = 300;
 
-pub fn page(cx: &Context, place: &Place, draft: &Draft) -> Page {
+pub fn page(cx: &Cx, place: &Place, draft: &Draft) -> Page {
     let read = ask::feed(cx, place);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(problem);
@@ -47,7 +47,7 @@ pub fn page(cx: &Context, place: &Place, draft: &Draft) -> Page {
 }
 
 /// The newest posts, as they are now.
-pub fn live(cx: &Context) -> Result<Markup, Trouble> {
+pub fn live(cx: &Cx) -> Result<Markup, Trouble> {
     Ok(list(&ask::feed(cx, &page::NEWEST)?.shown))
 }
 

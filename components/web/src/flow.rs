@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use trellis_kit::services::LATELY;
 
-use crate::api::{Context, Page};
+use crate::api::{Cx, Page};
 use crate::ask::{self, Trouble};
 use crate::page;
 use crate::trellis::registry::types::{Flow, Presence};
@@ -17,7 +17,7 @@ const TO: usize = WIDTH - FROM;
 const ROW: usize = 36;
 const NAME_LEN_MAX: usize = 14;
 
-pub fn page(cx: &Context) -> Page {
+pub fn page(cx: &Cx) -> Page {
     let read = ask::flows(cx);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(problem);
@@ -36,7 +36,7 @@ pub fn page(cx: &Context) -> Page {
 }
 
 /// The same, as it is now.
-pub fn live(cx: &Context) -> Result<Markup, Trouble> {
+pub fn live(cx: &Cx) -> Result<Markup, Trouble> {
     Ok(show(&ask::flows(cx)?))
 }
 

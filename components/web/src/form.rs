@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use trellis_kit::{Problem, id};
 
-use crate::api::Context;
+use crate::api::Cx;
 use crate::ask::Trouble;
 
 /// What is asked for.
@@ -33,7 +33,7 @@ impl Draft {
     }
 
     /// What somebody typed in vain.
-    pub fn refused(cx: &Context, text: String, trouble: Trouble) -> Self {
+    pub fn refused(cx: &Cx, text: String, trouble: Trouble) -> Self {
         let sent = cx.idempotency_key.clone().filter(|_| !was_sent_before(&trouble));
         Self { text, key: sent.unwrap_or_else(id::unique), trouble: Some(trouble) }
     }

@@ -18,7 +18,7 @@ mod signin;
 mod tests;
 mod time;
 
-use api::{Context, Decision, Guest, Page, Place, Queue};
+use api::{Cx, Decision, Guest, Page, Place, Queue};
 use form::Draft;
 use trellis_kit::http::Request;
 use trellis_kit::{Asks, Call, Problem, Response, Route, Service, routes};
@@ -36,22 +36,22 @@ impl Service for Web {
     const PARTITIONS: u32 = 0;
     const ASKS: Asks = Asks::These(&["query", "posts", "comments", "moderation", "registry"]);
     const ROUTES: &[Route] = routes! {
-        GET "/" => |r| page::answer(Self::feed(r.context(), place(r))),
+        GET "/" => |r| page::answer(Self::feed(r.cx(), place(r))),
         POST "/" => |r| {
             let (cx, title) = typed(r, "title")?;
-            page::answer(Self::write_post(cx, title))
+            page::answer(Self::write_post(&cx, title))
         },
-        GET "/live" => |r| page::part(r, feed::live(&r.context())),
-        GET "/p/{id}" => |r| page::answer(Self::post(r.context(), r.param("id"), place(r))),
+        GET "/live" => |r| page::part(r, feed::live(r.cx())),
+        GET "/p/{id}" => |r| page::answer(Self::post(r.cx(), r.param("id"), place(r))),
         POST "/p/{id}" => |r| {
             let (cx, content) = typed(r, "content")?;
-            page::answer(Self::write_comment(cx, r.param("id"), content))
+            page::answer(Self::write_comment(&cx, r.param("id"), content))
         },
-        GET "/p/{id}/live" => |r| page::part(r, post::live(&r.context(), &r.param("id"))),
-        GET "/moderation" => |r| page::answer(Self::moderation(r.context(), moderation::asked_for(r)?)),
-        POST "/moderation" => |r| page::answer(Self::decide(r.context(), moderation::said(r)?)),
-        GET "/flow" => |r| page::answer(Self::flow(r.context())),
-        GET "/flow/live" => |r| page::part(r, flow::live(&r.context())),
+        GET "/p/{id}/live" => |r| page::part(r, post::live(r.cx(), &r.param("id"))),
+        GET "/moderation" => |r| page::answer(Self::moderation(r.cx(), moderation::asked_for(r)?)),
+        POST "/moderation" => |r| page::answer(Self::decide(r.cx(), moderation::said(r)?)),
+        GET "/flow" => |r| page::answer(Self::flow(r.cx())),
+        GET "/flow/live" => |r| page::part(r, flow::live(r.cx())),
         GET "/assets/{file}" => |r| assets::answer(&r.param("file")),
     };
 
@@ -65,38 +65,38 @@ impl Service for Web {
 }
 
 impl Guest for Web {
-    fn feed(cx: Context, from: Place) -> Page {
-        feed::page(&cx, &from, &Draft::empty())
+    fn feed(cx: &Cx, from: Place) -> Page {
+        feed::page(cx, &from, &Draft::empty())
     }
 
-    fn post(cx: Context, id: String, from: Place) -> Page {
-        post::page(&cx, &id, &from, &Draft::empty())
+    fn post(cx: &Cx, id: String, from: Place) -> Page {
+        post::page(cx, &id, &from, &Draft::empty())
     }
 
-    fn write_post(cx: Context, title: String) -> Page {
-        match ask::write_post(&cx, &title) {
+    fn write_post(cx: &Cx, title: String) -> Page {
+        match ask::write_post(cx, &title) {
             Ok(written) => page::look_at(&written.shown_at("/", "post")),
-            Err(trouble) => feed::page(&cx, &page::NEWEST, &Draft::refused(&cx, title, trouble)),
+            Err(trouble) => feed::page(cx, &page::NEWEST, &Draft::refused(cx, title, trouble)),
         }
     }
 
-    fn write_comment(cx: Context, post: String, content: String) -> Page {
-        match ask::write_comment(&cx, &post, &content) {
+    fn write_comment(cx: &Cx, post: String, content: String) -> Page {
+        match ask::write_comment(cx, &post, &content) {
             Ok(written) => page::look_at(&written.shown_at(&format!("/p/{post}"), "comment")),
-            Err(trouble) => post::page(&cx, &post, &page::NEWEST, &Draft::refused(&cx, content, trouble)),
+            Err(trouble) => post::page(cx, &post, &page::NEWEST, &Draft::refused(cx, content, trouble)),
         }
     }
 
-    fn moderation(cx: Context, queue: Queue) -> Page {
-        moderation::page(&cx, &queue, None)
+    fn moderation(cx: &Cx, queue: Queue) -> Page {
+        moderation::page(cx, &queue, None)
     }
 
-    fn flow(cx: Context) -> Page {
-        flow::page(&cx)
+    fn flow(cx: &Cx) -> Page {
+        flow::page(cx)
     }
 
-    fn decide(cx: Context, decision: Decision) -> Page {
-        moderation::decide(&cx, &decision)
+    fn decide(cx: &Cx, decision: Decision) -> Page {
+        moderation::decide(cx, &decision)
     }
 }
 
@@ -107,8 +107,8 @@ fn place(call: &Call<'_>) -> Place {
 }
 
 /// What was typed into a form of ours, and the context with the key that makes it count once.
-fn typed(call: &Call<'_>, field: &str) -> Result<(Context, String), Problem> {
+fn typed(call: &Call<'_>, field: &str) -> Result<(Cx, String), Problem> {
     origin::check(call.request())?;
     let [key, text] = call.form(["key", field])?;
-    Ok((Context { idempotency_key: Some(key), ..call.context() }, text))
+    Ok((call.cx().with_key(key), text))
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use trellis_kit::http::encoded;
 use trellis_kit::{Call, Problem, id};
 
-use crate::api::{Context, Decision, Page, Queue};
+use crate::api::{Cx, Decision, Page, Queue};
 use crate::ask::{self, Read, Trouble};
 use crate::trellis::moderation::types::{Outcome, Verdict, VerdictPage};
 use crate::trellis::web::types::Shown;
@@ -43,7 +43,7 @@ pub fn said(call: &Call<'_>) -> Result<Decision, Problem> {
     Ok(Decision { comment, status, shown })
 }
 
-pub fn decide(cx: &Context, decision: &Decision) -> Page {
+pub fn decide(cx: &Cx, decision: &Decision) -> Page {
     let Decision { comment, shown, .. } = decision;
     match ask::decide(cx, decision) {
         Ok(written) => {
@@ -59,7 +59,7 @@ pub fn decide(cx: &Context, decision: &Decision) -> Page {
 }
 
 /// The page, after a decision that was in vain if there is trouble with one.
-pub fn page(cx: &Context, queue: &Queue, trouble: Option<&Trouble>) -> Page {
+pub fn page(cx: &Cx, queue: &Queue, trouble: Option<&Trouble>) -> Page {
     if cx.caller.is_none() {
         return sign_in(queue.refused);
     }
@@ -96,7 +96,7 @@ fn sign_in(was_refused: bool) -> Page {
     page::document(401, "Sign in to moderate", &main)
 }
 
-fn not_for(cx: &Context, was_refused: bool) -> Page {
+fn not_for(cx: &Cx, was_refused: bool) -> Page {
     let main = html! {
         h1 { "Moderation" }
         (signin::whoever(cx, PATH))

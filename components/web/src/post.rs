@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
 
-use crate::api::{Context, Page, Place};
+use crate::api::{Cx, Page, Place};
 use crate::ask::{self, Trouble};
 use crate::form::{Draft, Form};
 use crate::trellis::comments::types::{ReadComment, Status};
 use crate::trellis::query::types::{PostPage, ReadPost};
 use crate::{page, time};
 
-pub fn page(cx: &Context, id: &str, place: &Place, draft: &Draft) -> Page {
+pub fn page(cx: &Cx, id: &str, place: &Place, draft: &Draft) -> Page {
     let read = ask::post(cx, id, place);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(problem);
@@ -40,7 +40,7 @@ pub fn page(cx: &Context, id: &str, place: &Place, draft: &Draft) -> Page {
 }
 
 /// The newest comments of a post, as they are now.
-pub fn live(cx: &Context, id: &str) -> Result<Markup, Trouble> {
+pub fn live(cx: &Cx, id: &str) -> Result<Markup, Trouble> {
     Ok(list(&ask::post(cx, id, &page::NEWEST)?.shown))
 }
 

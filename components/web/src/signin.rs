@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::api::Context;
+use crate::api::Cx;
 
 /// A form that asks for the API key, for the page at this path.
 pub fn form(to: &str, was_refused: bool) -> Markup {
@@ -23,7 +23,7 @@ pub fn form(to: &str, was_refused: bool) -> Markup {
 }
 
 /// Who is signed in, and the way out.
-pub fn whoever(cx: &Context, to: &str) -> Markup {
+pub fn whoever(cx: &Cx, to: &str) -> Markup {
     html! {
         form.whoever method="post" action="/signout" {
             p { "Signed in as " bdi.author { (cx.caller.as_deref().unwrap_or_default()) } }

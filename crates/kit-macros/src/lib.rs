@@ -2,10 +2,10 @@
 //!
 //! Both are re-exported by `trellis-kit`; use them from there.
 
+mod contract;
 mod item;
 
 use proc_macro::{Delimiter, Group, Span, TokenStream, TokenTree};
-use wit_parser::UnresolvedPackageGroup;
 
 use crate::item::{Item, Part};
 
@@ -16,7 +16,8 @@ use crate::item::{Item, Part};
 /// cannot use one another in a circle, and services do listen to one another. `bindings!(web; query)` brings in what
 /// is only used in the service's own WIT. Paths are seen from a component's
 /// folder, `components/<service>`. The types can be compared, printed, and written as JSON (see [`Wire`]); what all
-/// services share comes from `trellis_kit` itself. The functions to implement are those of `api::Guest`; what
+/// services share comes from `trellis_kit` itself. The functions to implement are those of `api::Guest`,
+/// which take a `trellis_kit::Cx` where the WIT says context; what
 /// `wit/posts` has in its interface `events` is in `trellis::posts::events`, and what it says of each function in
 /// `FUNCTIONS`.
 #[proc_macro]
@@ -58,31 +59,13 @@ pub fn bindings(input: TokenStream) -> TokenStream {
                 with: {{ "trellis:common/types@0.1.0": ::trellis_kit::contract::types }},
             }});
         }}
-        pub use bindings::exports::trellis::{module}::api;
         pub use bindings::trellis;"#
     );
-    match functions(&service) {
-        Ok(functions) => [parse(&generate), parse(&functions)].into_iter().collect(),
+    let api = contract::read(&service).and_then(|api| Ok((api.functions(), api.guest(&module)?)));
+    match api {
+        Ok((functions, guest)) => [generate, functions, guest].iter().flat_map(|code| parse(code)).collect(),
         Err(why) => error(Span::call_site(), &format!("wit/{service} cannot be read: {why:#}")),
     }
-}
-
-/// What the WIT says of each function of `api`, by its name in Rust: the binding generator keeps only what it says of
-/// types.
-fn functions(service: &str) -> anyhow::Result<String> {
-    let component = std::env::var("CARGO_MANIFEST_DIR")?;
-    let package = UnresolvedPackageGroup::parse_dir(format!("{component}/../../wit/{service}"))?.main;
-    let apis = package.interfaces.iter().map(|(_, interface)| interface);
-    let apis = apis.filter(|interface| interface.name.as_deref() == Some("api"));
-    let described = apis.flat_map(|api| &api.functions).map(|(name, function)| {
-        let docs = function.docs.contents.as_deref().unwrap_or_default();
-        format!("({:?}, {docs:?}), ", name.replace('-', "_"))
-    });
-    Ok(format!(
-        "/// What the WIT says of each function.
-        pub const FUNCTIONS: &[(&str, &str)] = &[{}];",
-        described.collect::<String>()
-    ))
 }
 
 /// Gives a type that comes from WIT its JSON form: `Serialize` and `Deserialize` with the names of the WIT, in

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use thiserror::Error;
 
 use crate::descriptor::Described;
 use crate::jetstream::operation;
@@ -49,16 +50,13 @@ pub struct Member {
 }
 
 /// Why what a component says of itself cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable(String);
-
-impl std::fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
+#[derive(Debug, Error)]
+pub enum Unreadable {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("{0:?} is no name of a service")]
+    Name(String),
 }
-
-impl std::error::Error for Unreadable {}
 
 /// The names and numbers that a permission has in it beside those of the service itself.
 struct Others<'a> {
@@ -75,12 +73,11 @@ impl Member {
 
     /// Reads what a component says of itself. It is as good as its author: every name in it is a name and nothing else.
     pub fn read(statement: &[u8]) -> Result<Self, Unreadable> {
-        let member: Self =
-            serde_json::from_slice(statement).map_err(|error| Unreadable(error.to_string()))?;
+        let member: Self = serde_json::from_slice(statement)?;
         let asked = member.asks.iter().filter(|name| *name != ANYBODY);
         for name in asked.chain(&member.projects).chain(&member.reacts_to) {
             if !is_name(name) {
-                return Err(Unreadable(format!("{name:?} is no name of a service")));
+                return Err(Unreadable::Name(name.clone()));
             }
         }
         Ok(member)

@@ -1,61 +1,94 @@
 //! Why an event, or what a service does of itself, could not be handled, and what can be done about it.
 
+use thiserror::Error;
+
 use crate::platform::Fault;
 use crate::problem::Problem;
+use crate::undecodable::Undecodable;
 
-/// Why an event could not be handled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub why: String,
-    pub kind: FailureKind,
-}
-
-/// What can be done about an event that could not be handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
+/// Why an event could not be handled, by what can be done about it.
+#[derive(Debug, Clone, Error)]
+pub enum Failure {
     /// It may go well another time.
-    Passing,
+    #[error(transparent)]
+    Passing(Cause),
     /// It will go wrong every time, until somebody changes something.
-    Lasting,
+    #[error(transparent)]
+    Lasting(Cause),
     /// It is for another version of this service, and waits for that one. No attempt is counted.
-    NotOurs,
+    #[error(transparent)]
+    NotOurs(Cause),
     /// Nothing is said of it until the server gives it to somebody: a write had no answer and may still be carried out, or
     /// somebody else has the event already.
-    Left,
+    #[error(transparent)]
+    Left(Cause),
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Error)]
+pub enum Cause {
+    #[error("{0}")]
+    Text(String),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
+}
+
+impl From<&str> for Cause {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cause {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
 }
 
 impl Failure {
-    pub fn passing(why: impl Into<String>) -> Self {
-        Self { why: why.into(), kind: FailureKind::Passing }
+    pub fn passing(why: impl Into<Cause>) -> Self {
+        Self::Passing(why.into())
     }
 
-    pub fn lasting(why: impl Into<String>) -> Self {
-        Self { why: why.into(), kind: FailureKind::Lasting }
+    pub fn lasting(why: impl Into<Cause>) -> Self {
+        Self::Lasting(why.into())
     }
 
     #[cfg(test)]
     pub(crate) fn is_lasting(&self) -> bool {
-        self.kind == FailureKind::Lasting
+        matches!(self, Self::Lasting(_))
     }
 
-    pub(crate) fn not_ours(why: impl Into<String>) -> Self {
-        Self { why: why.into(), kind: FailureKind::NotOurs }
+    pub(crate) fn not_ours(why: impl Into<Cause>) -> Self {
+        Self::NotOurs(why.into())
     }
 
-    pub(crate) fn left(why: impl Into<String>) -> Self {
-        Self { why: why.into(), kind: FailureKind::Left }
+    pub(crate) fn left(why: impl Into<Cause>) -> Self {
+        Self::Left(why.into())
     }
 }
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self::passing(fault.what)
+        Self::passing(fault)
     }
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        let Problem { status, title, detail, .. } = problem;
-        Self::passing(format!("{status} {title}: {}", detail.unwrap_or_default()))
+        Self::passing(problem)
+    }
+}
+
+impl From<Undecodable> for Failure {
+    fn from(undecodable: Undecodable) -> Self {
+        match undecodable {
+            Undecodable::Shape { .. } | Undecodable::Broken(_) => Self::lasting(undecodable),
+            Undecodable::Newer(_) => Self::not_ours(undecodable),
+        }
     }
 }

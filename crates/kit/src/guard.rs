@@ -120,7 +120,7 @@ pub(crate) fn answer(asked: &str, body: &[u8]) -> Vec<u8> {
     };
     match allow(service, request, body) {
         Ok(Allowed { subject, body }) => {
-            jetstream::forward(&subject, &body).unwrap_or_else(|fault| refused(503, fault.what))
+            jetstream::forward(&subject, &body).unwrap_or_else(|fault| refused(503, fault.to_string()))
         }
         Err(why) => {
             log::error(&format!("{service} may not have what it asks for: {why}"));

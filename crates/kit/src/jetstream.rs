@@ -9,9 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use thiserror::Error;
 
 use crate::limits::PARTITIONS_MAX;
-use crate::platform::{self, Fault, FaultKind, Platform};
+use crate::platform::{self, Fault, Platform};
 use crate::time::millis;
 use crate::{config, instant, names};
 
@@ -80,19 +81,16 @@ pub struct Progress {
 }
 
 /// Why something cannot be read or set up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// There is no such stream (yet).
+    #[error("there is no such stream")]
     NoStream,
     /// There is one of this name, but of another shape.
+    #[error("it exists in another shape: {0}")]
     ExistsOtherwise(String),
-    Fault(Fault),
-}
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
+    #[error(transparent)]
+    Fault(#[from] Fault),
 }
 
 impl Refusal {
@@ -172,6 +170,8 @@ pub struct ConsumerRequest<'a> {
 }
 
 /// An error that JetStream answers with.
+#[derive(Debug, Error)]
+#[error("code {code}: {description}")]
 struct ApiError {
     code: u64,
     description: String,
@@ -182,7 +182,7 @@ pub fn append(subject: &str, body: &[u8]) -> Appended {
     let answer = match call(subject, body, WRITE_PATIENCE) {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) if error.code == code::SUBJECT_TAKEN => return Appended::Taken,
-        Ok(Err(error)) => return Appended::Unknown(Fault::new(error.to_string())),
+        Ok(Err(error)) => return Appended::Unknown(Fault::because("JetStream refuses", error)),
         Err(fault) => return Appended::Unknown(fault),
     };
     match answer.get("seq").and_then(Value::as_u64) {
@@ -438,16 +438,17 @@ pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), Refusal> {
 }
 
 fn api(subject: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {
-    let body = serde_json::to_vec(request).map_err(|error| Fault::new(error.to_string()))?;
+    let body = serde_json::to_vec(request)
+        .map_err(|error| Fault::because(format!("a request on {subject} cannot be written"), error))?;
     let place = place(subject)?;
-    call(&place, &body, READ_PATIENCE).map_err(|fault| match fault.kind {
-        FaultKind::Nobody if place != subject => fault
+    call(&place, &body, READ_PATIENCE).map_err(|fault| match fault {
+        Fault::Nobody { .. } if place != subject => fault
             .with("services are kept apart here, and the registry, which sets them up, is not there (yet)"),
-        FaultKind::Nobody => fault.with("NATS has no JetStream: its configuration needs `jetstream { }`"),
-        FaultKind::Late => {
+        Fault::Nobody { .. } => fault.with("NATS has no JetStream: its configuration needs `jetstream { }`"),
+        Fault::Late { .. } => {
             fault.with("it is busy, or does not let this service ask, which its log would say")
         }
-        FaultKind::Other => fault,
+        fault => fault,
     })
 }
 
@@ -478,21 +479,15 @@ fn garbled(subject: &str) -> Fault {
     Fault::new(format!("the answer on {subject} is not what JetStream answers"))
 }
 
-impl std::fmt::Display for ApiError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "JetStream refuses with code {}: {}", self.code, self.description)
-    }
-}
-
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         match error.code {
             code::STREAM_NOT_FOUND => Self::NoStream,
             code::STREAM_EXISTS_OTHERWISE => Self::ExistsOtherwise(error.description),
-            code::NO_PEERS | code::REPLICAS_NOT_SUPPORTED => Self::Fault(Fault::new(error.to_string()).with(
+            code::NO_PEERS | code::REPLICAS_NOT_SUPPORTED => Self::Fault(Fault::because("JetStream refuses", error).with(
                 "start as many NATS servers as `replicas` in the service's config says, or set that lower",
             )),
-            _ => Self::Fault(Fault::new(error.to_string())),
+            _ => Self::Fault(Fault::because("JetStream refuses", error)),
         }
     }
 }

@@ -6,8 +6,8 @@
 //! * `bindings!(posts)`: the types and functions of `wit/posts`, in Rust and in JSON;
 //! * [`Service`]: its name, its routes, its entities, and the events that its read models ([`Docs`], [`Index`],
 //!   [`Lists`]) follow; the documents of the whole are made of these;
-//! * the functions themselves, which [create](Context::create), [load](Context::load) and
-//!   [change](Context::update) entities;
+//! * the functions themselves, which [create](Cx::create), [load](Cx::load) and
+//!   [change](Cx::update) entities;
 //! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
 //! * [`export!`], which makes a component of all that and puts into it what the service is, and [`testing`] in its tests.
 //!
@@ -55,7 +55,7 @@
 //!
 //! 1. `platform`, and the ground that all share: names, limits, errors, and the [`Descriptor`], a service as plain data;
 //! 2. `jetstream` and what is spoken with it: streams, deliveries, positions;
-//! 3. `models`: documents, lists, their generations and offsets;
+//! 3. `models`: documents, lists, their generations and offsets; and [`Cx`], a call that reads them;
 //! 4. `eventlog`: events, entities, and how they are stored;
 //! 5. `upkeep`: consumers, rebuilds, and whether all keeps up;
 //! 6. `handling`: projections, reactions and dead letters; beside it `http` and `describe`;
@@ -69,6 +69,7 @@ pub mod access;
 pub mod config;
 mod context;
 pub mod contract;
+mod cx;
 mod delivery;
 mod describe;
 mod descriptor;
@@ -105,12 +106,14 @@ mod tests;
 pub mod text;
 pub mod time;
 mod trace;
+mod undecodable;
 mod upkeep;
 
 pub use contract::types::{Context, PageRequest};
+pub use cx::Cx;
 pub use descriptor::{Asks, Described, Descriptor, Entity, Followed};
 pub use eventlog::{Aggregate, Event, Incoming, Recorded, event};
-pub use failure::{Failure, FailureKind};
+pub use failure::{Cause, Failure};
 pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table};
 pub use http::{Call, Request, Response, Route};
 pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Reader, Writer, glance};
@@ -120,4 +123,5 @@ pub use service::Service;
 pub use trace::Trace;
 pub use trellis_kit_macros::{Wire, bindings};
 use trellis_names as names;
+pub use undecodable::Undecodable;
 pub use upkeep::readiness::ready;

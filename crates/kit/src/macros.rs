@@ -34,7 +34,7 @@ macro_rules! export {
 ///     GET "/" => |call| Ok(Response::empty(204)),
 /// };
 /// ```
-/// The function takes the [`Context`](crate::Context) and then, each by its type, in the order of the pattern: its words in braces as
+/// The function takes the [`Cx`](crate::Cx) and then, each by its type, in the order of the pattern: its words in braces as
 /// `String`, the parameters named after its question mark as `Option`, the [`PageRequest`](crate::PageRequest), and a record from the body.
 /// A result is answered as `ok`, 200 with the JSON of it; `created`, 201 with the JSON of the entity and where it is found;
 /// or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything. `own` is

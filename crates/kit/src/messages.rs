@@ -29,7 +29,7 @@ use crate::{describe, guard, http, log, names};
 pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
     let service = S::DESCRIPTOR;
     if let Some(delivery) = reply_to.and_then(|reply_to| Delivery::parse(service.name, reply_to, body)) {
-        return handler::<S>().handle(&delivery).map_err(|fault| fault.what);
+        return handler::<S>().handle(&delivery).map_err(|fault| fault.to_string());
     }
     if subject == names::request_subject(service.name) {
         return answer(subject, reply_to, &http::answer_message(body, S::respond));
@@ -58,7 +58,7 @@ pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[
     {
         return answer(subject, reply_to, &guard::answer(asked, body));
     }
-    S::hear(subject, body).map_err(|failure| failure.why)
+    S::hear(subject, body).map_err(|failure| failure.to_string())
 }
 
 fn answer(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
@@ -69,7 +69,7 @@ fn answer(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), Stri
     if !names::is_inbox(reply_to) {
         return Err(format!("a request on {subject} wants its answer on {reply_to}, which is no inbox"));
     }
-    platform::current().publish(reply_to, body).map_err(|fault| fault.what)
+    platform::current().publish(reply_to, body).map_err(|fault| fault.to_string())
 }
 
 /// What an operator asks of a service.
@@ -86,7 +86,7 @@ fn carry_out<S: Service>(order: &[u8]) -> Vec<u8> {
         Ok(Order::ReplayDead(seq)) => handler::<S>().try_again(seq),
         Ok(Order::Forget(source)) => match wanted::forget(S::DESCRIPTOR, &source) {
             Ok(()) => Outcome::Handled,
-            Err(fault) => Outcome::Failed(fault.what),
+            Err(fault) => Outcome::Failed(fault.to_string()),
         },
         Err(error) => Outcome::Failed(format!(
             "the request is not {{\"replay-dead\": <sequence>}} or {{\"forget\": <service>}}: {error}"
@@ -116,10 +116,10 @@ fn news<S: Service>(body: &[u8]) -> Result<(), String> {
 /// Everything is there.
 fn look_around<S: Service>() -> Result<(), String> {
     describe::hello(routes::<S>()).map_err(|fault| complain(S::DESCRIPTOR, &fault))?;
-    S::look_around().map_err(|failure| failure.why)
+    S::look_around().map_err(|failure| failure.to_string())
 }
 
 fn complain(service: &Descriptor, fault: &Fault) -> String {
     log::error(&format!("{} cannot set itself up: {fault}", service.name));
-    fault.what.clone()
+    fault.to_string()
 }

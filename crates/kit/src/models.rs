@@ -16,7 +16,6 @@ pub(crate) mod index;
 pub(crate) mod kept;
 pub(crate) mod offset;
 pub(crate) mod progress;
-pub(crate) mod request;
 mod writer;
 
 pub use docs::Docs;

@@ -12,7 +12,7 @@ pub mod memory;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
-pub use fault::{Fault, FaultKind};
+pub use fault::Fault;
 pub use interface::{Entry, Level, Platform};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use memory::current;

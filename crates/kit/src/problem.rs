@@ -135,6 +135,15 @@ impl Problem {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, title, detail, .. } = self;
+        write!(f, "{status} {title}: {}", detail.as_deref().unwrap_or_default())
+    }
+}
+
+impl std::error::Error for Problem {}
+
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         Self::unavailable(fault)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::descriptor::Described;
 use crate::jetstream::{self, Refusal};
 use crate::names;
-use crate::platform::{self, Fault, FaultKind, Platform};
+use crate::platform::{self, Fault, Platform};
 
 pub use crate::jetstream::{ConsumerState, LATELY, StreamState};
 
@@ -41,7 +41,7 @@ pub fn ask_around<S: Described>(mut names: Vec<String>, time: Duration) -> Vec<(
 fn listening(service: &str) -> Listening {
     match platform::current().request(&names::ping_subject(service), b"", PATIENCE) {
         Ok(_) => Listening::Answers,
-        Err(fault) if fault.kind == FaultKind::Nobody => Listening::Nobody,
+        Err(Fault::Nobody { .. }) => Listening::Nobody,
         Err(_) => Listening::Silent,
     }
 }

@@ -44,8 +44,7 @@ fn stream(name: &str, subjects: &str, partitions: u32) -> Result<(), Fault> {
             Err(Fault::new(what))
         }
         Err(refusal) => {
-            let Fault { kind, what } = refusal.into_fault(name);
-            Err(Fault { kind, what: format!("stream {name} cannot be made: {what}") })
+            Err(Fault::because(format!("stream {name} cannot be made"), refusal.into_fault(name)))
         }
     }
 }

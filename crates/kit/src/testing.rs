@@ -2,7 +2,7 @@
 //!
 //! ```ignore
 //! given("p1", [created("p1", "Hello", "ann")])
-//!     .when(|| Posts::retitle(caller("bob"), "p1".into(), NewTitle { title: "Mine".into() }))
+//!     .when(|| Posts::retitle(&caller("bob"), "p1".into(), NewTitle { title: "Mine".into() }))
 //!     .then_problem(403);
 //! ```
 //! Each test has a platform of its own (see [`memory`]), on which time stands still.
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 pub use serde_json::Value as Json;
 
 use crate::contract::types::Context;
+use crate::cx::Cx;
 use crate::descriptor::Described;
 use crate::eventlog::{Aggregate, Envelope, Event};
 use crate::http::{Request, Response};
@@ -34,18 +35,18 @@ pub fn platform() -> Memory {
 }
 
 /// A call of somebody whom the gateway knows.
-pub fn caller(name: &str) -> Context {
-    Context { caller: Some(name.to_owned()), ..anonymous() }
+pub fn caller(name: &str) -> Cx {
+    Context { caller: Some(name.to_owned()), ..Context::nobody() }.into()
 }
 
 /// A call of somebody who has a role.
-pub fn caller_as(role: &str, name: &str) -> Context {
-    Context { roles: vec![role.to_owned()], ..caller(name) }
+pub fn caller_as(role: &str, name: &str) -> Cx {
+    Context { roles: vec![role.to_owned()], caller: Some(name.to_owned()), ..Context::nobody() }.into()
 }
 
 /// A call of anybody.
-pub fn anonymous() -> Context {
-    Context::nobody()
+pub fn anonymous() -> Cx {
+    Cx::nobody()
 }
 
 /// Begins a test with what has happened to an entity.

@@ -87,7 +87,7 @@ fn some_history() {
 }
 
 fn assert_all_done(when: &str) {
-    let listed: Vec<_> = list(caller_as("moderator", "mia"), "p1", 10, None)
+    let listed: Vec<_> = list(&caller_as("moderator", "mia"), "p1", 10, None)
         .items
         .into_iter()
         .map(|comment| (comment.id, comment.status, comment.version))

@@ -96,7 +96,7 @@ fn bad_comments_are_refused_with_the_field_that_is_bad() {
 fn markup_is_text() {
     post("p1");
     let markup = r#"<script>alert("1")</script> & <b>"#;
-    let comment = say(anonymous(), "p1", markup).unwrap();
+    let comment = say(&anonymous(), "p1", markup).unwrap();
     assert_eq!(comment.content, markup);
 }
 

@@ -94,7 +94,7 @@ fn dying_between_any_two_calls() {
 #[test]
 fn a_rebuild_comes_to_the_same() {
     let expected = expected(&["p1", "p2"], 10);
-    let answers = || [get(anonymous(), "p1"), get(caller_as(MODERATOR, "ann"), "p2")];
+    let answers = || [get(&anonymous(), "p1"), get(&caller_as(MODERATOR, "ann"), "p2")];
     let before = answers();
     for _generation in 2..4 {
         message::<Query>("trellis.announce", None, br#"{"replay":"query"}"#).unwrap();
@@ -114,6 +114,6 @@ fn an_event_that_cannot_be_read_does_not_stop_those_behind_it() {
     platform().store("LOG_comments", &format!("log.comments.{partition}.p1-b.1"), b"{}");
     tell_comments(&["p1-c"]);
     read();
-    assert_eq!(ids(&get(anonymous(), "p1").comments), ["p1-c", "p1-a"]);
+    assert_eq!(ids(&get(&anonymous(), "p1").comments), ["p1-c", "p1-a"]);
     assert_eq!(platform().stored("DEAD_query").len(), 1);
 }

@@ -73,7 +73,7 @@ fn ten_thousand_comments_cost_what_ten_cost() {
     for _page in 0..=100 {
         let request = PageRequest { limit: Some(100), after: after.clone() };
         let mut page = None;
-        let price = calls(|| page = Query::get(anonymous(), "p1".to_owned(), request).ok());
+        let price = calls(|| page = Query::get(&anonymous(), "p1".to_owned(), request).ok());
         assert!(price <= 8, "{price} for a page far down");
         let page = page.unwrap();
         assert_eq!(page.post.comment_count, 10_000);

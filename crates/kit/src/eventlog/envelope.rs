@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::event::{Event, Old, Recorded, Undecodable, kind, read};
+use super::event::{Event, Old, Recorded, kind, read};
 use crate::contract::types::Context;
 use crate::id;
+use crate::undecodable::Undecodable;
 
 /// An event as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,7 +83,7 @@ impl Envelope {
 
     pub fn parse(bytes: &[u8]) -> Result<Self, Undecodable> {
         let envelope: Self = serde_json::from_slice(bytes)
-            .map_err(|error| Undecodable::Broken(format!("not an event: {error}")))?;
+            .map_err(|error| Undecodable::shape("not an event".to_owned(), error))?;
         if envelope.specversion != "1.0" {
             return Err(Undecodable::Broken(format!("CloudEvents {:?} is not 1.0", envelope.specversion)));
         }
@@ -105,7 +106,7 @@ impl Envelope {
     /// Only the state after the event.
     pub fn state<E: Event, S: DeserializeOwned>(&self) -> Result<S, Undecodable> {
         let state = if self.is_of_today::<E>()? { self.state.clone() } else { self.upcast::<E>()?.1 };
-        read(&state).map_err(|error| self.undecodable("state", &error))
+        read(&state).map_err(|error| self.unreadable("state", error))
     }
 
     /// The event as handlers see it.
@@ -118,7 +119,7 @@ impl Envelope {
         };
         let data = serde_json::to_vec(&tagged)
             .and_then(|tagged| serde_json::from_slice(&tagged))
-            .map_err(|error| self.undecodable("data", &error))?;
+            .map_err(|error| self.unreadable("data", error))?;
         let Self { id, subject: entity, version, time, actor, .. } = self;
         Ok(Recorded { id, entity, version, seq, time, actor, data, state })
     }
@@ -140,22 +141,28 @@ impl Envelope {
     /// The event and the state after it, brought from an older version to today's.
     fn upcast<E: Event>(&self) -> Result<(Tagged, Box<RawValue>), Undecodable> {
         let (_, case, schema) = self.kind()?;
-        let value = |raw: &RawValue| read::<Value>(raw).map_err(|error| self.undecodable("JSON", &error));
+        let value = |raw: &RawValue| read::<Value>(raw).map_err(|error| self.unreadable("JSON", error));
         let data = self.data.as_deref().map_or(Ok(Value::Null), value)?;
         let mut old = Old { schema, case: case.to_owned(), data, state: value(&self.state)? };
         while old.schema < E::SCHEMA {
             let from = old.schema;
-            E::upcast(&mut old).map_err(|why| self.undecodable("upcast", &why))?;
+            E::upcast(&mut old)
+                .map_err(|why| Undecodable::Broken(format!("{}: {why}", self.part("upcast"))))?;
             old.schema = from + 1;
         }
         let raw = |value: &Value| {
-            RawValue::from_string(value.to_string()).map_err(|error| self.undecodable("upcast", &error))
+            RawValue::from_string(value.to_string()).map_err(|error| self.unreadable("upcast", error))
         };
         let data = if old.data.is_null() { None } else { Some(raw(&old.data)?) };
         Ok((Tagged { case: old.case, data }, raw(&old.state)?))
     }
 
-    fn undecodable(&self, part: &str, why: &dyn std::fmt::Display) -> Undecodable {
-        Undecodable::Broken(format!("{part} of event {} ({}): {why}", self.id, self.kind))
+    fn unreadable(&self, part: &str, error: serde_json::Error) -> Undecodable {
+        Undecodable::shape(self.part(part), error)
+    }
+
+    /// A part of the event, for whoever reads that there is something wrong with it.
+    fn part(&self, part: &str) -> String {
+        format!("{part} of event {} ({})", self.id, self.kind)
     }
 }

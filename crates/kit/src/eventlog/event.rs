@@ -5,9 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::failure::Failure;
-use crate::problem::Problem;
 use crate::schema::Wire;
+use crate::undecodable::Undecodable;
 
 pub use crate::limits::EVENT_MAX as MAX_BYTES;
 
@@ -65,43 +64,7 @@ pub struct Recorded<E> {
 impl<E> Recorded<E> {
     /// The entity after this event.
     pub fn state<T: DeserializeOwned>(&self) -> Result<T, Undecodable> {
-        read(&self.state)
-            .map_err(|error| Undecodable::Broken(format!("state after event {}: {error}", self.id)))
-    }
-}
-
-/// Something stored that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Undecodable {
-    /// Trying again will not help.
-    Broken(String),
-    /// A newer version of this code can read it.
-    Newer(String),
-}
-
-impl std::fmt::Display for Undecodable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Broken(what) | Self::Newer(what)) = self;
-        f.write_str(what)
-    }
-}
-
-impl From<Undecodable> for Problem {
-    fn from(undecodable: Undecodable) -> Self {
-        match undecodable {
-            Undecodable::Broken(what) => Self::internal(what),
-            // An instance of the newer version may get the next attempt.
-            Undecodable::Newer(what) => Self::unavailable(what),
-        }
-    }
-}
-
-impl From<Undecodable> for Failure {
-    fn from(undecodable: Undecodable) -> Self {
-        match undecodable {
-            Undecodable::Broken(why) => Self::lasting(why),
-            Undecodable::Newer(why) => Self::not_ours(why),
-        }
+        read(&self.state).map_err(|error| Undecodable::shape(format!("state after event {}", self.id), error))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a handler does with entities through its [`Context`]: create, load, change.
+//! What a handler does with entities through its [`Cx`]: create, load, change.
 
 use serde::Serialize;
 
@@ -6,10 +6,9 @@ use super::aggregate::Aggregate;
 use super::envelope::{Draft, Envelope};
 use super::event::Event;
 use super::store::{self, Outcome};
-use crate::contract::types::Context;
+use crate::cx::Cx;
 use crate::descriptor::{Described, Descriptor, Entity};
 use crate::id;
-use crate::models::request;
 use crate::problem::Problem;
 use crate::time::back_off;
 
@@ -17,7 +16,7 @@ use crate::time::back_off;
 const DECISIONS: u32 = 8;
 const MAX_KEY_LEN: usize = 255;
 
-impl Context {
+impl Cx {
     /// Creates an entity. `birth` gets the id of the new entity and returns its first event.
     ///
     /// With an idempotency key, the id follows from the caller and the key, so a repeated call finds what the
@@ -55,11 +54,11 @@ impl Context {
         let service = service_of::<A>();
         match store::append(service, &event)? {
             Outcome::Stored(seq) => {
-                request::wrote(service, &id, seq);
+                self.wrote(service, &id, seq);
                 Ok(created)
             }
             Outcome::Taken(first) if first.request.as_ref() == Some(&digest) => {
-                request::wrote(service, &id, first.seq);
+                self.wrote(service, &id, first.seq);
                 first.state::<A::Event, A>().map_err(Problem::from)
             }
             Outcome::Taken(_) => Err(Problem::invalid(
@@ -97,12 +96,12 @@ impl Context {
             let (before, version, seq) =
                 newest::<A>(id)?.map_or((None, 0, 0), |(entity, version, seq)| (Some(entity), version, seq));
             let Some(event) = decide(before.as_ref())? else {
-                request::wrote(service_of::<A>(), id, seq);
+                self.wrote(service_of::<A>(), id, seq);
                 return before.ok_or_else(missing::<A>);
             };
             let (event, after) = self.next(id, before, version + 1, &event, None)?;
             if let Outcome::Stored(seq) = store::append(service_of::<A>(), &event)? {
-                request::wrote(service_of::<A>(), id, seq);
+                self.wrote(service_of::<A>(), id, seq);
                 return Ok(after);
             }
             back_off(attempt);

@@ -90,7 +90,7 @@ fn lookup(service: &Descriptor, entity: &str, version: Option<u64>) -> Result<Op
         return Ok(None);
     };
     let mut event = Envelope::parse(&message.body)
-        .map_err(|error| Fault::new(format!("{} holds no event: {error}", message.subject)))?;
+        .map_err(|error| Fault::because(format!("{} holds no event", message.subject), error))?;
     event.seq = message.seq;
     Ok(Some(event))
 }

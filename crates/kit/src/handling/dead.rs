@@ -13,6 +13,8 @@ use crate::models::generation;
 use crate::platform::{self, Fault, Platform};
 use crate::{document, instant, log, names, streams};
 
+pub(super) const UNREADABLE: &str = "the letter cannot be read";
+
 /// A letter, as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Letter {
@@ -41,7 +43,7 @@ pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Fail
         };
     let event = serde_json::from_slice::<Box<RawValue>>(body).ok();
     let letter = Letter {
-        error: failure.why.clone(),
+        error: failure.to_string(),
         source: source.to_owned(),
         seq,
         consumer: consumer.to_owned(),
@@ -61,7 +63,7 @@ pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Fail
     };
     match stored {
         Appended::At(_) | Appended::Taken => {
-            log::error(&format!("event {seq} of {source} is a dead letter now: {}", failure.why));
+            log::error(&format!("event {seq} of {source} is a dead letter now: {failure}"));
             Ok(())
         }
         Appended::Unknown(fault) => Err(fault),
@@ -70,11 +72,11 @@ pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Fail
 
 impl Letter {
     /// The event, as it was delivered.
-    pub fn body(&self) -> Result<Vec<u8>, String> {
+    pub fn body(&self) -> Result<Vec<u8>, Fault> {
         match (&self.event, &self.base64) {
             (Some(event), _) => Ok(event.get().as_bytes().to_vec()),
-            (None, Some(base64)) => BASE64.decode(base64).map_err(|error| error.to_string()),
-            (None, None) => Err("there is no event in it".to_owned()),
+            (None, Some(base64)) => BASE64.decode(base64).map_err(|error| Fault::because(UNREADABLE, error)),
+            (None, None) => Err(Fault::new(format!("{UNREADABLE}: there is no event in it"))),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::dead;
 use super::process::{Handler, catch_up};
 use super::put_off;
 use crate::delivery::{Delivery, Term};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::limits::{ACK_WAIT, ATTEMPTS};
 use crate::log;
 use crate::models::generation;
@@ -63,22 +63,22 @@ impl Handler {
     /// What to say of an event that could not be handled, and what is done about it.
     fn answer_to(&self, delivery: &Delivery<'_>, failure: &Failure, term: Term) -> Answer {
         let Delivery { source, seq, .. } = delivery;
-        let (why, attempt) = (&failure.why, put_off::attempts(delivery));
-        match failure.kind {
-            FailureKind::Left => {
+        let attempt = put_off::attempts(delivery);
+        match failure {
+            Failure::Left(why) => {
                 log::warn(&format!(
                     "event {seq} of {source} is left until it comes again, within {ACK_WAIT:?}: {why}"
                 ));
                 Answer::Silence
             }
-            FailureKind::NotOurs => {
+            Failure::NotOurs(why) => {
                 log::warn(&format!(
                     "event {seq} of {source} waits for another version of {}, and so do those behind it: {why}",
                     self.service.name
                 ));
                 Answer::Again(jittered(put_off::put_off(delivery)))
             }
-            FailureKind::Passing if attempt < ATTEMPTS => {
+            Failure::Passing(why) if attempt < ATTEMPTS => {
                 log::warn(&format!("event {seq} of {source} failed, attempt {attempt} of {ATTEMPTS}: {why}"));
                 if delivery.is_still_ours(term)
                     && let Err(fault) = note_failed(delivery, Offset::stuck)
@@ -88,7 +88,7 @@ impl Handler {
                 }
                 later(attempt)
             }
-            FailureKind::Passing | FailureKind::Lasting => self.bury(delivery, failure),
+            Failure::Passing(_) | Failure::Lasting(_) => self.bury(delivery, failure),
         }
     }
 

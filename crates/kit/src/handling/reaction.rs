@@ -3,17 +3,18 @@
 use serde::Serialize;
 
 use crate::contract::types::Context;
+use crate::cx::Cx;
 use crate::delivery::Term;
 use crate::eventlog::{Aggregate, Event, Incoming};
 use crate::id;
 use crate::problem::Problem;
 
-/// The means to react to an event: like a [`Context`], but what is created belongs to the event, so that a
+/// The means to react to an event: like a [`Cx`], but what is created belongs to the event, so that a
 /// redelivered event finds what it created before, and nothing is begun when the event may already be with
 /// somebody else.
 #[derive(Debug)]
 pub struct Reaction {
-    context: Context,
+    cx: Cx,
     /// What ids of new entities follow from.
     origin: String,
     term: Term,
@@ -22,18 +23,18 @@ pub struct Reaction {
 impl Reaction {
     pub(crate) fn new(incoming: &Incoming, source: &str, term: Term) -> Self {
         let event = &incoming.envelope;
-        let context = Context {
+        let cx = Cx::from(Context {
             caller: None,
             roles: Vec::new(),
             idempotency_key: None,
             traceparent: event.traceparent.clone(),
             causation: Some(event.id.clone()),
-        };
-        Self { context, origin: format!("{source} {}", incoming.seq), term }
+        });
+        Self { cx, origin: format!("{source} {}", incoming.seq), term }
     }
 
     pub fn now(&self) -> String {
-        self.context.now()
+        self.cx.now()
     }
 
     /// Creates the one entity of its kind that this event leads to.
@@ -48,7 +49,7 @@ impl Reaction {
     }
 
     pub fn load<A: Aggregate>(&self, id: &str) -> Result<A, Problem> {
-        self.context.load(id)
+        self.cx.load(id)
     }
 
     pub fn update<A: Aggregate>(
@@ -67,10 +68,10 @@ impl Reaction {
         self.in_time()?.execute(id, decide)
     }
 
-    fn in_time(&self) -> Result<&Context, Problem> {
+    fn in_time(&self) -> Result<&Cx, Problem> {
         if self.term.is_over() {
             return Err(Problem::unavailable("took more than half of the time there is for an event"));
         }
-        Ok(&self.context)
+        Ok(&self.cx)
     }
 }

@@ -9,7 +9,7 @@
 
 use serde::Serialize;
 
-use super::dead::Letter;
+use super::dead::{Letter, UNREADABLE};
 use super::process::Handler;
 use crate::delivery::{Delivery, Term};
 use crate::jetstream::{self, Refusal};
@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
 impl Handler {
     /// Tries a letter, and says what came of it.
     pub fn try_again(&self, seq: u64) -> Outcome {
-        self.retry(seq).unwrap_or_else(|fault| Outcome::Failed(fault.what))
+        self.retry(seq).unwrap_or_else(|fault| Outcome::Failed(fault.to_string()))
     }
 
     fn retry(&self, seq: u64) -> Result<Outcome, Fault> {
@@ -47,11 +47,14 @@ impl Handler {
             Ok(None) | Err(Refusal::NoStream) => return Ok(Outcome::Missing),
             Err(refusal) => return Err(fault(refusal)),
         };
-        let unreadable = |why: String| Fault::new(format!("the letter cannot be read: {why}"));
         let letter: Letter =
-            serde_json::from_slice(&stored.body).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_slice(&stored.body).map_err(|error| Fault::because(UNREADABLE, error))?;
         let Some((partition, generation)) = names::parse_consumer(self.service.name, &letter.consumer) else {
-            return Err(unreadable(format!("{} is no consumer of {}", letter.consumer, self.service.name)));
+            let Letter { consumer, .. } = letter;
+            return Err(Fault::new(format!(
+                "{UNREADABLE}: {consumer} is no consumer of {}",
+                self.service.name
+            )));
         };
         let outcome = match generation {
             Some(name) if generation::noted(self.service)?.named(name).is_some() => {
@@ -59,10 +62,10 @@ impl Handler {
             }
             Some(_) => Outcome::Obsolete,
             None => {
-                let body = letter.body().map_err(unreadable)?;
+                let body = letter.body()?;
                 let event = Delivery::again(&letter.source, &letter.consumer, partition, letter.seq, &body);
                 if let Err(failure) = self.process(&event, Term::begin()) {
-                    return Ok(Outcome::Failed(failure.why));
+                    return Ok(Outcome::Failed(failure.to_string()));
                 }
                 Outcome::Handled
             }

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use super::exchange::{Request, Response};
 use super::form;
 use super::path::{Path, encoded};
-use crate::contract::types::{Context, PageRequest};
+use crate::contract::types::PageRequest;
+use crate::cx::Cx;
 use crate::eventlog::Aggregate;
 use crate::json;
 use crate::problem::Problem;
@@ -20,13 +21,13 @@ pub struct Call<'a> {
     /// The names of the parameters of the query that its function takes, with `&` between them.
     pub(crate) query: &'static str,
     pub(crate) params: Vec<(&'static str, &'a str)>,
-    pub(crate) context: Context,
+    pub(crate) cx: &'a Cx,
 }
 
 impl Call<'_> {
     /// Who calls and what the call belongs to.
-    pub fn context(&self) -> Context {
-        self.context.clone()
+    pub fn cx(&self) -> &Cx {
+        self.cx
     }
 
     /// All of the request as it came in.

@@ -1,31 +1,36 @@
 //! Why a service that was asked gave no answer.
 
-use std::fmt;
+use thiserror::Error;
 
-use crate::platform::{Fault, FaultKind};
+use crate::platform::Fault;
 use crate::problem::Problem;
 
 /// Why there is no answer to pass on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AskError {
     /// Nobody listens: the request reached no one.
+    #[error("nobody listens")]
     NoService,
     /// No answer came in time; the request may have been carried out.
+    #[error("no answer in time")]
     Late,
     /// What came is no answer, for this reason; the request may have been carried out.
+    #[error("garbled answer: {0}")]
     Garbled(String),
     /// The request is larger than a message may be, and was not sent.
+    #[error("too large for a message")]
     TooLarge,
     /// The platform failed, and did not say what became of the request.
-    Failed(Fault),
+    #[error("failed: {0}")]
+    Failed(#[source] Fault),
 }
 
 impl From<Fault> for AskError {
     fn from(fault: Fault) -> Self {
-        match fault.kind {
-            FaultKind::Nobody => Self::NoService,
-            FaultKind::Late => Self::Late,
-            FaultKind::Other => Self::Failed(fault),
+        match fault {
+            Fault::Nobody { .. } => Self::NoService,
+            Fault::Late { .. } => Self::Late,
+            fault => Self::Failed(fault),
         }
     }
 }
@@ -43,17 +48,3 @@ impl From<AskError> for Problem {
         }
     }
 }
-
-impl fmt::Display for AskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoService => f.write_str("nobody listens"),
-            Self::Late => f.write_str("no answer in time"),
-            Self::Garbled(why) => write!(f, "garbled answer: {why}"),
-            Self::TooLarge => f.write_str("too large for a message"),
-            Self::Failed(fault) => write!(f, "failed: {fault}"),
-        }
-    }
-}
-
-impl std::error::Error for AskError {}

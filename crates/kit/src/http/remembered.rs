@@ -9,7 +9,6 @@ use super::exchange::Response;
 use super::route::Route;
 use crate::descriptor::Descriptor;
 use crate::models::progress::Progress;
-use crate::models::request;
 use crate::problem::Problem;
 
 /// How much an instance remembers, in bytes of answers.
@@ -39,11 +38,11 @@ pub(super) fn answer(service: &Descriptor, route: &Route, call: &Call<'_>) -> Re
     if !follows_from_read_models || route.method != "GET" || route.function.is_none() {
         return (route.call)(call);
     }
-    let from = request::reached()?;
+    let from = call.cx.reached()?;
     let asked = Asked {
         target: call.request.target.clone(),
-        caller: call.context.caller.clone(),
-        roles: call.context.roles.clone(),
+        caller: call.cx.caller.clone(),
+        roles: call.cx.roles.clone(),
     };
     let known = ANSWERS.with_borrow(|answers| answers.as_ref()?.find(&from, &asked));
     if let Some(response) = known {

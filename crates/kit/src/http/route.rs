@@ -4,7 +4,8 @@ use serde::de::DeserializeOwned;
 
 use super::call::Call;
 use super::exchange::Response;
-use crate::contract::types::{Context, PageRequest};
+use crate::contract::types::PageRequest;
+use crate::cx::Cx;
 use crate::problem::Problem;
 use crate::schema::{Record, Schema, Wire};
 
@@ -116,7 +117,7 @@ const fn count(text: &str, byte: u8) -> usize {
     found
 }
 
-/// A function of the contract, as a route can call it: it takes the context and `Arguments`.
+/// A function of the contract, as a route can call it: it takes the [`Cx`] and `Arguments`.
 pub trait Handler<Arguments> {
     type Result;
     const TAKES: &'static [Takes];
@@ -124,7 +125,7 @@ pub trait Handler<Arguments> {
     fn handle(&self, call: &Call<'_>) -> Result<Self::Result, Problem>;
 }
 
-/// What a function can take besides the context.
+/// What a function can take besides the [`Cx`].
 pub trait Argument: Sized {
     const TAKES: Takes;
 
@@ -143,7 +144,7 @@ macro_rules! handlers {
     ($($argument:ident)*) => {
         impl<F, R, $($argument: Argument),*> Handler<($($argument,)*)> for F
         where
-            F: Fn(Context, $($argument),*) -> Result<R, Problem>,
+            F: Fn(&Cx, $($argument),*) -> Result<R, Problem>,
         {
             type Result = R;
             const TAKES: &'static [Takes] = &[$($argument::TAKES),*];
@@ -153,7 +154,7 @@ macro_rules! handlers {
                 let mut rest =
                     Rest { call, words: call.params.iter(), query: call.query.split('&') };
                 $(let $argument = $argument::take(&mut rest)?;)*
-                self(call.context(), $($argument),*)
+                self(call.cx(), $($argument),*)
             }
         }
     };

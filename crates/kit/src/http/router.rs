@@ -8,8 +8,8 @@ use super::path::{Path, allowed};
 use super::remembered;
 use super::route::Route;
 use crate::contract::types::Context;
+use crate::cx::Cx;
 use crate::descriptor::Descriptor;
-use crate::models::request;
 use crate::position::Position;
 use crate::problem::Problem;
 use crate::trace::Trace;
@@ -21,6 +21,9 @@ use crate::{config, position};
 const CALLER_HEADER: &str = "caller-header";
 /// Likewise the header in which it says what the caller is trusted with: names with commas between them.
 const ROLES_HEADER: &str = "roles-header";
+
+/// How many events the read models that answered had not yet seen.
+const LAG_HEADER: &str = "x-trellis-lag";
 
 /// The routes of a service.
 #[derive(Debug, Clone, Copy)]
@@ -57,19 +60,13 @@ fn answer_with(
     caller: impl FnOnce() -> Result<Caller, Problem>,
 ) -> Response {
     let trace = Trace::accept(request.header("traceparent"));
-    let context = caller().and_then(|caller| context(request, &trace, caller));
-    let answer = context.and_then(|context| route(routes, request, context));
+    let cx = caller().and_then(|caller| context(request, &trace, caller));
+    let cx = cx.map(|context| Cx::of_request(routes.service, context));
+    let answer = cx.as_ref().map_err(Clone::clone).and_then(|cx| route(routes, request, cx));
     let mut response = answer.unwrap_or_else(|problem| Response::refusal(&problem, trace.id()));
-    let told = request::end();
-    if let Some(position) = told.position() {
-        let mut headers = response.headers.iter_mut();
-        if let Some((_, location)) = headers.find(|(name, _)| response.status == 201 && name == "location") {
-            // Whoever follows it reads what was written.
-            *location += &format!("?{}={position}", position::QUERY);
-        }
-        response.headers.push((position::HEADER.into(), position));
+    if let Ok(cx) = &cx {
+        tell(cx, &mut response);
     }
-    response.headers.extend(told.lag.map(|events| (request::LAG_HEADER.into(), events.to_string())));
     if response.has_body() {
         let length = response.body.len().to_string();
         response.headers.push(("content-length".into(), length));
@@ -78,6 +75,19 @@ fn answer_with(
         response.body.clear();
     }
     response
+}
+
+/// Tells what has been written, and how far behind the read models are.
+fn tell(cx: &Cx, response: &mut Response) {
+    if let Some(position) = cx.position() {
+        let mut headers = response.headers.iter_mut();
+        if let Some((_, location)) = headers.find(|(name, _)| response.status == 201 && name == "location") {
+            // Whoever follows it reads what was written.
+            *location += &format!("?{}={position}", position::QUERY);
+        }
+        response.headers.push((position::HEADER.into(), position));
+    }
+    response.headers.extend(cx.lag().map(|events| (LAG_HEADER.into(), events.to_string())));
 }
 
 fn context(request: &Request, trace: &Trace, (caller, roles): Caller) -> Result<Context, Problem> {
@@ -106,9 +116,9 @@ fn wanted(request: &Request, path: &Path) -> Result<Vec<Position>, Problem> {
     if all.is_empty() { Ok(Vec::new()) } else { position::parse(&all.join(",")) }
 }
 
-fn route(routes: Routes, request: &Request, context: Context) -> Result<Response, Problem> {
+fn route(routes: Routes, request: &Request, cx: &Cx) -> Result<Response, Problem> {
     let path = Path::parse(&request.target)?;
-    request::begin(routes.service, wanted(request, &path)?);
+    cx.want(wanted(request, &path)?);
     let here = path.nearest(routes.all.iter(), |route| route.pattern);
     if here.is_empty() {
         return match (request.method.as_str(), path.raw == readiness::PATH) {
@@ -122,14 +132,14 @@ fn route(routes: Routes, request: &Request, context: Context) -> Result<Response
         return remembered::answer(
             routes.service,
             route,
-            &Call { request, path: &path, query: route.query, params, context },
+            &Call { request, path: &path, query: route.query, params, cx },
         );
     }
     let allowed = allowed(here.iter().map(|route| route.method));
     if method == "OPTIONS" {
         return Ok(Response::empty(204).with("allow", allowed));
     }
-    let trace = Trace::accept(context.traceparent.as_deref());
+    let trace = Trace::accept(cx.traceparent.as_deref());
     Ok(Response::refusal(&Problem::method_not_allowed(&request.method), trace.id()).with("allow", allowed))
 }
 

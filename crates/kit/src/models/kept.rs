@@ -45,7 +45,8 @@ pub(crate) fn parse<T: DeserializeOwned>(
     bytes: &[u8],
     generation: u64,
 ) -> Result<Option<Kept<T>>, Fault> {
-    let broken = |error: serde_json::Error| Fault::new(format!("the value of {key} cannot be read: {error}"));
+    let broken =
+        |error: serde_json::Error| Fault::because(format!("the value of {key} cannot be read"), error);
     let of_this_generation = |found: u64| found == generation;
     match serde_json::from_slice::<Kept<T>>(bytes) {
         Ok(kept) => Ok(Some(kept).filter(|kept| of_this_generation(kept.generation))),

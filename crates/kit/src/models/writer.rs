@@ -71,5 +71,5 @@ impl Writer<'_> {
 
 /// A write that failed may have been carried out, or may yet be.
 fn unanswered(fault: Fault) -> Failure {
-    Failure::left(format!("a write had no answer and may still be carried out: {fault}"))
+    Failure::left(Fault::because("a write had no answer and may still be carried out", fault))
 }

@@ -205,7 +205,7 @@ fn a_service_asks_those_that_it_says_it_asks() {
     let asked = |name: &str| http::ask::<Shy>(name, &Request::new("GET", "/"), PATIENCE);
     assert_eq!(asked("other").unwrap().status, 204);
     assert!(
-        matches!(asked("another"), Err(AskError::Failed(fault)) if fault.what.contains("shy asks another"))
+        matches!(asked("another"), Err(AskError::Failed(fault)) if fault.to_string().contains("shy asks another"))
     );
     assert_eq!(platform().take_exchanges().len(), 1, "nothing was sent to another");
 }

@@ -1,6 +1,7 @@
 //! Creating and changing entities, with everything going wrong that can.
 
 use super::*;
+use crate::Context;
 use crate::platform::Level;
 use crate::platform::memory::Harm;
 use crate::testing::{caller, request};
@@ -179,7 +180,7 @@ fn two_callers_with_one_key_make_one_entity() {
 
 #[test]
 fn a_key_belongs_to_its_caller_and_its_request() {
-    let named = |name: &str| Context { idempotency_key: Some("k".to_owned()), ..caller(name) };
+    let named = |name: &str| caller(name).with_key("k");
     let first = write(&named("ann"), new("a")).unwrap();
     assert_eq!(write(&named("ann"), new("a")).unwrap(), first);
     edit(&anonymous(), &first.id, "changed since").unwrap();
@@ -254,11 +255,12 @@ fn an_impossible_event_is_never_stored() {
 
 #[test]
 fn an_event_says_where_it_comes_from() {
-    let cx = Context {
+    let cx: Cx = Context {
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
         causation: Some("because".to_owned()),
-        ..caller("ann")
-    };
+        ..caller("ann").clone()
+    }
+    .into();
     let id = write(&cx, new("a")).unwrap().id;
     let message = platform().stored("LOG_notes").remove(0);
     let partition = crate::id::partition(&id, 2);
@@ -278,7 +280,7 @@ fn an_event_says_where_it_comes_from() {
 
 #[test]
 fn a_family_shares_its_roots_partition_and_keys_count_for_it_alone() {
-    let below = |cx: &Context, root: &str| -> Note {
+    let below = |cx: &Cx, root: &str| -> Note {
         cx.create_below(root, &"request", |id| {
             NoteEvent::Written(Note { id, text: "below".to_owned(), version: 1 })
         })

@@ -71,7 +71,7 @@ fn config_is_read_strictly() {
         (r#"{"text":"a","more":1}"#, "more: There is no such field."),
     ] {
         platform().configure("note", bad);
-        let fault = read().unwrap_err().what;
+        let fault = read().unwrap_err().to_string();
         assert!(fault.starts_with("config note: ") && fault.contains(why), "{bad}: {fault}");
     }
 }

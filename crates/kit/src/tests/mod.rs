@@ -31,7 +31,7 @@ use crate::eventlog::Envelope;
 use crate::platform::{Entry, Platform};
 use crate::testing::{anonymous, platform};
 use crate::{
-    Aggregate, Asks, Context, Described, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem,
+    Aggregate, Asks, Cx, Described, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem,
     Projections, Reaction, Reactions, Recorded, Response, Route, Service, Wire, Writer, names, projections,
     reactions, routes,
 };
@@ -93,9 +93,9 @@ impl Service for Notes {
         PUT "/notes/{id}" => ok(Self::edit),
         GET "/notes/newest" => |_| Ok(Response::empty(204)),
         GET "/" => |_| Ok(Response::empty(204)),
-        GET "/whoami" => |r| r.ok(Ok(r.context().caller)),
+        GET "/whoami" => |r| r.ok(Ok(r.cx().caller.clone())),
         GET "/color?color" => ok(Self::color),
-        GET "/roles" => |r| r.ok(Ok(r.context().roles)),
+        GET "/roles" => |r| r.ok(Ok(r.cx().roles.clone())),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Note>()];
     const FUNCTIONS: &[(&str, &str)] = &[("edit", "Changes a note:\n409 if that contradicts what is.")];
@@ -115,25 +115,25 @@ impl Service for Notes {
 }
 
 impl Notes {
-    fn create(cx: Context, new: NewNote) -> Result<Note, Problem> {
-        write(&cx, new)
+    fn create(cx: &Cx, new: NewNote) -> Result<Note, Problem> {
+        write(cx, new)
     }
 
-    fn list(cx: Context, page: PageRequest) -> Result<NotePage, Problem> {
+    fn list(cx: &Cx, page: PageRequest) -> Result<NotePage, Problem> {
         let views = cx.views()?;
         let listed = FEED.list(&views, &page)?;
         Ok(NotePage { items: NOTES.get_many(&views, &listed.ids)?, next: listed.next })
     }
 
-    fn get(cx: Context, id: String) -> Result<Note, Problem> {
+    fn get(cx: &Cx, id: String) -> Result<Note, Problem> {
         cx.load(&id)
     }
 
-    fn edit(cx: Context, id: String, to: NewNote) -> Result<Note, Problem> {
-        edit(&cx, &id, &to.text)
+    fn edit(cx: &Cx, id: String, to: NewNote) -> Result<Note, Problem> {
+        edit(cx, &id, &to.text)
     }
 
-    fn color(_: Context, color: Option<Color>) -> Result<Option<Color>, Problem> {
+    fn color(_: &Cx, color: Option<Color>) -> Result<Option<Color>, Problem> {
         Ok(color)
     }
 }
@@ -188,11 +188,11 @@ pub fn new(text: &str) -> NewNote {
     NewNote { text: text.to_owned(), tags: None }
 }
 
-pub fn write(cx: &Context, new: NewNote) -> Result<Note, Problem> {
+pub fn write(cx: &Cx, new: NewNote) -> Result<Note, Problem> {
     cx.create(&new, |id| NoteEvent::Written(Note { id, text: new.text.clone(), version: 1 }))
 }
 
-pub fn edit(cx: &Context, id: &str, text: &str) -> Result<Note, Problem> {
+pub fn edit(cx: &Cx, id: &str, text: &str) -> Result<Note, Problem> {
     cx.update(id, |note: &Note| {
         let changes = note.text != text;
         Ok(changes.then(|| NoteEvent::Edited(text.to_owned())))
@@ -250,8 +250,8 @@ pub fn no_place() -> Entry {
 }
 
 /// A call that can be repeated.
-pub fn with_key(key: &str) -> Context {
-    Context { idempotency_key: Some(key.to_owned()), ..anonymous() }
+pub fn with_key(key: &str) -> Cx {
+    anonymous().with_key(key)
 }
 
 /// Takes away whatever there is.

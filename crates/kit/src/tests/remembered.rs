@@ -22,11 +22,11 @@ impl Service for Board {
 }
 
 impl Board {
-    fn mine(cx: Context) -> Result<Note, Problem> {
+    fn mine(cx: &Cx) -> Result<Note, Problem> {
         let views = cx.views()?;
         let newest = FEED.list(&views, &PageRequest { limit: Some(1), after: None })?.ids;
         let note = NOTES.get_many(&views, &newest)?.pop().ok_or_else(|| Problem::not_found("No note."))?;
-        let text = format!("{} for {} of {:?}", note.text, cx.caller.unwrap_or_default(), cx.roles);
+        let text = format!("{} for {} of {:?}", note.text, cx.caller.clone().unwrap_or_default(), cx.roles);
         Ok(Note { text, ..note })
     }
 }
