@@ -76,7 +76,7 @@ impl Tally {
             None => begin(&slot, &note, window)?,
         };
         let counter = match counter {
-            Some(counter) if platform.random() % stands_for != 0 => counter,
+            Some(counter) if !platform.random().is_multiple_of(stands_for) => counter,
             _ => up(&slot)?,
         };
         let used = counter.saturating_sub(base).saturating_mul(stands_for);
