@@ -6,7 +6,7 @@ use trellis_kit::{Problem, Request, Response, Service, Trace, glance, log, time}
 
 use crate::callers::Caller;
 use crate::cors::Site;
-use crate::policy::{Rules, Verdict};
+use crate::policy::{Rules, Verdict, Who};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::table::{Found, Table};
@@ -109,18 +109,21 @@ fn serve(
     let mut seen = seen.iter().map(Option::as_ref);
     let (table, policy) = (seen.next().flatten(), seen.next().flatten());
     let table = Table::of(table)?;
-    let service = match table.find(&request.method, &path) {
-        Found::Service(service) => service,
+    let (service, who) = match table.find(&request.method, &path) {
+        Found::Service(service, who) => (service, who.as_deref().and_then(Who::read)),
         Found::Nothing => return Err(Problem::not_found("There is nothing at this path.").into()),
         Found::Methods(methods) if request.method == "OPTIONS" => return options(request, site, methods),
         Found::Methods(methods) => {
             return Err(Refusal::from(Problem::method_not_allowed(&request.method)).with("allow", methods));
         }
     };
-    note.service = Some(service.to_owned());
-    match Rules::in_force(policy, settings)?.judge(&caller, &request.method, &path) {
-        Verdict::Allowed => {}
-        Verdict::Denied => return Err(Problem::forbidden("The policy does not let you do this.").into()),
+    match Rules::in_force(policy, settings)?.judge(&caller, &request.method, &path, who.as_ref()) {
+        Verdict::Allowed => note.service = Some(service.to_owned()),
+        Verdict::Denied => return Err(denied(who.as_ref()).into()),
+        Verdict::NotDeclared => {
+            let why = format!("{service} has not said for whom this is. If it never does, build it anew.");
+            return Err(Problem::unavailable(why).into());
+        }
         Verdict::WhoAreYou => {
             return Err(who_are_you(Problem::unauthorized("This is for callers who show who they are.")));
         }
@@ -134,6 +137,14 @@ fn serve(
     let mine = mine.with("traceparent", trace.to_string());
     let (name, roles) = (caller.name().map(str::to_owned), caller.roles().to_vec());
     Ok(below(prefix, Gateway::by_routes_for(&mine, name, roles)))
+}
+
+/// Refuses a caller who is known, and says why.
+fn denied(who: Option<&Who>) -> Problem {
+    Problem::forbidden(match who {
+        Some(Who::Role(role)) => format!("This needs the role {role}, unless the policy says otherwise."),
+        _ => "The policy does not let you do this.".to_owned(),
+    })
 }
 
 /// A response whose addresses have what was before the target: who came by `/api` goes on there.

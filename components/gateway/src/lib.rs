@@ -45,8 +45,8 @@ impl Service for Gateway {
     /// There is one policy.
     const PARTITIONS: u32 = 1;
     const ROUTES: &[Route] = routes! {
-        GET "/gateway/policy" => ok(Self::get_policy),
-        PUT "/gateway/policy" => ok(Self::set_policy),
+        only(OPERATOR) GET "/gateway/policy" => ok(Self::get_policy),
+        only(OPERATOR) PUT "/gateway/policy" => ok(Self::set_policy),
         POST "/signin" => session::sign_in,
         POST "/signout" => session::sign_out,
         GET "/healthz" => ok(Self::healthy),
@@ -61,8 +61,8 @@ impl Service for Gateway {
         "registry" => table::keep,
         "gateway" => follow,
     };
-    /// The routes of a service are one text since 2, and documents are known by their own id since 3.
-    const VIEWS_SCHEMA: u32 = 3;
+    /// The routes of a service are one text since 2, documents are known by their own id since 3, and for whom a route is since 4.
+    const VIEWS_SCHEMA: u32 = 4;
     /// Whoever has said hello has its routes.
     const ASKS: Asks = Asks::Anybody;
 

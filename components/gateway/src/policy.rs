@@ -25,42 +25,23 @@ const NAME_LEN_MAX: usize = 64;
 /// What is at the end of a path that stands for all below, too.
 const ALL_BELOW: &str = "/**";
 
+const ANYONE: &str = "anyone";
+
 /// A name that rules, logs and headers can carry.
 pub fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'@');
     (1..=NAME_LEN_MAX).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Anyone reads, and writes in the blog. What moderators and operators do needs their role.
+/// Each route is for whom its service says.
 pub fn built_in() -> Policy {
-    let rule = |who: &str, methods: &[&str], path: &str, effect| Rule {
-        who: who.to_owned(),
-        methods: methods.iter().map(|method| (*method).to_owned()).collect(),
-        path: path.to_owned(),
-        effect,
+    let rule = Rule {
+        who: ANYONE.to_owned(),
+        methods: vec!["*".to_owned()],
+        path: ALL_BELOW.to_owned(),
+        effect: Effect::Declared,
     };
-    let (allow, deny) = (Effect::Allow, Effect::Deny);
-    let rules = vec![
-        rule("role:operator", &["*"], "/moderation/rules/apply/**", allow),
-        rule("anyone", &["*"], "/moderation/rules/apply/**", deny),
-        // The page shows a form to sign in to whoever is no moderator.
-        rule("anyone", &["GET", "POST"], "/moderation", allow),
-        rule("role:moderator", &["*"], "/moderation/**", allow),
-        rule("anyone", &["*"], "/moderation/**", deny),
-        rule("role:operator", &["*"], "/gateway/**", allow),
-        rule("anyone", &["*"], "/gateway/**", deny),
-        // What there is, and how much of it: for those who run it.
-        rule("role:operator", &["GET"], "/registry/**", allow),
-        rule("anyone", &["*"], "/registry/**", deny),
-        rule("role:operator", &["GET"], "/flow/**", allow),
-        rule("anyone", &["*"], "/flow/**", deny),
-        rule("anyone", &["GET"], "/**", allow),
-        rule("anyone", &["POST"], "/", allow),
-        rule("anyone", &["POST"], "/p/{id}", allow),
-        rule("anyone", &["POST"], "/signin", allow),
-        rule("anyone", &["POST"], "/signout", allow),
-        rule("anyone", &["POST", "PUT"], "/posts/**", allow),
-    ];
+    let rules = vec![rule];
     Policy { id: ID.to_owned(), rules, set_by: None, set_at: None, configured: None, version: 0 }
 }
 
@@ -77,8 +58,9 @@ struct Line {
     effect: Effect,
 }
 
+/// Whom a rule or a route speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
+pub enum Who {
     Anyone,
     SignedIn,
     Role(String),
@@ -91,6 +73,8 @@ pub enum Verdict {
     Denied,
     /// Some may, and this caller has not said who they are.
     WhoAreYou,
+    /// It is for the route's service to say, which has not said it.
+    NotDeclared,
 }
 
 impl Rules {
@@ -115,7 +99,7 @@ impl Rules {
             let (path, all_below) = split(&rule.path);
             let words = http::words(path).map(str::to_owned).collect();
             Some(Line {
-                who: who(&rule.who)?,
+                who: Who::read(&rule.who)?,
                 methods: rule.methods.clone(),
                 words,
                 all_below,
@@ -125,13 +109,22 @@ impl Rules {
         Self(rules.iter().filter_map(line).collect())
     }
 
-    pub fn judge(&self, caller: &Caller, method: &str, path: &Path) -> Verdict {
+    /// `declared` is for whom the route is, if its service says so.
+    pub fn judge(&self, caller: &Caller, method: &str, path: &Path, declared: Option<&Who>) -> Verdict {
         let concerned = || self.0.iter().filter(|line| line.is_about(method, &path.segments));
-        let allows = |line: &Line| line.effect == Effect::Allow;
-        if concerned().find(|line| line.who.is(caller)).is_some_and(allows) {
-            return Verdict::Allowed;
+        let deciding = concerned().find(|line| line.who.is(caller)).map(|line| line.effect);
+        match (deciding, declared) {
+            (Some(Effect::Allow), _) => return Verdict::Allowed,
+            (Some(Effect::Declared), Some(who)) if who.is(caller) => return Verdict::Allowed,
+            (Some(Effect::Declared), None) => return Verdict::NotDeclared,
+            _ => {}
         }
-        if *caller == Caller::Anonymous && concerned().any(allows) {
+        let lets_some_in = |line: &Line| match line.effect {
+            Effect::Allow => true,
+            Effect::Deny => false,
+            Effect::Declared => declared.is_some(),
+        };
+        if *caller == Caller::Anonymous && concerned().any(lets_some_in) {
             Verdict::WhoAreYou
         } else {
             Verdict::Denied
@@ -152,6 +145,15 @@ impl Line {
 }
 
 impl Who {
+    pub fn read(text: &str) -> Option<Self> {
+        let named = |kind| text.strip_prefix(kind).filter(|name| is_name(name)).map(str::to_owned);
+        match text {
+            ANYONE => Some(Self::Anyone),
+            "signed-in" => Some(Self::SignedIn),
+            _ => named("role:").map(Self::Role).or_else(|| named("key:").map(Self::Key)),
+        }
+    }
+
     fn is(&self, caller: &Caller) -> bool {
         match self {
             Self::Anyone => true,
@@ -159,15 +161,6 @@ impl Who {
             Self::Role(role) => caller.roles().contains(role),
             Self::Key(key) => matches!(caller, Caller::Key { name, .. } if name == key),
         }
-    }
-}
-
-fn who(text: &str) -> Option<Who> {
-    let named = |kind| text.strip_prefix(kind).filter(|name| is_name(name)).map(str::to_owned);
-    match text {
-        "anyone" => Some(Who::Anyone),
-        "signed-in" => Some(Who::SignedIn),
-        _ => named("role:").map(Who::Role).or_else(|| named("key:").map(Who::Key)),
     }
 }
 
@@ -191,7 +184,7 @@ pub fn check(rules: &[Rule], keys: &[Key]) -> Result<(), Problem> {
         let mut wrong = |field: &str, message: String| {
             errors.push(FieldError { field: format!("rules.{number}.{field}"), message });
         };
-        let Some(who) = who(&rule.who) else {
+        let Some(who) = Who::read(&rule.who) else {
             wrong("who", "Must be anyone, signed-in, role:<name> or key:<name>.".to_owned());
             continue;
         };
@@ -246,7 +239,9 @@ fn leaves_an_operator(rules: &[Rule], keys: &[Key]) -> bool {
         operators.push(Caller::Key { name: String::new(), roles: vec![OPERATOR.to_owned()] });
     }
     let Ok(path) = Path::parse("/gateway/policy") else { return false };
-    operators.iter().any(|operator| rules.judge(operator, "PUT", &path) == Verdict::Allowed)
+    let declared = Who::Role(OPERATOR.to_owned());
+    let may = |operator: &Caller| rules.judge(operator, "PUT", &path, Some(&declared)) == Verdict::Allowed;
+    operators.iter().any(may)
 }
 
 /// Sets other rules. The same again changes nothing.

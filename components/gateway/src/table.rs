@@ -6,6 +6,7 @@
 //! A route belongs to the service that registered first, until that is gone. One that is missing keeps its routes, and
 //! whoever asks is told that nobody answers.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use trellis_kit::event::Old;
@@ -15,7 +16,7 @@ use trellis_kit::{Docs, Event, Failure, Glimpse, Problem, Recorded, Service, Wir
 use crate::Gateway;
 use crate::memo::Memo;
 use crate::trellis::registry::events::{DocumentsEvent, ServiceEvent};
-use crate::trellis::registry::types::{Outline, Parts};
+use crate::trellis::registry::types::{Outline, Parts, Route};
 
 pub const SOURCE: &str = "registry";
 pub const DOC: &str = "table";
@@ -36,7 +37,7 @@ pub struct Table {
 #[derive(Debug, PartialEq, Wire)]
 struct Known {
     name: String,
-    /// Its public routes, `GET /posts;POST /posts`.
+    /// Its public routes, and for whom each is: `GET /posts anyone;POST /posts anyone`.
     routes: String,
     /// The id of its parts of the two documents.
     documents: String,
@@ -88,18 +89,20 @@ pub fn follow(event: &Recorded<ServiceEvent>, writer: &Writer<'_>) -> Result<(),
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found<'t> {
-    Service(&'t str),
+    /// With whom it lets in by this route, if it says so.
+    Service(&'t str, Option<Cow<'t, str>>),
     /// The path is there, but not for this method: these are.
     Methods(String),
     Nothing,
 }
 
 /// A route that somebody has.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Line<'t> {
     service: &'t str,
     method: &'t str,
     pattern: &'t str,
+    who: Option<Cow<'t, str>>,
 }
 
 impl Table {
@@ -114,7 +117,11 @@ impl Table {
 
     fn put(&mut self, description: &Outline) {
         let public = description.routes.iter().filter(|route| route.public);
-        let lines: Vec<String> = public.map(|route| format!("{} {}", route.method, route.path)).collect();
+        let line = |route: &Route| match &route.who {
+            Some(who) => format!("{} {} {who}", route.method, route.path),
+            None => format!("{} {}", route.method, route.path),
+        };
+        let lines: Vec<String> = public.map(line).collect();
         let known = Known {
             name: description.name.clone(),
             routes: lines.join(";"),
@@ -141,14 +148,18 @@ impl Table {
 
     /// All routes, those of who came first before the others. The gateway's own are there before any other.
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let own = Gateway::ROUTES.iter();
-        let own =
-            own.map(|route| Line { service: Gateway::NAME, method: route.method, pattern: route.pattern });
+        let own = Gateway::ROUTES.iter().map(|route| Line {
+            service: Gateway::NAME,
+            method: route.method,
+            pattern: route.pattern,
+            who: route.access.who(),
+        });
         let others = self.services.iter().filter(|known| known.name != Gateway::NAME);
         own.chain(others.flat_map(|known| {
             known.routes.split(';').filter_map(|line| {
-                let (method, pattern) = line.split_once(' ')?;
-                Some(Line { service: &known.name, method, pattern })
+                let mut words = line.split(' ');
+                let (method, pattern) = (words.next()?, words.next()?);
+                Some(Line { service: &known.name, method, pattern, who: words.next().map(Cow::Borrowed) })
             })
         }))
     }
@@ -167,7 +178,7 @@ impl Table {
         // Of those that say the same of it, the one that was there first: the last of what is equal wins, so from behind.
         let candidates = here().filter(|(_, line)| line.method == method).rev();
         if let Some((_, line)) = candidates.max_by_key(|(nearness, _)| *nearness) {
-            return Found::Service(line.service);
+            return Found::Service(line.service, line.who.clone());
         }
         if fitting.is_empty() {
             return Found::Nothing;

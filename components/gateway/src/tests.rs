@@ -76,12 +76,18 @@ fn id_of(Parts { openapi, asyncapi }: &Parts) -> String {
     format!("documents-{}", trellis_kit::id::sha256(&format!("{openapi}\n{asyncapi}")))
 }
 
-/// Routes as `"GET /posts"`; one that begins with `own` is not public.
+/// Routes as `"GET /posts"`, which are for anyone. One that begins with `own` is not public, one with `role:<name>` for that role,
+/// and of one with `undeclared` its service does not say for whom it is.
 fn description(name: &str, routes: &[&str]) -> Outline {
     let route = |route: &&str| {
-        let (public, route) = route.strip_prefix("own ").map_or((true, *route), |route| (false, route));
-        let (method, path) = route.split_once(' ').unwrap();
-        Told { method: method.to_owned(), path: path.to_owned(), public }
+        let words: Vec<&str> = route.split(' ').collect();
+        let (access, method, path) = match words[..] {
+            [access, method, path] => (access, method, path),
+            [method, path] => ("anyone", method, path),
+            _ => panic!("{route} is no route"),
+        };
+        let who = (!matches!(access, "own" | "undeclared")).then(|| access.to_owned());
+        Told { method: method.to_owned(), path: path.to_owned(), public: access != "own", who }
     };
     Outline {
         name: name.to_owned(),

@@ -39,11 +39,11 @@ impl Service for Moderation {
     const NAME: &str = "moderation";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     const ROUTES: &[Route] = routes! {
-        GET "/moderation/queue?status" => page(Self::queue),
-        GET "/moderation/{comment}" => ok(Self::get),
-        POST "/moderation/{comment}" => ok(Self::overturn),
-        POST "/moderation/rules/apply" => created(Self::apply_rules),
-        GET "/moderation/rules/apply/{id}" => ok(Self::get_review),
+        only(MODERATOR) GET "/moderation/queue?status" => page(Self::queue),
+        only(MODERATOR) GET "/moderation/{comment}" => ok(Self::get),
+        only(MODERATOR) POST "/moderation/{comment}" => ok(Self::overturn),
+        only(OPERATOR) POST "/moderation/rules/apply" => created(Self::apply_rules),
+        only(OPERATOR) GET "/moderation/rules/apply/{id}" => ok(Self::get_review),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Verdict>(), Entity::of::<Review>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;

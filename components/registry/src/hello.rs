@@ -113,9 +113,17 @@ fn check(subject: &str, body: &[u8]) -> Result<Description, String> {
 }
 
 fn is_route(route: &Route) -> bool {
-    let Route { method, path, .. } = route;
+    let Route { method, path, who, .. } = route;
     let is_method = (1..=16).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase());
     // What comes with /api is asked for without it.
     let is_reached = http::words(path).next() != Some("api");
-    is_method && is_reached && path.len() <= PATH_LEN_MAX && http::is_pattern(path)
+    let is_whom = |who: &String| {
+        who == "anyone"
+            || who.strip_prefix("role:").is_some_and(|role| role.len() <= NAME_LEN_MAX && id::is_valid(role))
+    };
+    who.as_ref().is_none_or(is_whom)
+        && is_method
+        && is_reached
+        && path.len() <= PATH_LEN_MAX
+        && http::is_pattern(path)
 }

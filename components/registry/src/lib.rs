@@ -29,6 +29,8 @@ trellis_kit::export!(Registry);
 #[derive(Debug)]
 pub struct Registry;
 
+/// Those who run the application have this role.
+const OPERATOR: &str = "operator";
 /// Every service that has ever been there.
 const SERVICES: Docs<Registered> = Docs::new("registry", "service");
 /// Their names, as they first came.
@@ -44,9 +46,9 @@ impl Service for Registry {
     /// Events of all services are in one order, so that it is known who was there first.
     const PARTITIONS: u32 = 1;
     const ROUTES: &[Route] = routes! {
-        GET "/registry" => page(Self::list),
-        GET "/registry/{name}" => ok(Self::get),
-        GET "/registry/flow" => page(Self::flow),
+        only(OPERATOR) GET "/registry" => page(Self::list),
+        only(OPERATOR) GET "/registry/{name}" => ok(Self::get),
+        only(OPERATOR) GET "/registry/flow" => page(Self::flow),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Registered>(), Entity::of::<Documents>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;

@@ -13,7 +13,12 @@ use super::*;
 use crate::trellis::registry::types::Description;
 
 fn route(method: &str, path: &str) -> trellis::registry::types::Route {
-    trellis::registry::types::Route { method: method.to_owned(), path: path.to_owned(), public: true }
+    trellis::registry::types::Route {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        public: true,
+        who: Some("anyone".to_owned()),
+    }
 }
 
 fn description(name: &str, routes: &[(&str, &str)]) -> Description {

@@ -29,6 +29,9 @@ trellis_kit::export!(Web);
 #[derive(Debug)]
 pub struct Web;
 
+/// Those who run the application have this role.
+const OPERATOR: &str = "operator";
+
 impl Service for Web {
     const NAME: &str = "web";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -50,8 +53,8 @@ impl Service for Web {
         GET "/p/{id}/live" => |r| page::part(r, post::live(r.cx(), &r.param("id"))),
         GET "/moderation" => |r| page::answer(Self::moderation(r.cx(), moderation::asked_for(r)?)),
         POST "/moderation" => |r| page::answer(Self::decide(r.cx(), moderation::said(r)?)),
-        GET "/flow" => |r| page::answer(Self::flow(r.cx())),
-        GET "/flow/live" => |r| page::part(r, flow::live(r.cx())),
+        only(OPERATOR) GET "/flow" => |r| page::answer(Self::flow(r.cx())),
+        only(OPERATOR) GET "/flow/live" => |r| page::part(r, flow::live(r.cx())),
         GET "/assets/{file}" => |r| assets::answer(&r.param("file")),
     };
 

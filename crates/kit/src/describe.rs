@@ -65,8 +65,10 @@ pub(crate) fn hello(routes: Routes) -> Result<(), Fault> {
 /// Name, version, routes, log and sources, and its parts of the two documents as text.
 pub(crate) fn describe(routes: Routes) -> Value {
     let service = routes.service;
-    let route =
-        |route: &Route| json!({ "method": route.method, "path": route.pattern, "public": route.public });
+    let route = |route: &Route| {
+        let (public, who) = (route.is_public(), route.access.who());
+        json!({ "method": route.method, "path": route.pattern, "public": public, "who": who })
+    };
     let listed: Vec<Value> = routes.all.iter().map(route).collect();
     let projects: BTreeSet<_> = service.projected.iter().map(|followed| followed.source).collect();
     let reacts: BTreeSet<_> = service.reacted_to.iter().map(|followed| followed.source).collect();

@@ -35,7 +35,7 @@ pub(crate) use message::answer as answer_message;
 pub(crate) use message::parse as read_message;
 pub use path::percent_decoded as decoded;
 pub use path::{Path, allowed, encoded, is_any, is_pattern, shape, words};
-pub use route::Route;
+pub use route::{Access, Route};
 #[doc(hidden)]
 pub use route::{Answers, Argument, Function, Handler, Rest, Takes};
 pub(crate) use router::{Routes, answer as answer_by_routes, answer_for as answer_by_routes_for};

@@ -29,6 +29,7 @@ macro_rules! export {
 /// const ROUTES: &[Route] = routes! {
 ///     POST "/posts" => created(Self::create),
 ///     own GET "/posts" => page(Self::list),
+///     only(MODERATOR) PUT "/posts/{id}" => ok(Self::retitle),
 ///     GET "/posts/{id}" => ok(Self::get),
 ///     GET "/moderation/queue?status" => page(Self::queue),
 ///     GET "/" => |call| Ok(Response::empty(204)),
@@ -37,28 +38,38 @@ macro_rules! export {
 /// The function takes the [`Cx`](crate::Cx) and then, each by its type, in the order of the pattern: its words in braces as
 /// `String`, the parameters named after its question mark as `Option`, the [`PageRequest`](crate::PageRequest), and a record from the body.
 /// A result is answered as `ok`, 200 with the JSON of it; `created`, 201 with the JSON of the entity and where it is found;
-/// or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything. `own` is
-/// what the public does not get.
+/// or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything.
+///
+/// A route is for anyone who does not say otherwise. `own` is for services alone. `only(role)` is for callers who are trusted with the
+/// role. Gateways hold to it unless their operator says otherwise, so a function whose sense depends on the role
+/// [requires](crate::Context::require) it, too.
 #[macro_export]
 macro_rules! routes {
     (@ [$($done:expr),*]) => { &[$($done),*] };
-    (@ [$($done:expr),*] own $($rest:tt)*) => { $crate::routes!(@ false [$($done),*] $($rest)*) };
-    (@ [$($done:expr),*] $($rest:tt)*) => { $crate::routes!(@ true [$($done),*] $($rest)*) };
-    (@ $public:literal [$($done:expr),*]
+    (@ [$($done:expr),*] own $($rest:tt)*) => {
+        $crate::routes!(@ ($crate::http::Access::Own) [$($done),*] $($rest)*)
+    };
+    (@ [$($done:expr),*] only($role:expr) $($rest:tt)*) => {
+        $crate::routes!(@ ($crate::http::Access::Role($role)) [$($done),*] $($rest)*)
+    };
+    (@ [$($done:expr),*] $($rest:tt)*) => {
+        $crate::routes!(@ ($crate::http::Access::Anyone) [$($done),*] $($rest)*)
+    };
+    (@ ($access:expr) [$($done:expr),*]
         $method:ident $pattern:literal => $answer:ident($function:path) $(, $($rest:tt)*)?) => {
         $crate::routes!(@ [$($done,)* $crate::http::Route::to(
             stringify!($method),
             $pattern,
-            $public,
+            $access,
             |call| $crate::http::answer::$answer(call, $function),
             $crate::http::function::$answer(stringify!($function), &$function),
         )] $($($rest)*)?)
     };
-    (@ $public:literal [$($done:expr),*] $method:ident $pattern:literal => $call:expr $(, $($rest:tt)*)?) => {
+    (@ ($access:expr) [$($done:expr),*] $method:ident $pattern:literal => $call:expr $(, $($rest:tt)*)?) => {
         $crate::routes!(@ [$($done,)* $crate::http::Route::with(
             stringify!($method),
             $pattern,
-            $public,
+            $access,
             $call,
         )] $($($rest)*)?)
     };

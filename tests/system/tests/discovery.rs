@@ -12,7 +12,7 @@ use tempfile::tempdir;
 const SOON: Duration = Duration::from_secs(2);
 
 fn description(name: &str, routes: &[(&str, &str)]) -> Value {
-    let route = |(method, path): &(&str, &str)| json!({ "method": method, "path": path, "public": true });
+    let route = |(method, path): &(&str, &str)| json!({ "method": method, "path": path, "public": true, "who": "anyone" });
     json!({
         "name": name, "version": "1.0.0", "routes": routes.iter().map(route).collect::<Vec<_>>(),
         "stream": null, "partitions": 0, "projects": [], "reacts_to": [], "openapi": "{}", "asyncapi": "{}",

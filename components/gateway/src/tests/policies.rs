@@ -34,7 +34,7 @@ fn status(method: &str, target: &str, key: Option<&str>) -> u16 {
     send(method, target, &headers, "").status
 }
 
-const BLOG: [&str; 12] = [
+const BLOG: [&str; 13] = [
     "GET /",
     "POST /",
     "POST /p/{id}",
@@ -43,18 +43,19 @@ const BLOG: [&str; 12] = [
     "PUT /posts/{id}",
     "POST /posts/{id}/comments",
     "DELETE /posts/{id}",
-    "GET /moderation/queue",
-    "POST /moderation/{comment}",
-    "POST /moderation/rules/apply",
-    "POST /tickets",
+    "signed-in POST /posts/{id}/likes",
+    "role:moderator GET /moderation/queue",
+    "role:moderator POST /moderation/{comment}",
+    "role:operator POST /moderation/rules/apply",
+    "undeclared POST /tickets",
 ];
 
 #[test]
 fn the_policy_that_is_built_in() {
     configure_keys();
     serves("blog", &BLOG);
-    serves("registry", &["GET /registry", "GET /registry/{name}", "GET /registry/flow"]);
-    serves("web", &["GET /flow", "GET /flow/live"]);
+    let registry = ["role:operator GET /registry", "role:operator GET /registry/{name}"];
+    serves("registry", &registry);
     let (anyone, moderator, operator, plain) = (None, Some("s3cret"), Some("opensesame"), Some("plain"));
     for (method, target) in [
         ("GET", "/"),
@@ -63,34 +64,58 @@ fn the_policy_that_is_built_in() {
         ("POST", "/p/1"),
         ("POST", "/posts"),
         ("PUT", "/api/posts/1"),
+        ("DELETE", "/posts/1"),
         ("POST", "/posts/1/comments"),
         ("GET", "/healthz"),
         ("GET", "/openapi.json"),
     ] {
         assert_eq!(status(method, target, anyone), 200, "{method} {target}");
     }
-    for (method, target) in [("DELETE", "/posts/1"), ("POST", "/tickets")] {
-        assert_eq!(
-            (status(method, target, anyone), status(method, target, operator)),
-            (403, 403),
-            "{method} {target}"
-        );
-    }
+    let by = [anyone, operator].map(|key| status("POST", "/tickets", key));
+    assert_eq!(by, [503, 503], "its service may still say for whom it is");
+    let by = [anyone, plain, moderator].map(|key| status("POST", "/posts/1/likes", key));
+    assert_eq!(by, [401, 200, 200]);
     for (method, target) in [("GET", "/moderation/queue"), ("POST", "/api/moderation/c1")] {
         let by = [anyone, plain, moderator, operator].map(|key| status(method, target, key));
         assert_eq!(by, [401, 403, 200, 200], "{method} {target}");
     }
     let by = [anyone, plain, moderator, operator].map(|key| status("POST", "/moderation/rules/apply", key));
     assert_eq!(by, [401, 403, 403, 200]);
-    for target in
-        ["/gateway/policy", "/registry", "/api/registry/blog", "/registry/flow", "/flow", "/flow/live"]
-    {
+    for target in ["/gateway/policy", "/registry", "/api/registry/blog"] {
         let by = [anyone, plain, moderator, operator].map(|key| status("GET", target, key));
         assert_eq!(by, [401, 403, 403, 200], "{target}");
     }
     let shown: Json = json(&send("GET", "/gateway/policy", &[("authorization", &bearer("opensesame"))], ""));
     assert_eq!((&shown["version"], &shown["set_at"]), (&0.into(), &Json::Null));
     assert!(crate::policy::check(&crate::policy::built_in().rules, &[]).is_ok());
+}
+
+/// A policy of an operator can leave the rest to the services.
+#[test]
+fn what_services_declare_counts_where_a_rule_says_so() {
+    configure_keys();
+    serves("blog", &BLOG);
+    set(&with_operators(vec![
+        rule("key:pat", &["POST"], "/posts/**", "deny"),
+        rule("anyone", &["POST", "GET"], "/posts/**", "declared"),
+        rule("role:operator", &["GET"], "/moderation/**", "allow"),
+        rule("anyone", &["*"], "/moderation/**", "declared"),
+    ]));
+    let (anyone, pat, mia, olaf) = (None, Some("plain"), Some("s3cret"), Some("opensesame"));
+    let rows = [
+        ("POST", "/posts", [200, 403, 200, 200]),
+        ("POST", "/posts/1/likes", [401, 403, 200, 200]),
+        ("DELETE", "/posts/1", [403, 403, 403, 403]),
+        ("GET", "/moderation/queue", [401, 403, 200, 200]),
+        ("POST", "/moderation/c1", [401, 403, 200, 200]),
+        ("GET", "/", [403, 403, 403, 403]),
+    ];
+    for (method, target, expected) in rows {
+        let by = [anyone, pat, mia, olaf].map(|key| status(method, target, key));
+        assert_eq!(by, expected, "{method} {target}");
+    }
+    let refused = send("GET", "/moderation/queue", &[("authorization", &bearer("plain"))], "");
+    assert!(text(&refused).contains("role moderator"), "{}", text(&refused));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn assert_page(response: &Response, status: u16, words: &str) {
 #[test]
 fn every_refusal_of_its_own_is_a_page_for_browsers() {
     configure_keys();
-    registered("blog", &["GET /blog", "POST /blog", "GET /moderation/queue"]);
+    registered("blog", &["GET /blog", "role:moderator POST /blog", "role:moderator GET /moderation/queue"]);
     let read = |target| send("GET", target, &[PAGE], "");
     let write = |headers: &[(&str, &str)]| send("POST", "/blog", &[&[PAGE], headers].concat(), "");
     assert_page(&read("/nowhere"), 404, "There is nothing here");
@@ -39,8 +39,8 @@ fn every_refusal_of_its_own_is_a_page_for_browsers() {
     assert_eq!(away.header("retry-after"), Some("2"));
     assert!(text(&away).contains("Come again in 2 seconds") && text(&away).contains("Try again"));
     platform().configure("limits", r#"{"window_seconds": 60, "reads": 1000, "writes": 1000}"#);
-    let policy = write(&[]);
-    assert_page(&policy, 403, "may not be done");
+    let role = write(&[("authorization", &bearer("plain"))]);
+    assert_page(&role, 403, "may not be done");
     platform().listen("svc.blog", |_| None);
     assert_page(&read("/blog"), 504, "No answer came in time");
     answers("blog", "what?");

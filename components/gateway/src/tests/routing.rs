@@ -186,7 +186,8 @@ fn what_the_registry_stored_before_is_read() {
     start::<Gateway>();
     settle::<Gateway>();
     answers("blog", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nblog");
-    assert_eq!(text(&get("/blog")), "blog");
+    assert_problem(&get("/blog"), 503);
+    assert_eq!(asked(), [""; 0], "it has not said for whom its routes are");
     assert_eq!(get("/openapi.json").status, 200);
     assert_eq!(trellis_kit::testing::platform().stored("DEAD_gateway"), []);
 }

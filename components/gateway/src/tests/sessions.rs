@@ -9,7 +9,7 @@ const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 fn blog() {
     configure_keys();
-    serves("blog", &["GET /blog", "POST /posts", "GET /moderation/queue"]);
+    serves("blog", &["GET /blog", "POST /posts", "role:moderator GET /moderation/queue"]);
 }
 
 fn sign_in_at(host: (&str, &str), key: &str) -> Response {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::json::{Json, running};
 use super::schemas::{Schemas, describe};
-use crate::http::{Answers, Function, Route, Routes, Takes};
+use crate::http::{Access, Answers, Function, Route, Routes, Takes};
 use crate::schema::Schema;
 
 /// What the routes of all services refer to, but for the refusals. Schemas come last in it.
@@ -48,7 +48,7 @@ enum When {
 pub(super) fn of(routes: Routes) -> String {
     let service = routes.service;
     let functions = || {
-        let public = routes.all.iter().filter(|route| route.public);
+        let public = routes.all.iter().filter(|route| route.is_public());
         public.filter_map(|route| Some((route, route.function.as_ref()?)))
     };
     let mut schemas = Schemas::new(service.name);
@@ -92,8 +92,9 @@ fn operation(
         json.name("operationId").text(&format!("{service}_{name}"));
         json.name("tags").list(|json| json.text(service));
         describe(json, docs);
-        // Anyone may ask; what is allowed to whom is decided for each request.
-        json.name("security").raw(r#"[{},{"key":[]}]"#);
+        // Where anyone may ask, an answer may still depend on who does.
+        let has_role = matches!(route.access, Access::Role(_));
+        json.name("security").raw(if has_role { r#"[{"key":[]}]"# } else { r#"[{},{"key":[]}]"# });
         json.name("parameters").list(|json| parameters(json, route, function, schemas));
         if let Some(body) = body(function) {
             json.name("requestBody").object(|json| {

@@ -1,5 +1,7 @@
 //! The route table: [`routes!`](crate::routes), and how a function of the WIT contract answers a request.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 
 use super::call::Call;
@@ -17,11 +19,31 @@ pub struct Route {
     pub pattern: &'static str,
     /// The parameters of the query that the function takes, with `&` between them.
     pub query: &'static str,
-    /// Whether a gateway lets the public have it. What is not public is the service's own.
-    pub public: bool,
+    pub access: Access,
     pub call: fn(&Call<'_>) -> Result<Response, Problem>,
     /// The function of the contract that answers; none is for a closure, of which nothing is known.
     pub function: Option<Function>,
+}
+
+/// Whom a route is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The service itself and those that ask it: no gateway lets anybody in by it.
+    Own,
+    Anyone,
+    /// Callers who are trusted with this role.
+    Role(&'static str),
+}
+
+impl Access {
+    /// As a service says it to a gateway: `anyone` or `role:<name>`, and nothing of what is its own.
+    pub fn who(self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Own => None,
+            Self::Anyone => Some(Cow::Borrowed("anyone")),
+            Self::Role(role) => Some(Cow::Owned(format!("role:{role}"))),
+        }
+    }
 }
 
 /// What is known of a function that a route calls.
@@ -55,17 +77,21 @@ pub enum Answers {
 }
 
 impl Route {
+    pub fn is_public(&self) -> bool {
+        self.access != Access::Own
+    }
+
     /// A route that calls a function of the contract. That the pattern has what the function takes is seen at compile
     /// time.
     #[doc(hidden)]
     pub const fn to(
         method: &'static str,
         pattern: &'static str,
-        public: bool,
+        access: Access,
         call: fn(&Call<'_>) -> Result<Response, Problem>,
         function: Function,
     ) -> Self {
-        let mut route = Self::with(method, pattern, public, call);
+        let mut route = Self::with(method, pattern, access, call);
         let (mut words, mut parameters, mut rest) = (0, 0, function.takes);
         while let [takes, others @ ..] = rest {
             match takes {
@@ -87,11 +113,11 @@ impl Route {
     pub const fn with(
         method: &'static str,
         pattern: &'static str,
-        public: bool,
+        access: Access,
         call: fn(&Call<'_>) -> Result<Response, Problem>,
     ) -> Self {
         let (pattern, query) = split(pattern);
-        Self { method, pattern, query, public, call, function: None }
+        Self { method, pattern, query, access, call, function: None }
     }
 }
 

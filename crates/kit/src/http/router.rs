@@ -112,7 +112,8 @@ fn wanted(request: &Request, path: &Path) -> Result<Vec<Position>, Problem> {
     let in_headers = in_headers.map(|(_, value)| std::str::from_utf8(value).unwrap_or_default());
     let in_query =
         path.query.iter().filter(|(name, _)| name == position::QUERY).map(|(_, value)| value.as_str());
-    let all: Vec<&str> = in_headers.chain(in_query).collect();
+    // A header without a value says nothing.
+    let all: Vec<&str> = in_headers.filter(|value| !value.is_empty()).chain(in_query).collect();
     if all.is_empty() { Ok(Vec::new()) } else { position::parse(&all.join(",")) }
 }
 

@@ -171,5 +171,11 @@ fn a_stored_event_has_what_its_message_requires() {
 #[should_panic(expected = "each word in braces")]
 fn a_pattern_that_lacks_what_its_function_takes_is_refused() {
     let function = crate::http::function::ok("get", &Notes::get);
-    crate::http::Route::to("GET", "/notes", true, |_| Ok(Response::empty(204)), function);
+    crate::http::Route::to(
+        "GET",
+        "/notes",
+        crate::http::Access::Anyone,
+        |_| Ok(Response::empty(204)),
+        function,
+    );
 }

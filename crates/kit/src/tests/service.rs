@@ -24,9 +24,9 @@ fn the_services_protocol_is_answered() {
     let about: serde_json::Value =
         serde_json::from_str(info["metadata"]["trellis"].as_str().unwrap()).unwrap();
     assert_eq!((&about["stream"], &about["partitions"]), (&"LOG_notes".into(), &2.into()));
-    let route = |method, path, public| json!({ "method": method, "path": path, "public": public });
-    assert_eq!(about["routes"][0], route("POST", "/notes", true));
-    assert_eq!(about["routes"][2], route("GET", "/notes/{id}", false));
+    let route = |method, path, public, who: Option<&str>| json!({ "method": method, "path": path, "public": public, "who": who });
+    assert_eq!(about["routes"][0], route("POST", "/notes", true, Some("anyone")));
+    assert_eq!(about["routes"][2], route("GET", "/notes/{id}", false, None));
     assert_eq!(ask("$SRV.STATS").unwrap()["type"], "io.nats.micro.v1.stats_response");
     for other in ["$SRV.PING.posts", "$SRV.PING.notes.other", "$SRV.SCHEMA", "$SRV."] {
         assert_eq!(ask(other), None, "{other}");

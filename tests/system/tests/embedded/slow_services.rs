@@ -20,7 +20,7 @@ fn whoever_waits_for_one_that_never_answers_leaves_room_for_others() {
         nats.subscribe(subject);
     }
     let description = json!({
-        "name": "silent", "version": "1.0.0", "routes": [{ "method": "GET", "path": "/silent", "public": true }],
+        "name": "silent", "version": "1.0.0", "routes": [{ "method": "GET", "path": "/silent", "public": true, "who": "anyone" }],
         "stream": null, "partitions": 0, "projects": [], "reacts_to": [], "openapi": "{}", "asyncapi": "{}",
     });
     nats.publish("trellis.hello.silent", description.to_string().as_bytes());
