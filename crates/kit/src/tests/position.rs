@@ -101,12 +101,14 @@ fn what_is_strongly_consistent_or_of_others_is_not_waited_for() {
 fn a_position_that_is_none_is_refused() {
     start::<Notes>();
     let many = vec!["notes:0:1"; 17].join(",");
-    for bad in ["", ",", "notes", "notes:0", "notes:0:1:2", "notes:x:1", "notes:0:-1", "no.tes:0:1", &many] {
+    for bad in [",", "notes", "notes:0", "notes:0:1:2", "notes:x:1", "notes:0:-1", "no.tes:0:1", &many] {
         assert_eq!(read(bad).status, 400, "{bad}");
     }
     let twice = [("trellis-position", "notes:0:0"), ("trellis-position", "bad")];
     assert_eq!(request::<Notes>("GET", "/notes", &twice, "").status, 400);
     assert_eq!(read(" notes:0:0 , notes:1:0").status, 200);
+    assert_eq!(read("").status, 200, "a header without a value says nothing");
+    assert_eq!(request::<Notes>("GET", "/notes?position=", &[], "").status, 400);
 }
 
 #[test]
