@@ -13,6 +13,7 @@ mod failure;
 mod files;
 pub mod lattice;
 mod nats;
+mod new;
 mod packages;
 mod process;
 mod step;
@@ -54,6 +55,11 @@ enum Task {
     Up {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Write something new
+    New {
+        #[command(subcommand)]
+        task: new::Task,
     },
     /// Check all that can be checked without running it: format, lints, documentation, invariants
     ///
@@ -122,6 +128,7 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
         Task::Wit => Ok(()),
         Task::Build { components: true } => components::build_all(&workspace, steps),
         Task::Build { components: false } => build_all(&workspace, steps).map(drop),
+        Task::New { task } => new::run(&task, &workspace),
         Task::Bench { arguments } => bench::run(&workspace, &arguments, steps),
         Task::Fuzz { minutes } => tests::fuzz(&workspace, minutes, steps),
         Task::Lattice { task } => lattice::run(&task, &workspace, steps),

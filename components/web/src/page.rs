@@ -144,9 +144,6 @@ pub fn dressed(response: Response) -> Response {
         Some(problem) => as_page(&problem, response),
         None => response,
     };
-    if response.status == 401 {
-        response = response.with("www-authenticate", "Bearer");
-    }
     if matches!(response.status, 502..=504) {
         response = response.with("retry-after", COME_AGAIN);
     }

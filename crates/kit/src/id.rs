@@ -21,7 +21,7 @@ pub fn unique() -> String {
 }
 
 /// The id that these words lead to, always the same one.
-pub(crate) fn derived(words: &[&[u8]]) -> String {
+pub fn derived(words: &[&[u8]]) -> String {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = digest(words);
     crockford(u128::from_be_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]))
 }

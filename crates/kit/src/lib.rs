@@ -13,12 +13,26 @@
 //!
 //! # Adding a service
 //!
-//! 1. `wit/<name>/<name>.wit`: its types, events and functions; the world `contract` (what is its own) and the world
-//!    `<name>` (that and the common one).
-//! 2. `components/<name>`: a library that depends on this crate alone, as `components/posts` does.
-//! 3. `wadm.yaml`: the component, its links, and its subscriptions, as for posts.
-//! 4. `cargo xtask build`, and it is there; nobody else needs to be told. Once it has set itself up it says on
-//!    `trellis.hello.<service>` what it is, and the gateway passes its public routes on to it.
+//! 1. `cargo xtask new service likes` writes a service that keeps likes: the contract in `wit/likes`, the code with its tests in
+//!    `components/likes`, and the entry in `wadm.yaml`. Nothing else has to know of it.
+//! 2. `cargo xtask up` builds it and runs it with the others. Once it has set itself up, it says on `trellis.hello.likes` what it
+//!    is, and the gateway lets in by its [routes](routes!) whom they are for.
+//! 3. Change `wit/likes/likes.wit`: what it keeps, what can happen to that, and what can be asked. Then change
+//!    `components/likes`, until `cargo xtask test -E 'package(likes)'` passes.
+//!
+//! What most services come to need:
+//!
+//! | to | use |
+//! |---|---|
+//! | follow what another service tells | `bindings!(likes: posts)`, and a line `"posts" => follow` in [`projections!`] |
+//! | do something because of it | the same, and a line in [`reactions!`] |
+//! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
+//! | keep entities in order that belong to one other | [`Cx::create_below`]: they share its partition |
+//! | count, by what they belong to | [`Docs::update`] of a document with that id; each event changes it once |
+//! | let in callers with a role only | `only("moderator")` before the route |
+//! | change what a projection makes of events | a higher [`Service::VIEWS_SCHEMA`]: all is built anew while the old answers |
+//! | change events or entities that are stored | a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
+//! | play the services that it follows, in tests | [`testing::given`] with their events, and [`testing::settle`] |
 //!
 //! # What is promised
 //!

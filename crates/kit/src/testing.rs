@@ -194,7 +194,8 @@ pub fn message<S: Service>(subject: &str, reply_to: Option<&str>, body: &[u8]) -
     messages::handle::<S>(subject, reply_to, body)
 }
 
-/// Sets a service up, as its host does when it starts.
+/// Sets a service up, as its host does when it starts. It follows the logs that are there by then: what another service tells for
+/// the first time is followed after the next start.
 #[track_caller]
 pub fn start<S: Service>() {
     if let Err(why) = message::<S>(names::ANNOUNCE, None, b"") {

@@ -64,6 +64,9 @@ fn answer_with(
     let cx = cx.map(|context| Cx::of_request(routes.service, context));
     let answer = cx.as_ref().map_err(Clone::clone).and_then(|cx| route(routes, request, cx));
     let mut response = answer.unwrap_or_else(|problem| Response::refusal(&problem, trace.id()));
+    if response.status == 401 && response.header("www-authenticate").is_none() {
+        response = response.with("www-authenticate", "Bearer");
+    }
     if let Ok(cx) = &cx {
         tell(cx, &mut response);
     }
