@@ -42,7 +42,7 @@ macro_rules! export {
 ///
 /// A route is for anyone who does not say otherwise. `own` is for services alone. `only(role)` is for callers who are trusted with the
 /// role. Gateways hold to it unless their operator says otherwise, so a function whose sense depends on the role
-/// [requires](crate::Cx::require) it, too.
+/// [requires](crate::Context::require) it, too.
 #[macro_export]
 macro_rules! routes {
     (@ [$($done:expr),*]) => { &[$($done),*] };

@@ -8,7 +8,7 @@
 //!
 //! **A large limit is counted by samples.** One in so many is counted, drawn by chance, and stands for all of them; the
 //! others only look. So callers that come thick and fast seldom meet at a counter, and most of them cost one call. What a
-//! caller is said to have used is right to within a tenth of the limit or so. A limit below twice [`SAMPLES`] is counted exactly.
+//! caller is said to have used is right to within a tenth of the limit or so. A limit below 512 is counted exactly.
 //!
 //! Whoever begins a window reads the counter, looks again for the note, and writes it before counting: so whoever sees a
 //! count of this window sees the note of it, too. However many count at once, no two of them get the same number, and
