@@ -38,8 +38,24 @@ pub fn all(workspace: &Workspace) -> Vec<Component<'_>> {
 }
 
 pub fn build_all(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    build_each(workspace, all(workspace), steps)
+}
+
+/// Those of these names.
+pub fn build_these(workspace: &Workspace, names: &[String], steps: &mut Steps) -> Result<()> {
+    let mut these = all(workspace);
+    if let Some(name) = names.iter().find(|name| !these.iter().any(|known| known.package.name == **name)) {
+        let known: Vec<&str> = these.iter().map(|known| known.package.name.as_str()).collect();
+        return Err(Failure::new(format!("no component is called {name}"))
+            .remedy(format!("name some of {}", known.join(", "))));
+    }
+    these.retain(|component| names.contains(&component.package.name));
+    build_each(workspace, these, steps)
+}
+
+fn build_each(workspace: &Workspace, these: Vec<Component<'_>>, steps: &mut Steps) -> Result<()> {
     let toolchain = steps.run("compiler for components", toolchain::ready)?;
-    for component in all(workspace) {
+    for component in these {
         let name = format!("component {}", component.package.name);
         steps.run(name, || build(workspace, &toolchain, &component))?;
     }

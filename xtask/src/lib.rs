@@ -50,6 +50,9 @@ enum Task {
         /// Build the components (and the guests of the tests) only
         #[arg(long)]
         components: bool,
+        /// Build these components only
+        #[arg(conflicts_with = "components")]
+        names: Vec<String>,
     },
     /// Build everything, then run `trellis up` (with these arguments)
     Up {
@@ -126,8 +129,9 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
     steps.run("interface files", || wit::fill(&workspace))?;
     match task {
         Task::Wit => Ok(()),
-        Task::Build { components: true } => components::build_all(&workspace, steps),
-        Task::Build { components: false } => build_all(&workspace, steps).map(drop),
+        Task::Build { components: true, .. } => components::build_all(&workspace, steps),
+        Task::Build { names, .. } if !names.is_empty() => components::build_these(&workspace, &names, steps),
+        Task::Build { .. } => build_all(&workspace, steps).map(drop),
         Task::New { task } => new::run(&task, &workspace),
         Task::Bench { arguments } => bench::run(&workspace, &arguments, steps),
         Task::Fuzz { minutes } => tests::fuzz(&workspace, minutes, steps),

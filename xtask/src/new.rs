@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use crate::failure::{Failure, Result};
 use crate::files;
+use crate::process;
 use crate::workspace::Workspace;
 
 const CONTRACT: &str = include_str!("new/service.wit.template");
@@ -61,6 +62,8 @@ pub fn run(task: &Task, workspace: &Workspace) -> Result<()> {
         files::write_if_changed(file, text.as_bytes())?;
         eprintln!("  {}", file.strip_prefix(&workspace.root).unwrap_or(file).display());
     }
+    // The order of imports follows from the names.
+    process::run(process::cargo().current_dir(&workspace.root).args(["fmt", "--package", name]))?;
     eprintln!("\n`cargo xtask up` builds it and runs it with the others; then");
     eprintln!("  curl -i localhost:8080/{name} --json '{{\"text\": \"Hello\"}}'");
     eprintln!("\nIts contract is wit/{name}/{name}.wit: change that first, and then components/{name}.");

@@ -7,6 +7,7 @@ mod components;
 mod crash;
 mod fuzz;
 mod lifecycle;
+mod new_service;
 mod operations;
 mod origins;
 mod slow_clients;
