@@ -122,8 +122,10 @@ fn nobody_takes_a_route_that_somebody_has() {
     nats.publish("trellis.hello.thief", thief.to_string().as_bytes());
     eventually("the thief is known", || (trellis.get("/thief").status == 503).then_some(()));
     assert_eq!(trellis.get("/posts").status, 200);
-    let listed = trellis.send(&Request::get("/registry").by(OLAF)).json();
-    let thief = listed.as_array().unwrap().iter().find(|service| service["name"] == "thief").unwrap();
+    let thief = eventually("the thief is listed", || {
+        let listed = trellis.send(&Request::get("/registry").by(OLAF)).json();
+        listed.as_array().unwrap().iter().find(|service| service["name"] == "thief").cloned()
+    });
     assert_eq!(thief["routes"][0]["conflict"], "query", "{thief}");
     assert!(trellis.output().contains("thief does not get GET /posts"), "it is said in the log");
     trellis.stop();
