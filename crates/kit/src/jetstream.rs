@@ -66,7 +66,7 @@ pub struct Message {
 
 /// How far a durable consumer has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
+pub struct ConsumerProgress {
     /// How many messages are not finished.
     pub backlog: u64,
     /// How many of them are with somebody now.
@@ -82,7 +82,7 @@ pub struct Progress {
 
 /// Why something cannot be read or set up.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum StreamError {
     /// There is no such stream (yet).
     #[error("there is no such stream")]
     NoStream,
@@ -93,7 +93,7 @@ pub enum Refusal {
     Fault(#[from] Fault),
 }
 
-impl Refusal {
+impl StreamError {
     /// The same for whoever can do nothing else about it. `of` says whose stream it is.
     pub fn into_fault(self, of: &str) -> Fault {
         match self {
@@ -192,21 +192,21 @@ pub fn append(subject: &str, body: &[u8]) -> Appended {
 }
 
 /// The newest message on a subject, which may have wildcards.
-pub fn newest(stream: &str, subject: &str) -> Result<Option<Message>, Refusal> {
+pub fn newest(stream: &str, subject: &str) -> Result<Option<Message>, StreamError> {
     message(stream, &json!({ "last_by_subj": subject }))
 }
 
 /// The first message on a subject, which may have wildcards, at a sequence or after it.
-pub fn next(stream: &str, subject: &str, from: u64) -> Result<Option<Message>, Refusal> {
+pub fn next(stream: &str, subject: &str, from: u64) -> Result<Option<Message>, StreamError> {
     message(stream, &json!({ "seq": from, "next_by_subj": subject }))
 }
 
 /// The message with a sequence.
-pub fn get(stream: &str, seq: u64) -> Result<Option<Message>, Refusal> {
+pub fn get(stream: &str, seq: u64) -> Result<Option<Message>, StreamError> {
     message(stream, &json!({ "seq": seq }))
 }
 
-fn message(stream: &str, wanted: &Value) -> Result<Option<Message>, Refusal> {
+fn message(stream: &str, wanted: &Value) -> Result<Option<Message>, StreamError> {
     let asked = names::api_subject(operation::MESSAGE_GET, stream);
     let answer = match api(&asked, wanted)? {
         Err(error) if error.code == code::MESSAGE_NOT_FOUND => return Ok(None),
@@ -224,7 +224,7 @@ fn message(stream: &str, wanted: &Value) -> Result<Option<Message>, Refusal> {
 }
 
 /// Makes sure that there is no message with this sequence.
-pub fn delete(stream: &str, seq: u64) -> Result<(), Refusal> {
+pub fn delete(stream: &str, seq: u64) -> Result<(), StreamError> {
     match api(&names::api_subject(operation::MESSAGE_DELETE, stream), &json!({ "seq": seq }))? {
         // The answers for one that is gone already are many.
         Err(error) if get(stream, seq)?.is_some() => Err(error.into()),
@@ -233,13 +233,13 @@ pub fn delete(stream: &str, seq: u64) -> Result<(), Refusal> {
 }
 
 /// Makes sure that there is no message on a subject, which may have wildcards.
-pub fn purge(stream: &str, subject: &str) -> Result<(), Refusal> {
+pub fn purge(stream: &str, subject: &str) -> Result<(), StreamError> {
     api(&names::api_subject(operation::STREAM_PURGE, stream), &json!({ "filter": subject }))??;
     Ok(())
 }
 
 /// What a stream says of itself: how many partitions it has.
-pub fn partitions(stream: &str) -> Result<u32, Refusal> {
+pub fn partitions(stream: &str) -> Result<u32, StreamError> {
     let info = info(stream)?;
     let stated =
         info.pointer("/config/metadata/trellis.partitions").and_then(Value::as_str).unwrap_or_default();
@@ -250,30 +250,30 @@ pub fn partitions(stream: &str) -> Result<u32, Refusal> {
 }
 
 /// Makes sure that there is this stream.
-pub fn create_stream(config: &StreamConfig<'_>) -> Result<(), Refusal> {
+pub fn create_stream(config: &StreamConfig<'_>) -> Result<(), StreamError> {
     api(&names::api_subject(operation::STREAM_CREATE, config.name), config)??;
     Ok(())
 }
 
 /// Makes sure that there is this consumer. Returns how far it has come.
-pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<Progress, Refusal> {
+pub fn create_consumer(stream: &str, config: &ConsumerConfig<'_>) -> Result<ConsumerProgress, StreamError> {
     let request = ConsumerRequest { stream_name: stream, config: *config, action: "" };
     let subject = names::consumer_api_subject(operation::CONSUMER_CREATE, stream, config.name);
     let answer = api(&subject, &request)??;
-    Progress::read(&answer).ok_or_else(|| garbled(&subject).into())
+    ConsumerProgress::read(&answer).ok_or_else(|| garbled(&subject).into())
 }
 
 /// How far a consumer has come; none when there is no such consumer.
-pub fn progress(stream: &str, consumer: &str) -> Result<Option<Progress>, Refusal> {
+pub fn progress(stream: &str, consumer: &str) -> Result<Option<ConsumerProgress>, StreamError> {
     let subject = names::consumer_api_subject(operation::CONSUMER_INFO, stream, consumer);
     let answer = match api(&subject, &json!({}))? {
         Err(error) if error.code == code::CONSUMER_NOT_FOUND => return Ok(None),
         answer => answer?,
     };
-    Progress::read(&answer).map(Some).ok_or_else(|| garbled(&subject).into())
+    ConsumerProgress::read(&answer).map(Some).ok_or_else(|| garbled(&subject).into())
 }
 
-impl Progress {
+impl ConsumerProgress {
     fn read(info: &Value) -> Option<Self> {
         let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64);
         let (waiting, under_way) = (number("/num_pending")?, number("/num_ack_pending")?);
@@ -292,7 +292,7 @@ impl Progress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumer {
     pub name: String,
-    pub progress: Progress,
+    pub progress: ConsumerProgress,
     config: Value,
 }
 
@@ -305,18 +305,18 @@ impl Consumer {
 }
 
 /// The consumers of a stream.
-pub fn consumers(stream: &str) -> Result<Vec<Consumer>, Refusal> {
+pub fn consumers(stream: &str) -> Result<Vec<Consumer>, StreamError> {
     let subject = names::api_subject(operation::CONSUMER_LIST, stream);
     let read = |info: &Value| {
         let name = info.get("name").and_then(Value::as_str)?.to_owned();
-        Some(Consumer { name, progress: Progress::read(info)?, config: info.get("config")?.clone() })
+        Some(Consumer { name, progress: ConsumerProgress::read(info)?, config: info.get("config")?.clone() })
     };
     let infos = consumer_list(stream)?;
     infos.iter().map(read).collect::<Option<_>>().ok_or_else(|| garbled(&subject).into())
 }
 
 /// What JetStream says of the consumers of a stream, which it does for some at a time.
-fn consumer_list(stream: &str) -> Result<Vec<Value>, Refusal> {
+fn consumer_list(stream: &str) -> Result<Vec<Value>, StreamError> {
     let mut all = Vec::new();
     while all.len() < CONSUMERS_MAX {
         let offset = json!({ "offset": all.len() });
@@ -361,7 +361,7 @@ pub const LATELY: Duration = Duration::from_secs(10);
 const CONSUMERS_MAX: usize = 1024;
 
 /// What a stream holds, and its consumers, of which JetStream tells some at a time.
-pub fn state(stream: &str) -> Result<StreamState, Refusal> {
+pub fn state(stream: &str) -> Result<StreamState, StreamError> {
     let info = info(stream)?;
     let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     let mut state = StreamState {
@@ -376,9 +376,9 @@ pub fn state(stream: &str) -> Result<StreamState, Refusal> {
 
 /// How many messages were stored lately. They stand in the order of their times, so the first of them is looked for from the
 /// end in longer and longer steps, and then between two steps: few are read, however many there are.
-fn lately(stream: &str, first: u64, last: u64) -> Result<u64, Refusal> {
+fn lately(stream: &str, first: u64, last: u64) -> Result<u64, StreamError> {
     let since = platform::current().now_ms().saturating_sub(millis(LATELY));
-    let is_late = |seq: u64| -> Result<bool, Refusal> {
+    let is_late = |seq: u64| -> Result<bool, StreamError> {
         Ok(next(stream, ">", seq)?.is_some_and(|message| !instant::is_before(&message.time, since)))
     };
     if last == 0 || !is_late(last)? {
@@ -415,22 +415,22 @@ fn consumer_state(info: &Value) -> ConsumerState {
 }
 
 /// The sequence of the newest message that a stream has ever had.
-pub fn last(stream: &str) -> Result<u64, Refusal> {
+pub fn last(stream: &str) -> Result<u64, StreamError> {
     let last = info(stream)?.pointer("/state/last_seq").and_then(Value::as_u64);
     last.ok_or_else(|| garbled(&names::api_subject(operation::STREAM_INFO, stream)).into())
 }
 
 /// How many messages a stream holds.
-pub fn messages(stream: &str) -> Result<u64, Refusal> {
+pub fn messages(stream: &str) -> Result<u64, StreamError> {
     Ok(info(stream)?.pointer("/state/messages").and_then(Value::as_u64).unwrap_or_default())
 }
 
-fn info(stream: &str) -> Result<Value, Refusal> {
+fn info(stream: &str) -> Result<Value, StreamError> {
     Ok(api(&names::api_subject(operation::STREAM_INFO, stream), &json!({}))??)
 }
 
 /// Makes sure that there is no such consumer.
-pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), Refusal> {
+pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), StreamError> {
     match api(&names::consumer_api_subject(operation::CONSUMER_DELETE, stream, consumer), &json!({}))? {
         Err(error) if error.code != code::CONSUMER_NOT_FOUND => Err(error.into()),
         _ => Ok(()),
@@ -440,9 +440,9 @@ pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), Refusal> {
 fn api(subject: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {
     let body = serde_json::to_vec(request)
         .map_err(|error| Fault::because(format!("a request on {subject} cannot be written"), error))?;
-    let place = place(subject)?;
-    call(&place, &body, READ_PATIENCE).map_err(|fault| match fault {
-        Fault::Nobody { .. } if place != subject => fault
+    let destination = destination(subject)?;
+    call(&destination, &body, READ_PATIENCE).map_err(|fault| match fault {
+        Fault::Nobody { .. } if destination != subject => fault
             .with("services are kept apart here, and the registry, which sets them up, is not there (yet)"),
         Fault::Nobody { .. } => fault.with("NATS has no JetStream: its configuration needs `jetstream { }`"),
         Fault::Late { .. } => {
@@ -452,18 +452,18 @@ fn api(subject: &str, request: &impl Serialize) -> Result<Result<Value, ApiError
     })
 }
 
-/// Where a request to JetStream goes: where services are kept apart, `jetstream-api` says that it is another place.
-fn place(subject: &str) -> Result<Cow<'_, str>, Fault> {
+/// Where a request to JetStream goes: where services are kept apart, `jetstream-api` says that it goes elsewhere.
+fn destination(subject: &str) -> Result<Cow<'_, str>, Fault> {
     let elsewhere = config::text("jetstream-api")?;
     Ok(match (elsewhere, subject.strip_prefix(names::JETSTREAM)) {
-        (Some(place), Some(request)) => Cow::Owned(place + request),
+        (Some(prefix), Some(request)) => Cow::Owned(prefix + request),
         _ => Cow::Borrowed(subject),
     })
 }
 
 /// Asks JetStream what somebody else wants to know, and gives its answer as it is.
 pub fn forward(subject: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
-    platform::current().request(&place(subject)?, body, READ_PATIENCE)
+    platform::current().request(&destination(subject)?, body, READ_PATIENCE)
 }
 
 fn call(subject: &str, body: &[u8], patience: Duration) -> Result<Result<Value, ApiError>, Fault> {
@@ -479,7 +479,7 @@ fn garbled(subject: &str) -> Fault {
     Fault::new(format!("the answer on {subject} is not what JetStream answers"))
 }
 
-impl From<ApiError> for Refusal {
+impl From<ApiError> for StreamError {
     fn from(error: ApiError) -> Self {
         match error.code {
             code::STREAM_NOT_FOUND => Self::NoStream,

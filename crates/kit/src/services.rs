@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::descriptor::Described;
-use crate::jetstream::{self, Refusal};
+use crate::jetstream::{self, StreamError};
 use crate::names;
 use crate::platform::{self, Fault, Platform};
 
@@ -56,8 +56,8 @@ pub fn stream<S: Described>(service: &str) -> Result<Option<StreamState>, Fault>
     const { assert!(S::DESCRIPTOR.watches) };
     match jetstream::state(&names::log_stream(service)) {
         Ok(state) => Ok(Some(state)),
-        Err(Refusal::NoStream) => Ok(None),
-        Err(refusal) => Err(refusal.into_fault(service)),
+        Err(StreamError::NoStream) => Ok(None),
+        Err(error) => Err(error.into_fault(service)),
     }
 }
 
@@ -66,7 +66,7 @@ pub fn dead_letters<S: Described>(service: &str) -> Result<u64, Fault> {
     const { assert!(S::DESCRIPTOR.watches) };
     match jetstream::messages(&names::dead_stream(service)) {
         Ok(messages) => Ok(messages),
-        Err(Refusal::NoStream) => Ok(0),
-        Err(refusal) => Err(refusal.into_fault(service)),
+        Err(StreamError::NoStream) => Ok(0),
+        Err(error) => Err(error.into_fault(service)),
     }
 }

@@ -1,7 +1,7 @@
 //! The streams that a service owns, each made when it is missing, as often as anybody likes.
 
 use crate::descriptor::Descriptor;
-use crate::jetstream::{self, Refusal, StreamConfig};
+use crate::jetstream::{self, StreamConfig, StreamError};
 use crate::platform::{self, Fault, Platform};
 use crate::{config, log, names};
 
@@ -12,7 +12,7 @@ pub(crate) fn make_log(service: &Descriptor) -> Result<(), Fault> {
         return Ok(());
     }
     let name = names::log_stream(service.name);
-    let is_new = matches!(jetstream::partitions(&name), Err(Refusal::NoStream));
+    let is_new = matches!(jetstream::partitions(&name), Err(StreamError::NoStream));
     stream(&name, &names::log_subjects(service.name), service.partitions)?;
     if is_new {
         let announcement = serde_json::json!({ "service": service.name });
@@ -21,7 +21,7 @@ pub(crate) fn make_log(service: &Descriptor) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Makes sure that there is a place for events that cannot be handled.
+/// Makes sure of the stream of events that cannot be handled.
 pub(crate) fn make_dead_letters(service: &Descriptor) -> Result<(), Fault> {
     stream(&names::dead_stream(service.name), &names::dead_subjects(service.name), 1)
 }
@@ -34,7 +34,7 @@ pub(crate) fn make_own(service: &Descriptor) -> Result<(), Fault> {
 fn stream(name: &str, subjects: &str, partitions: u32) -> Result<(), Fault> {
     match jetstream::create_stream(&StreamConfig::new(name, subjects, replicas()?, partitions)) {
         Ok(()) => Ok(()),
-        Err(Refusal::ExistsOtherwise(why)) => {
+        Err(StreamError::ExistsOtherwise(why)) => {
             let what = format!(
                 "stream {name} exists, but not as this service needs it ({why}). Nothing can be stored until \
                  that is settled: see `nats stream info {name}`; it needs {partitions} partitions in its \
@@ -43,9 +43,7 @@ fn stream(name: &str, subjects: &str, partitions: u32) -> Result<(), Fault> {
             log::error(&what);
             Err(Fault::new(what))
         }
-        Err(refusal) => {
-            Err(Fault::because(format!("stream {name} cannot be made"), refusal.into_fault(name)))
-        }
+        Err(error) => Err(Fault::because(format!("stream {name} cannot be made"), error.into_fault(name))),
     }
 }
 

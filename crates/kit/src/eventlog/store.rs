@@ -6,7 +6,7 @@
 
 use super::envelope::Envelope;
 use crate::descriptor::Descriptor;
-use crate::jetstream::{self, Appended, Refusal};
+use crate::jetstream::{self, Appended, StreamError};
 use crate::limits::EVENT_MAX;
 use crate::platform::Fault;
 use crate::problem::Problem;
@@ -31,12 +31,12 @@ pub(crate) fn read(
     version: Option<u64>,
 ) -> Result<Option<Envelope>, Fault> {
     match lookup(service, entity, version) {
-        Err(Refusal::NoStream) => {
+        Err(StreamError::NoStream) => {
             streams::make_log(service)?;
             Ok(None)
         }
         Ok(found) => Ok(found),
-        Err(refusal) => Err(refusal.into_fault(service.name)),
+        Err(error) => Err(error.into_fault(service.name)),
     }
 }
 
@@ -63,11 +63,11 @@ pub(crate) fn append(service: &Descriptor, event: &Envelope) -> Result<Outcome, 
             }
             Ok(Some(found)) => return Ok(Outcome::Taken(Box::new(found))),
             Ok(None) => why = unanswered(appended),
-            Err(Refusal::NoStream) => {
+            Err(StreamError::NoStream) => {
                 streams::make_log(service)?;
                 continue;
             }
-            Err(refusal) => why = refusal.into_fault(service.name),
+            Err(error) => why = error.into_fault(service.name),
         }
         back_off(attempt);
     }
@@ -81,7 +81,7 @@ fn unanswered(appended: Appended) -> Fault {
     }
 }
 
-fn lookup(service: &Descriptor, entity: &str, version: Option<u64>) -> Result<Option<Envelope>, Refusal> {
+fn lookup(service: &Descriptor, entity: &str, version: Option<u64>) -> Result<Option<Envelope>, StreamError> {
     let subject = match version {
         Some(version) => subject(service, entity, version),
         None => subject(service, entity, '*'),

@@ -31,7 +31,7 @@ impl Reaction {
         let mut position = after;
         for _ in 0..max {
             let message = jetstream::next(&stream, &subjects, position.saturating_add(1))
-                .map_err(|refusal| refusal.into_fault(service))?;
+                .map_err(|error| error.into_fault(service))?;
             let Some(message) = message.filter(|message| message.seq <= end) else {
                 return Ok(History { events, position: None });
             };

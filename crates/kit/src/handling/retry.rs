@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::dead::{Letter, UNREADABLE};
 use super::process::Handler;
 use crate::delivery::{Delivery, Term};
-use crate::jetstream::{self, Refusal};
+use crate::jetstream::{self, StreamError};
 use crate::models::generation;
 use crate::platform::Fault;
 use crate::{log, names};
@@ -41,11 +41,11 @@ impl Handler {
 
     fn retry(&self, seq: u64) -> Result<Outcome, Fault> {
         let stream = names::dead_stream(self.service.name);
-        let fault = |refusal: Refusal| refusal.into_fault("dead letters");
+        let fault = |error: StreamError| error.into_fault("dead letters");
         let stored = match jetstream::get(&stream, seq) {
             Ok(Some(stored)) => stored,
-            Ok(None) | Err(Refusal::NoStream) => return Ok(Outcome::Missing),
-            Err(refusal) => return Err(fault(refusal)),
+            Ok(None) | Err(StreamError::NoStream) => return Ok(Outcome::Missing),
+            Err(error) => return Err(fault(error)),
         };
         let letter: Letter =
             serde_json::from_slice(&stored.body).map_err(|error| Fault::because(UNREADABLE, error))?;

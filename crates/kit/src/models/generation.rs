@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::descriptor::Descriptor;
-use crate::jetstream::{self, Appended, Refusal};
+use crate::jetstream::{self, Appended, StreamError};
 use crate::limits::ACK_WAIT;
 use crate::platform::{self, Fault, Platform};
 use crate::time::{back_off, millis};
@@ -116,8 +116,8 @@ pub(crate) fn current(service: &Descriptor) -> Result<Generations, Fault> {
     match newest {
         Ok(Some(message)) => document::read(&message.subject, &message.body),
         // Until the first change, what versions before this one left in the bucket.
-        Ok(None) | Err(Refusal::NoStream) => load(),
-        Err(refusal) => Err(refusal.into_fault(service.name)),
+        Ok(None) | Err(StreamError::NoStream) => load(),
+        Err(error) => Err(error.into_fault(service.name)),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Offset {
     pub behind: u64,
     /// When this was noted.
     pub time: String,
-    /// With which delivery of its consumer; not known of a place that a version before this one has noted.
+    /// With which delivery of its consumer; not known of an offset that a version before this one has noted.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     nth: Option<u64>,
     #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]

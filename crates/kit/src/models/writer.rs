@@ -51,12 +51,12 @@ impl Writer<'_> {
         self.changes.borrow().iter().any(|(changed, _)| changed == key)
     }
 
-    /// Writes what the event changes and, behind it, `place`, while there is time. If only some of it is written, the next
+    /// Writes what the event changes and, behind it, the offset, while there is time. If only some of it is written, the next
     /// delivery of the event writes the rest: what each key becomes follows from the event and what that key was.
-    pub(crate) fn finish(self, place: Entry) -> Result<(), Failure> {
+    pub(crate) fn finish(self, offset: Entry) -> Result<(), Failure> {
         self.in_time()?;
         let mut changes = self.changes.into_inner();
-        changes.push(place);
+        changes.push(offset);
         platform::current().set_many(&changes).map_err(unanswered)
     }
 

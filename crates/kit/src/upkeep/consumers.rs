@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::partitions::{Partitions, projected};
 use crate::descriptor::Descriptor;
-use crate::jetstream::{self, Consumer, ConsumerConfig, Progress, Refusal};
+use crate::jetstream::{self, Consumer, ConsumerConfig, ConsumerProgress, StreamError};
 use crate::limits::ACK_WAIT;
 use crate::models::generation::{self, Generations};
 use crate::models::offset;
@@ -16,7 +16,7 @@ pub(crate) struct Follower {
     pub source: &'static str,
     pub partition: u32,
     pub generation: u64,
-    pub progress: Progress,
+    pub progress: ConsumerProgress,
 }
 
 /// Makes sure of the durable consumers for every partition of every source that exists by now: of the reactions, and of the
@@ -37,7 +37,7 @@ pub(crate) fn make(
             continue;
         }
         let there =
-            jetstream::consumers(&names::log_stream(source)).map_err(|refusal| refusal.into_fault(source))?;
+            jetstream::consumers(&names::log_stream(source)).map_err(|error| error.into_fault(source))?;
         let there: BTreeMap<&str, &Consumer> = there.iter().map(|of| (of.name.as_str(), of)).collect();
         remove_strays(service, source, there.keys().copied(), now)?;
         for (_, partition) in of(source) {
@@ -79,7 +79,7 @@ fn remove_strays<'a>(
         // It may be of a generation that was begun between the look at the generations and the look at the consumers.
         if is_stray(name, &generation::current(service)?) {
             jetstream::delete_consumer(&names::log_stream(source), name)
-                .map_err(|refusal| refusal.into_fault(source))?;
+                .map_err(|error| error.into_fault(source))?;
         }
     }
     Ok(())
@@ -90,12 +90,12 @@ pub(crate) fn remove(service: &Descriptor, generation: u64) -> Result<(), Fault>
     for (source, partition) in projected(service)? {
         let name = names::consumer(service.name, generation, partition);
         jetstream::delete_consumer(&names::log_stream(source), &name)
-            .map_err(|refusal| refusal.into_fault(source))?;
+            .map_err(|error| error.into_fault(source))?;
     }
     let letters = names::dead_subjects_of(service.name, generation);
     match jetstream::purge(&names::dead_stream(service.name), &letters) {
-        Ok(()) | Err(Refusal::NoStream) => Ok(()),
-        Err(refusal) => Err(refusal.into_fault("dead letters")),
+        Ok(()) | Err(StreamError::NoStream) => Ok(()),
+        Err(error) => Err(error.into_fault("dead letters")),
     }
 }
 
@@ -104,9 +104,7 @@ pub(crate) fn is_with_handlers(service: &Descriptor, generation: u64) -> Result<
     for (source, partition) in projected(service)? {
         let consumer = names::consumer(service.name, generation, partition);
         let progress = jetstream::progress(&names::log_stream(source), &consumer);
-        if progress
-            .map_err(|refusal| refusal.into_fault(source))?
-            .is_some_and(|progress| progress.under_way > 0)
+        if progress.map_err(|error| error.into_fault(source))?.is_some_and(|progress| progress.under_way > 0)
         {
             return Ok(true);
         }
@@ -117,7 +115,7 @@ pub(crate) fn is_with_handlers(service: &Descriptor, generation: u64) -> Result<
 /// Whether a consumer exists and has nothing left to do.
 pub(crate) fn has_caught_up(source: &str, consumer: &str) -> Result<bool, Fault> {
     let progress = jetstream::progress(&names::log_stream(source), consumer);
-    Ok(progress.map_err(|refusal| refusal.into_fault(source))?.is_some_and(|progress| progress.backlog == 0))
+    Ok(progress.map_err(|error| error.into_fault(source))?.is_some_and(|progress| progress.backlog == 0))
 }
 
 /// Makes sure of a consumer, among those that are there, and returns how far it has come.
@@ -127,7 +125,7 @@ fn consumer(
     partition: u32,
     name: &str,
     there: &BTreeMap<&str, &Consumer>,
-) -> Result<Progress, Fault> {
+) -> Result<ConsumerProgress, Fault> {
     let config = ConsumerConfig {
         durable_name: name,
         name,
@@ -142,6 +140,6 @@ fn consumer(
     match there.get(name) {
         Some(consumer) if consumer.is_as(&config) => Ok(consumer.progress.clone()),
         _ => jetstream::create_consumer(&names::log_stream(source), &config)
-            .map_err(|refusal| refusal.into_fault(source)),
+            .map_err(|error| error.into_fault(source)),
     }
 }

@@ -1,7 +1,7 @@
 //! What the read models have lost, seen by who looks from time to time.
 
 use super::consumers::Follower;
-use crate::jetstream::{self, Refusal};
+use crate::jetstream::{self, StreamError};
 use crate::models::offset::{self, Offset};
 use crate::models::{generation, kept};
 use crate::names;
@@ -18,7 +18,7 @@ pub(crate) fn what_is_lost(followers: &[Follower]) -> Result<Option<String>, Fau
     let offsets = offset::load_all(active, &partitions)?;
     for (Follower { source, partition, progress, .. }, offset) in followers.into_iter().zip(&offsets) {
         let log = names::log_stream(source);
-        let fault = |refusal: Refusal| refusal.into_fault(source);
+        let fault = |error: StreamError| error.into_fault(source);
         let come = offset.seq;
         if come > progress.delivered && come > jetstream::last(&log).map_err(fault)? {
             return Ok(Some(format!("the log of {source} has lost event {come}, which was read")));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::descriptor::Descriptor;
-use crate::jetstream::{self, Refusal};
+use crate::jetstream::{self, StreamError};
 use crate::names;
 use crate::platform::Fault;
 
@@ -36,8 +36,8 @@ fn partitions_of(sources: impl Iterator<Item = &'static str>) -> Result<Vec<(&'s
     for source in sources.collect::<BTreeSet<_>>() {
         match jetstream::partitions(&names::log_stream(source)) {
             Ok(partitions) => all.extend((0..partitions).map(|partition| (source, partition))),
-            Err(Refusal::NoStream) => {}
-            Err(refusal) => return Err(refusal.into_fault(source)),
+            Err(StreamError::NoStream) => {}
+            Err(error) => return Err(error.into_fault(source)),
         }
     }
     Ok(all)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::partitions::{projected, reacted_to};
 use crate::descriptor::{Described, Descriptor};
-use crate::jetstream::{self, Refusal};
+use crate::jetstream::{self, StreamError};
 use crate::models::generation;
 use crate::platform::{self, Fault, Platform};
 use crate::problem::Problem;
@@ -33,11 +33,11 @@ pub(crate) fn expect_ready(service: &Descriptor) -> Result<(), Problem> {
 fn unready(service: &Descriptor) -> Result<Vec<String>, Fault> {
     let mut unready = Vec::new();
     if service.partitions > 0
-        && let Err(refusal) = jetstream::partitions(&names::log_stream(service.name))
+        && let Err(error) = jetstream::partitions(&names::log_stream(service.name))
     {
-        match refusal {
-            Refusal::NoStream => unready.push("The log is missing.".to_owned()),
-            refusal => return Err(refusal.into_fault(service.name)),
+        match error {
+            StreamError::NoStream => unready.push("The log is missing.".to_owned()),
+            error => return Err(error.into_fault(service.name)),
         }
     }
     let generations = generation::load()?;
@@ -58,8 +58,7 @@ fn unready(service: &Descriptor) -> Result<Vec<String>, Fault> {
 
 fn problem_of(source: &str, partition: u32, consumer: &str) -> Result<Option<String>, Fault> {
     let stream = names::log_stream(source);
-    let Some(progress) =
-        jetstream::progress(&stream, consumer).map_err(|refusal| refusal.into_fault(source))?
+    let Some(progress) = jetstream::progress(&stream, consumer).map_err(|error| error.into_fault(source))?
     else {
         return Ok(Some(format!("The consumer {consumer} of {source} is missing; it is made again.")));
     };
@@ -69,7 +68,7 @@ fn problem_of(source: &str, partition: u32, consumer: &str) -> Result<Option<Str
         return Ok(None);
     }
     let oldest = jetstream::next(&stream, &names::partition_subjects(source, partition), progress.floor + 1);
-    let oldest = oldest.map_err(|refusal| refusal.into_fault(source))?;
+    let oldest = oldest.map_err(|error| error.into_fault(source))?;
     Ok(oldest.filter(|oldest| instant::is_before(&oldest.time, long_ago)).map(|oldest| {
         let (backlog, since) = (progress.backlog, oldest.time);
         format!(

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::descriptor::Descriptor;
-use crate::jetstream::{self, Refusal};
+use crate::jetstream::{self, StreamError};
 use crate::platform::Fault;
 use crate::{document, log, names};
 
@@ -43,8 +43,8 @@ pub(crate) fn forget(service: &Descriptor, source: &str) -> Result<(), Fault> {
     let stream = names::log_stream(source);
     let consumers = match jetstream::consumers(&stream) {
         Ok(consumers) => consumers,
-        Err(Refusal::NoStream) => Vec::new(),
-        Err(refusal) => return Err(refusal.into_fault(source)),
+        Err(StreamError::NoStream) => Vec::new(),
+        Err(error) => return Err(error.into_fault(source)),
     };
     for consumer in consumers {
         let is_of_others = match names::parse_consumer(service.name, &consumer.name) {
@@ -53,8 +53,7 @@ pub(crate) fn forget(service: &Descriptor, source: &str) -> Result<(), Fault> {
             None => false,
         };
         if is_of_others {
-            jetstream::delete_consumer(&stream, &consumer.name)
-                .map_err(|refusal| refusal.into_fault(source))?;
+            jetstream::delete_consumer(&stream, &consumer.name).map_err(|error| error.into_fault(source))?;
             log::info(&format!(
                 "{} does not follow {source} any more: {} is removed",
                 service.name, consumer.name
