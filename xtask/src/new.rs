@@ -108,6 +108,7 @@ impl Names {
         template
             .replace("Samples", &capital(service))
             .replace("samples", service)
+            .replace("SAMPLES", &service.to_ascii_uppercase())
             .replace("Sample", &capital(entity))
             .replace("a sample", &format!("{} {entity}", article(entity)))
             .replace("a_sample", &format!("{}_{entity}", article(entity)))

@@ -16,8 +16,8 @@ use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::{Outcome, Verdict};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Lists, Projections, Reaction, Reactions, Recorded, Route,
-    Service, Writer, id, projections, reactions, routes, text,
+    Aggregate, Docs, Entity, Failure, Lists, Projections, Reaction, Reactions, Recorded, Route, Service,
+    Writer, id, projections, reactions, routes, text,
 };
 
 trellis_kit::bindings!(comments: posts, moderation);
@@ -35,15 +35,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 const MODERATOR: &str = "moderator";
 
 /// The posts that there are.
-const POSTS: Docs<()> = Docs::new("posts", "known");
+const POSTS: Docs<()> = Docs::new(sources::POSTS, "known");
 /// What lists show of each comment.
-const COMMENTS: Docs<Comment> = Docs::new("comments", "comment");
+const COMMENTS: Docs<Comment> = Docs::new(sources::COMMENTS, "comment");
 /// The comments of each post, as they came.
-const OF_POST: Lists = Lists::new("comments", "of-post");
+const OF_POST: Lists = Lists::new(sources::COMMENTS, "of-post");
 
 impl Service for Comments {
     const NAME: &str = "comments";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const PARTITIONS: u32 = sources::COMMENTS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/posts/{id}/comments" => created(Self::create),
         GET "/posts/{id}/comments" => page(Self::list),
@@ -51,8 +52,9 @@ impl Service for Comments {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Comment>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: Projections = projections! { "posts" => follow_posts, "comments" => follow };
-    const REACTIONS: Reactions = reactions! { "moderation" => heed };
+    const PROJECTIONS: Projections =
+        projections! { sources::POSTS => follow_posts, sources::COMMENTS => follow };
+    const REACTIONS: Reactions = reactions! { sources::MODERATION => heed };
 }
 
 impl Guest for Comments {
@@ -117,18 +119,6 @@ impl Comment {
             version: self.version,
         }
     }
-}
-
-impl Event for CommentEvent {
-    const OF: &str = "comment";
-}
-
-impl Event for PostEvent {
-    const OF: &str = "post";
-}
-
-impl Event for VerdictEvent {
-    const OF: &str = "verdict";
 }
 
 impl Aggregate for Comment {

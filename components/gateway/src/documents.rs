@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use trellis_kit::{Problem, Response, Service, glance};
 
-use crate::Gateway;
 use crate::memo::Memo;
 use crate::table::{self, Table};
 use crate::trellis::registry::types::Parts;
+use crate::{Gateway, sources};
 
 /// Here a name is a path, at which services have operations side by side.
 const PATHS: &str = "/paths";
@@ -61,12 +61,12 @@ fn respond(
     known: &'static std::thread::LocalKey<Known>,
     make: impl FnOnce(&Table, &[(&str, Parts)]) -> Value,
 ) -> Result<Response, Problem> {
-    let seen = glance(&[(table::SOURCE, table::DOC, table::ID)])?;
+    let seen = glance(&[(sources::REGISTRY, table::DOC, table::ID)])?;
     let stored = seen.first().and_then(Option::as_ref);
     let table = Table::of(stored)?;
     // The gateway is a service like the others here, and says hello as they do.
     let said: Vec<(&str, &str)> = table.documents().collect();
-    let places: Vec<_> = said.iter().map(|(_, id)| (table::SOURCE, table::PARTS, *id)).collect();
+    let places: Vec<_> = said.iter().map(|(_, id)| (sources::REGISTRY, table::PARTS, *id)).collect();
     let parts = glance(&places)?;
     let bytes = stored.into_iter().chain(parts.iter().flatten()).map(|seen| seen.bytes().to_vec()).collect();
     let body = known.with(|known| {

@@ -10,7 +10,7 @@ use crate::policy::{Rules, Verdict, Who};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::table::{Found, Table};
-use crate::{Gateway, forward, policy, session, table};
+use crate::{Gateway, forward, policy, session, sources, table};
 
 /// Every path is there with and without it.
 const API: &str = "/api";
@@ -105,7 +105,8 @@ fn serve(
     let caller = caller.map_err(who_are_you)?;
     let (prefix, target) = target(&request.target)?;
     let path = Path::parse(target)?;
-    let seen = glance(&[(table::SOURCE, table::DOC, table::ID), (Gateway::NAME, policy::DOC, policy::ID)])?;
+    let seen =
+        glance(&[(sources::REGISTRY, table::DOC, table::ID), (sources::GATEWAY, policy::DOC, policy::ID)])?;
     let mut seen = seen.iter().map(Option::as_ref);
     let (table, policy) = (seen.next().flatten(), seen.next().flatten());
     let table = Table::of(table)?;

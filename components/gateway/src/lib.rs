@@ -26,11 +26,11 @@ mod tests;
 use api::{Cx, Guest, Health, NewPolicy, Policy, Problem};
 use trellis::gateway::events::PolicyEvent;
 use trellis_kit::{
-    Aggregate, Asks, Docs, Entity, Event, Failure, Projections, Recorded, Request, Response, Route, Service,
-    Writer, projections, routes,
+    Aggregate, Asks, Docs, Entity, Failure, Projections, Recorded, Request, Response, Route, Service, Writer,
+    projections, routes,
 };
 
-trellis_kit::bindings!(gateway: registry);
+trellis_kit::bindings!(gateway: registry except ServiceEvent);
 trellis_kit::export!(Gateway);
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Service for Gateway {
     const NAME: &str = "gateway";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     /// There is one policy.
-    const PARTITIONS: u32 = 1;
+    const PARTITIONS: u32 = sources::GATEWAY.partitions;
     const ROUTES: &[Route] = routes! {
         only(OPERATOR) GET "/gateway/policy" => ok(Self::get_policy),
         only(OPERATOR) PUT "/gateway/policy" => ok(Self::set_policy),
@@ -57,9 +57,9 @@ impl Service for Gateway {
     const ENTITIES: &[Entity] = &[Entity::of::<Policy>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! {
-        "registry" => table::follow,
-        "registry" => table::keep,
-        "gateway" => follow,
+        sources::REGISTRY => table::follow,
+        sources::REGISTRY => table::keep,
+        sources::GATEWAY => follow,
     };
     /// The routes of a service are one text since 2, documents are known by their own id since 3, and for whom a route is since 4.
     const VIEWS_SCHEMA: u32 = 4;
@@ -112,11 +112,7 @@ fn ok() -> Health {
 }
 
 /// The policy in force, unless it is the one that is built in.
-const POLICY: Docs<Policy> = Docs::new(Gateway::NAME, policy::DOC);
-
-impl Event for PolicyEvent {
-    const OF: &str = "policy";
-}
+const POLICY: Docs<Policy> = Docs::new(sources::GATEWAY, policy::DOC);
 
 impl Aggregate for Policy {
     type Service = Gateway;

@@ -15,18 +15,18 @@ use trellis_kit::{Docs, Event, Failure, Glimpse, Problem, Recorded, Service, Wir
 
 use crate::Gateway;
 use crate::memo::Memo;
+use crate::sources;
 use crate::trellis::registry::events::{DocumentsEvent, ServiceEvent};
 use crate::trellis::registry::types::{Outline, Parts, Route};
 
-pub const SOURCE: &str = "registry";
 pub const DOC: &str = "table";
 /// The id of the one table.
 pub const ID: &str = "all";
-const TABLE: Docs<Table> = Docs::of_one_partition(SOURCE, DOC);
+const TABLE: Docs<Table> = Docs::of_one_partition(sources::REGISTRY, DOC);
 
 /// Parts of the two documents, by the id that services name.
 pub const PARTS: &str = "parts";
-const PARTS_OF: Docs<Parts> = Docs::of_one_partition(SOURCE, PARTS);
+const PARTS_OF: Docs<Parts> = Docs::of_one_partition(sources::REGISTRY, PARTS);
 
 /// The services that are not gone, the gateway among them: who came first is first.
 #[derive(Debug, Default, PartialEq, Wire)]
@@ -59,10 +59,6 @@ impl Event for ServiceEvent {
         description.insert("documents".to_owned(), format!("documents-{hash}").into());
         Ok(())
     }
-}
-
-impl Event for DocumentsEvent {
-    const OF: &str = "documents";
 }
 
 /// Keeps what documents say.
@@ -196,7 +192,7 @@ impl Table {
 
 /// Whether there is anybody to pass requests on to.
 pub fn knows_services() -> Result<bool, Problem> {
-    let seen = trellis_kit::glance(&[(SOURCE, DOC, ID)])?;
+    let seen = trellis_kit::glance(&[(sources::REGISTRY, DOC, ID)])?;
     let table = Table::of(seen.first().and_then(Option::as_ref))?;
     Ok(table.others().next().is_some())
 }

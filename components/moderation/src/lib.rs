@@ -11,8 +11,8 @@ use trellis::comments::events::CommentEvent;
 use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::Overturning;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Index, Projections, Reaction, Reactions, Reader, Recorded,
-    Route, Service, Writer, projections, reactions, routes,
+    Aggregate, Docs, Entity, Failure, Index, Projections, Reaction, Reactions, Reader, Recorded, Route,
+    Service, Writer, projections, reactions, routes,
 };
 
 trellis_kit::bindings!(moderation: comments);
@@ -25,19 +25,20 @@ const MODERATOR: &str = "moderator";
 const OPERATOR: &str = "operator";
 
 /// What the queue shows of each comment.
-const VERDICTS: Docs<Verdict> = Docs::new("moderation", "verdict");
+const VERDICTS: Docs<Verdict> = Docs::new(sources::MODERATION, "verdict");
 /// All verdicts, as they were first given.
-const ALL: Index = Index::new("moderation", "all", Moderation::PARTITIONS);
+const ALL: Index = Index::new(sources::MODERATION, "all");
 /// Decisions by what they say, as `<comment>.<version>`. One that was overturned stays where it is, and is known by
 /// its version.
-const APPROVED: Index = Index::new("moderation", "approved", Moderation::PARTITIONS);
-const REJECTED: Index = Index::new("moderation", "rejected", Moderation::PARTITIONS);
+const APPROVED: Index = Index::new(sources::MODERATION, "approved");
+const REJECTED: Index = Index::new(sources::MODERATION, "rejected");
 /// How often more decisions are looked at when those at hand were overturned, before a page is as it is.
 const LOOKS_MAX: u32 = 5;
 
 impl Service for Moderation {
     const NAME: &str = "moderation";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const PARTITIONS: u32 = sources::MODERATION.partitions;
     const ROUTES: &[Route] = routes! {
         only(MODERATOR) GET "/moderation/queue?status" => page(Self::queue),
         only(MODERATOR) GET "/moderation/{comment}" => ok(Self::get),
@@ -47,8 +48,9 @@ impl Service for Moderation {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Verdict>(), Entity::of::<Review>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: Projections = projections! { "moderation" => follow };
-    const REACTIONS: Reactions = reactions! { "comments" => judge, "moderation" => review::go_on };
+    const PROJECTIONS: Projections = projections! { sources::MODERATION => follow };
+    const REACTIONS: Reactions =
+        reactions! { sources::COMMENTS => judge, sources::MODERATION => review::go_on };
 }
 
 impl Guest for Moderation {
@@ -134,14 +136,6 @@ fn standing(views: &Reader, decisions: &[String]) -> Result<Vec<Verdict>, Proble
         verdicts.iter().find(|verdict| verdict.id == *id && verdict.version.to_string() == version)
     });
     Ok(standing.cloned().collect())
-}
-
-impl Event for VerdictEvent {
-    const OF: &str = "verdict";
-}
-
-impl Event for CommentEvent {
-    const OF: &str = "comment";
 }
 
 impl Aggregate for Verdict {

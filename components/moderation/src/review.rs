@@ -2,7 +2,7 @@
 //! service's reaction to that event is the next part. So it goes on wherever it was interrupted, whoever did the
 //! part before, and a part that is done twice changes nothing the second time.
 
-use trellis_kit::{Aggregate, Event, Failure, Problem, Reaction, Recorded};
+use trellis_kit::{Aggregate, Failure, Problem, Reaction, Recorded};
 
 use crate::api::{Cx, Review, Verdict};
 use crate::trellis::moderation::events::{ReviewEvent, VerdictEvent};
@@ -11,10 +11,6 @@ use crate::{Moderation, rules};
 
 /// How many events one part looks at.
 const PART_LEN: usize = 50;
-
-impl Event for ReviewEvent {
-    const OF: &str = "review";
-}
 
 impl Aggregate for Review {
     type Service = Moderation;

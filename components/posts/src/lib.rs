@@ -6,8 +6,8 @@ mod tests;
 use api::{Cx, Guest, NewPost, NewTitle, PageRequest, Post, PostPage, Problem};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Index, Projections, Recorded, Route, Service, Writer,
-    projections, routes, text,
+    Aggregate, Docs, Entity, Failure, Index, Projections, Recorded, Route, Service, Writer, projections,
+    routes, text,
 };
 
 trellis_kit::bindings!(posts);
@@ -20,13 +20,14 @@ pub struct Posts;
 const TITLE_MAX: usize = 200;
 
 /// What lists show of each post.
-const POSTS: Docs<Post> = Docs::new("posts", "post");
+const POSTS: Docs<Post> = Docs::new(sources::POSTS, "post");
 /// All posts, as they came.
-const FEED: Index = Index::new("posts", "feed", Posts::PARTITIONS);
+const FEED: Index = Index::new(sources::POSTS, "feed");
 
 impl Service for Posts {
     const NAME: &str = "posts";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const PARTITIONS: u32 = sources::POSTS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/posts" => created(Self::create),
         own GET "/posts" => page(Self::list),
@@ -35,7 +36,7 @@ impl Service for Posts {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Post>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: Projections = projections! { "posts" => follow };
+    const PROJECTIONS: Projections = projections! { sources::POSTS => follow };
 }
 
 impl Guest for Posts {
@@ -72,10 +73,6 @@ impl Guest for Posts {
             Ok(changes.then(|| PostEvent::Retitled(NewTitle { title: title.clone() })))
         })
     }
-}
-
-impl Event for PostEvent {
-    const OF: &str = "post";
 }
 
 impl Aggregate for Post {

@@ -13,8 +13,7 @@ use trellis::posts::events::PostEvent;
 use trellis::posts::types::Post;
 use trellis::query::types::ReadPost;
 use trellis_kit::{
-    Docs, Event, Failure, Index, Lists, Projections, Recorded, Route, Service, Wire, Writer, id, projections,
-    routes,
+    Docs, Failure, Index, Lists, Projections, Recorded, Route, Service, Wire, Writer, id, projections, routes,
 };
 
 trellis_kit::bindings!(query: posts, comments);
@@ -23,8 +22,6 @@ trellis_kit::export!(Query);
 #[derive(Debug)]
 pub struct Query;
 
-/// Into how many partitions posts divide their log.
-const POSTS_PARTITIONS: u32 = 8;
 /// How many comments the feed shows of each post.
 const SHOWN_IN_FEED: usize = 3;
 /// How many comments of each post are at hand for the feed: more than it shows, for the newest may be hidden.
@@ -32,13 +29,13 @@ const NEWEST: usize = 8;
 /// The role that reads every comment.
 const MODERATOR: &str = "moderator";
 
-const POSTS: Docs<Post> = Docs::new("posts", "post");
+const POSTS: Docs<Post> = Docs::new(sources::POSTS, "post");
 /// All posts, as they came.
-const FEED: Index = Index::new("posts", "feed", POSTS_PARTITIONS);
-const COMMENTS: Docs<Comment> = Docs::new("comments", "comment");
+const FEED: Index = Index::new(sources::POSTS, "feed");
+const COMMENTS: Docs<Comment> = Docs::new(sources::COMMENTS, "comment");
 /// The comments of each post, as they came.
-const COMMENTS_OF: Lists = Lists::new("comments", "of");
-const THREADS: Docs<Thread> = Docs::new("comments", "thread");
+const COMMENTS_OF: Lists = Lists::new(sources::COMMENTS, "of");
+const THREADS: Docs<Thread> = Docs::new(sources::COMMENTS, "thread");
 
 /// What the feed shows of the comments of a post.
 #[derive(Debug, Default, Wire)]
@@ -59,8 +56,8 @@ impl Service for Query {
     };
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! {
-        "posts" => follow_posts,
-        "comments" => follow_comments,
+        sources::POSTS => follow_posts,
+        sources::COMMENTS => follow_comments,
     };
 }
 
@@ -110,20 +107,12 @@ fn with_comments(cx: &Cx, post: Post, count: u64, comments: impl IntoIterator<It
     ReadPost { id, title, author, created_at, version, comment_count: count, comments }
 }
 
-impl Event for PostEvent {
-    const OF: &str = "post";
-}
-
 fn follow_posts(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
     POSTS.put(writer, &event.entity, &event.state()?)?;
     match &event.data {
         PostEvent::Created(post) => FEED.add(writer, &post.id),
         PostEvent::Retitled(_) => Ok(()),
     }
-}
-
-impl Event for CommentEvent {
-    const OF: &str = "comment";
 }
 
 fn follow_comments(event: &Recorded<CommentEvent>, writer: &Writer<'_>) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ impl Service for Posts {
     const VERSION: &str = "0.0.0";
     const ENTITIES: &[Entity] = &[Entity::of::<Post>()];
     const ROUTES: &[Route] = &[];
-    const PARTITIONS: u32 = POSTS_PARTITIONS;
+    const PARTITIONS: u32 = sources::POSTS.partitions;
 }
 
 impl Aggregate for Post {

@@ -1,18 +1,14 @@
 //! What services say in documents. They are long and seldom change, so they are kept once, and are known by their hash.
 
 use serde_json::{Map, Value};
-use trellis_kit::{Aggregate, Cx, Docs, Event, Failure, Problem, Reader, Recorded, Writer, id};
+use trellis_kit::{Aggregate, Cx, Docs, Failure, Problem, Reader, Recorded, Writer, id};
 
-use crate::Registry;
 use crate::trellis::registry::events::DocumentsEvent;
 use crate::trellis::registry::types::{Description, Documents, Outline, Parts};
+use crate::{Registry, sources};
 
 /// The parts of the two documents, by their id.
-const PARTS: Docs<Parts> = Docs::new("registry", "parts");
-
-impl Event for DocumentsEvent {
-    const OF: &str = "documents";
-}
+const PARTS: Docs<Parts> = Docs::new(sources::REGISTRY, "parts");
 
 impl Aggregate for Documents {
     type Service = Registry;

@@ -23,7 +23,7 @@ use trellis_kit::{
     projections, routes,
 };
 
-trellis_kit::bindings!(registry);
+trellis_kit::bindings!(registry except ServiceEvent);
 trellis_kit::export!(Registry);
 
 #[derive(Debug)]
@@ -32,11 +32,11 @@ pub struct Registry;
 /// Those who run the application have this role.
 const OPERATOR: &str = "operator";
 /// Every service that has ever been there.
-const SERVICES: Docs<Registered> = Docs::new("registry", "service");
+const SERVICES: Docs<Registered> = Docs::new(sources::REGISTRY, "service");
 /// Their names, as they first came.
-const ALL: Index = Index::new("registry", "all", Registry::PARTITIONS);
+const ALL: Index = Index::new(sources::REGISTRY, "all");
 /// Those that are not gone, in one document.
-const CATALOGUE: Docs<Catalogue> = Docs::of_one_partition("registry", "catalogue");
+const CATALOGUE: Docs<Catalogue> = Docs::of_one_partition(sources::REGISTRY, "catalogue");
 /// The id of that document.
 const THE_CATALOGUE: &str = "all";
 
@@ -44,7 +44,7 @@ impl Service for Registry {
     const NAME: &str = "registry";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     /// Events of all services are in one order, so that it is known who was there first.
-    const PARTITIONS: u32 = 1;
+    const PARTITIONS: u32 = sources::REGISTRY.partitions;
     const ROUTES: &[Route] = routes! {
         only(OPERATOR) GET "/registry" => page(Self::list),
         only(OPERATOR) GET "/registry/{name}" => ok(Self::get),
@@ -52,7 +52,8 @@ impl Service for Registry {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Registered>(), Entity::of::<Documents>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: Projections = projections! { "registry" => follow, "registry" => documents::follow };
+    const PROJECTIONS: Projections =
+        projections! { sources::REGISTRY => follow, sources::REGISTRY => documents::follow };
     /// Documents are by themselves since 2.
     const VIEWS_SCHEMA: u32 = 2;
     const WATCHES: bool = true;

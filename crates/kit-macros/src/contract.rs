@@ -60,10 +60,52 @@ impl Contract {
         ))
     }
 
+    /// That the variants of `events` are events, but for those of which somebody else says so.
+    pub fn events(&self, by_hand: &[String]) -> anyhow::Result<String> {
+        let module = snake(&self.0.name.name);
+        let mut all = String::new();
+        for (name, id) in self.interface("events").into_iter().flat_map(|events| &events.types) {
+            let kind = &self.0.types.get(*id).context("a type that is not in the package")?.kind;
+            let (Some(of), TypeDefKind::Variant(_)) = (name.strip_suffix("-event"), kind) else { continue };
+            let event = camel(name);
+            if !by_hand.contains(&event) {
+                all += &format!(
+                    "impl ::trellis_kit::Event for trellis::{module}::events::{event} {{
+                        const OF: &'static str = {of:?};
+                    }}"
+                );
+            }
+        }
+        Ok(all)
+    }
+
+    /// The service as a source of events, if it tells any: into how many partitions they are divided stands in the
+    /// documentation of the interface `events`.
+    pub fn source(&self) -> anyhow::Result<String> {
+        let name = &self.0.name.name;
+        let Some(events) = self.interface("events") else { return Ok(String::new()) };
+        let words: Vec<&str> =
+            events.docs.contents.as_deref().unwrap_or_default().split_whitespace().collect();
+        let said = words.windows(2).find_map(|pair| match pair {
+            [number, of] if of.starts_with("partition") => number.parse::<u32>().ok(),
+            _ => None,
+        });
+        let partitions =
+            said.context("its interface `events` does not say how many partitions the log has")?;
+        Ok(format!(
+            "/// The log of {name}.
+            pub const {}: ::trellis_kit::Source = ::trellis_kit::Source::new({name:?}, {partitions});",
+            snake(name).to_uppercase()
+        ))
+    }
+
     fn api(&self) -> impl Iterator<Item = &Function> {
-        let apis = self.0.interfaces.iter().map(|(_, interface)| interface);
-        let apis = apis.filter(|interface: &&Interface| interface.name.as_deref() == Some("api"));
-        apis.flat_map(|api| api.functions.values())
+        self.interface("api").into_iter().flat_map(|api| api.functions.values())
+    }
+
+    fn interface(&self, name: &str) -> Option<&Interface> {
+        let mut all = self.0.interfaces.iter().map(|(_, interface)| interface);
+        all.find(|interface| interface.name.as_deref() == Some(name))
     }
 
     /// A type as the binding generator names it where a function takes it.

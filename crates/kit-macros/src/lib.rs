@@ -17,15 +17,22 @@ use crate::item::{Item, Part};
 /// is only used in the service's own WIT. Paths are seen from a component's
 /// folder, `components/<service>`. The types can be compared, printed, and written as JSON (see [`Wire`]); what all
 /// services share comes from `trellis_kit` itself. The functions to implement are those of `api::Guest`,
-/// which take a `trellis_kit::Cx` where the WIT says context; what
-/// `wit/posts` has in its interface `events` is in `trellis::posts::events`, and what it says of each function in
-/// `FUNCTIONS`.
+/// which take a `trellis_kit::Cx` where the WIT says context; what `wit/posts` has in its interface `events` is in
+/// `trellis::posts::events`, and what it says of each function in `FUNCTIONS`.
+///
+/// Each variant `<entity>-event` of the interfaces `events`, of the service and of those that it follows, is an
+/// `Event`, and each of these services is a `Source` in the module `sources`. `bindings!(registry except ServiceEvent)`
+/// leaves that event to be said by hand, with its schema.
 #[proc_macro]
 pub fn bindings(input: TokenStream) -> TokenStream {
-    let (mut module, mut followed, mut used) = (None, Vec::new(), Vec::new());
+    let (mut module, mut followed, mut used, mut by_hand) = (None, Vec::new(), Vec::new(), Vec::new());
     let mut is_used = false;
     for token in input {
         match token {
+            TokenTree::Ident(name) if name.to_string() == "except" => {}
+            TokenTree::Ident(name) if name.to_string().starts_with(char::is_uppercase) => {
+                by_hand.push(name.to_string());
+            }
             // What is `my_service` in Rust is `my-service` in WIT.
             TokenTree::Ident(name) if module.is_some() => {
                 let others = if is_used { &mut used } else { &mut followed };
@@ -61,11 +68,32 @@ pub fn bindings(input: TokenStream) -> TokenStream {
         }}
         pub use bindings::trellis;"#
     );
-    let api = contract::read(&service).and_then(|api| Ok((api.functions(), api.guest(&module)?)));
-    match api {
-        Ok((functions, guest)) => [generate, functions, guest].iter().flat_map(|code| parse(code)).collect(),
+    match written_down(&service, &module, &followed, &by_hand) {
+        Ok(code) => [generate, code].iter().flat_map(|code| parse(code)).collect(),
         Err(why) => error(Span::call_site(), &format!("wit/{service} cannot be read: {why:#}")),
     }
+}
+
+/// What the binding generator does not make of the WIT of a service and of those that it follows.
+fn written_down(
+    service: &str,
+    module: &str,
+    followed: &[String],
+    by_hand: &[String],
+) -> anyhow::Result<String> {
+    let own = contract::read(service)?;
+    let (mut events, mut sources) = (own.events(by_hand)?, own.source()?);
+    for other in followed {
+        let other = contract::read(other)?;
+        events += &other.events(by_hand)?;
+        sources += &other.source()?;
+    }
+    let (functions, guest) = (own.functions(), own.guest(module)?);
+    Ok(format!(
+        "{functions} {guest} {events}
+        /// The logs that the service has to do with.
+        pub mod sources {{ {sources} }}"
+    ))
 }
 
 /// Gives a type that comes from WIT its JSON form: `Serialize` and `Deserialize` with the names of the WIT, in

@@ -41,6 +41,19 @@ pub struct Entity {
     pub(crate) state: &'static Schema,
 }
 
+/// A log that can be followed: the service whose it is, and into how many partitions it is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    pub name: &'static str,
+    pub partitions: u32,
+}
+
+impl Source {
+    pub const fn new(name: &'static str, partitions: u32) -> Self {
+        Self { name, partitions }
+    }
+}
+
 /// The events of one kind of entity that a service follows.
 #[derive(Debug, Clone, Copy)]
 pub struct Followed {

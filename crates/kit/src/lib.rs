@@ -24,7 +24,7 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | follow what another service tells | `bindings!(likes: posts)`, and a line `"posts" => follow` in [`projections!`] |
+//! | follow what another service tells | `bindings!(likes: posts)`, and a line `sources::POSTS => follow` in [`projections!`] |
 //! | do something because of it | the same, and a line in [`reactions!`] |
 //! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
 //! | keep entities in order that belong to one other | [`Cx::create_below`]: they share its partition |
@@ -125,7 +125,7 @@ mod upkeep;
 
 pub use contract::types::{Context, PageRequest};
 pub use cx::Cx;
-pub use descriptor::{Asks, Described, Descriptor, Entity, Followed};
+pub use descriptor::{Asks, Described, Descriptor, Entity, Followed, Source};
 pub use eventlog::{Aggregate, Event, Incoming, Recorded, event};
 pub use failure::{Cause, Failure};
 pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table};

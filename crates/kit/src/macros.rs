@@ -76,11 +76,11 @@ macro_rules! routes {
     ($($lines:tt)*) => { $crate::routes!(@ [] $($lines)*) };
 }
 
-/// A table of projections: `"source" => function`, in which the function takes a [`Recorded`](crate::Recorded) event and
+/// A table of projections: `sources::POSTS => function`, in which the function takes a [`Recorded`](crate::Recorded) event and
 /// a [`Writer`](crate::Writer).
 #[macro_export]
 macro_rules! projections {
-    ($($source:literal => $function:expr),* $(,)?) => {
+    ($($source:expr => $function:expr),* $(,)?) => {
         $crate::Projections {
             followed: &[$($crate::rt::Followed::by($source, &$function)),*],
             functions: &[$(|event, writer| event.give($function, writer)),*],
@@ -88,11 +88,11 @@ macro_rules! projections {
     };
 }
 
-/// A table of reactions: `"source" => function`, in which the function takes a [`Recorded`](crate::Recorded) event and
+/// A table of reactions: `sources::POSTS => function`, in which the function takes a [`Recorded`](crate::Recorded) event and
 /// a [`Reaction`](crate::Reaction).
 #[macro_export]
 macro_rules! reactions {
-    ($($source:literal => $function:expr),* $(,)?) => {
+    ($($source:expr => $function:expr),* $(,)?) => {
         $crate::Reactions {
             followed: &[$($crate::rt::Followed::by_reaction($source, &$function)),*],
             functions: &[$(|event, reaction| event.give($function, reaction)),*],

@@ -21,7 +21,7 @@ pub trait Event: Wire + Serialize + DeserializeOwned {
     const SCHEMA: u32 = 1;
 
     /// Rewrites one event from `old.schema` to the version after it. Called before any handler sees the event,
-    /// once for each version between: for live events, replayed ones and dead letters alike. It must depend on
+    /// once for each version between: for live events, those of a rebuild and dead letters alike. It must depend on
     /// nothing but `old`.
     fn upcast(old: &mut Old) -> Result<(), String> {
         Err(format!("nobody taught {} to read version {}", Self::OF, old.schema))

@@ -2,7 +2,7 @@
 //! [`reactions!`](crate::reactions), by which it does something about them.
 
 use super::reaction::Reaction;
-use crate::descriptor::Followed;
+use crate::descriptor::{Followed, Source};
 use crate::eventlog::{Event, Incoming, Recorded};
 use crate::failure::Failure;
 use crate::models::Writer;
@@ -35,14 +35,14 @@ impl<F> Table<F> {
 }
 
 impl Followed {
-    const fn of<E: Event>(source: &'static str) -> Self {
-        Self { source, of: E::OF, schema: E::SCHEMA, events: E::JSON }
+    const fn of<E: Event>(source: Source) -> Self {
+        Self { source: source.name, of: E::OF, schema: E::SCHEMA, events: E::JSON }
     }
 
     /// By a function that writes read models, as its type says.
     #[doc(hidden)]
     pub const fn by<E: Event>(
-        source: &'static str,
+        source: Source,
         _: &impl Fn(&Recorded<E>, &Writer<'_>) -> Result<(), Failure>,
     ) -> Self {
         Self::of::<E>(source)
@@ -51,7 +51,7 @@ impl Followed {
     /// By a function that reacts.
     #[doc(hidden)]
     pub const fn by_reaction<E: Event>(
-        source: &'static str,
+        source: Source,
         _: &impl Fn(&Recorded<E>, &Reaction) -> Result<(), Failure>,
     ) -> Self {
         Self::of::<E>(source)

@@ -7,13 +7,14 @@ use serde::de::DeserializeOwned;
 
 use super::kept;
 use super::writer::{Reader, Writer};
+use crate::descriptor::Source;
 use crate::failure::Failure;
 use crate::problem::Problem;
 use crate::{id, names};
 
 /// Documents of one kind, by id. `T` is what is kept of each.
 pub struct Docs<T> {
-    source: &'static str,
+    source: Source,
     name: &'static str,
     of_one_partition: bool,
     kind: PhantomData<fn() -> T>,
@@ -21,13 +22,14 @@ pub struct Docs<T> {
 
 impl<T: Serialize + DeserializeOwned> Docs<T> {
     /// Documents that follow the events of one service. The name is part of their keys.
-    pub const fn new(source: &'static str, name: &'static str) -> Self {
+    pub const fn new(source: Source, name: &'static str) -> Self {
         Self { source, name, of_one_partition: false, kind: PhantomData }
     }
 
     /// Documents that follow the events of a service whose log has one partition: any of its events may write any of
     /// them, for they come one after the other.
-    pub const fn of_one_partition(source: &'static str, name: &'static str) -> Self {
+    pub const fn of_one_partition(source: Source, name: &'static str) -> Self {
+        assert!(source.partitions == 1, "events of several partitions come in any order");
         Self { of_one_partition: true, ..Self::new(source, name) }
     }
 
@@ -50,7 +52,7 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
         } else {
             id::root(id) == id::root(writer.entity)
         };
-        if writer.source != self.source || !in_order {
+        if writer.source != self.source.name || !in_order {
             return Err(Failure::lasting(format!(
                 "{} of {id} is not for events of {} in {} to write",
                 self.name, writer.entity, writer.source
@@ -90,12 +92,12 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
     }
 
     fn key(&self, generation: u64, id: &str) -> String {
-        names::doc_key(generation, self.source, self.name, id)
+        names::doc_key(generation, self.source.name, self.name, id)
     }
 }
 
 impl<T> std::fmt::Debug for Docs<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Docs({}.{})", self.source, self.name)
+        write!(f, "Docs({}.{})", self.source.name, self.name)
     }
 }

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::generation::{self, Generations};
 use super::kept;
+use crate::descriptor::Source;
 use crate::names;
 use crate::platform::{self, Platform};
 use crate::problem::Problem;
@@ -18,12 +19,12 @@ pub struct Glimpse {
 }
 
 /// Where a document is: the service whose events it follows, its name, and its id.
-pub type DocKey<'a> = (&'a str, &'a str, &'a str);
+pub type DocKey<'a> = (Source, &'a str, &'a str);
 
 /// Reads documents as they are in the generation that answers; none is not there (yet).
 pub fn glance(docs: &[DocKey<'_>]) -> Result<Vec<Option<Glimpse>>, Problem> {
     // Which generation answers is read along with its documents, so they are looked for in either slot.
-    let key = |slot: u64, doc: &DocKey<'_>| names::doc_key(slot, doc.0, doc.1, doc.2);
+    let key = |slot: u64, doc: &DocKey<'_>| names::doc_key(slot, doc.0.name, doc.1, doc.2);
     let in_slots = (0..2).flat_map(|slot| docs.iter().map(move |doc| key(slot, doc)));
     let keys: Vec<String> = std::iter::once(generation::KEY.to_owned()).chain(in_slots).collect();
     let mut found = platform::current().get_many(&keys)?.into_iter();

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::kept;
 use super::writer::{Reader, Writer};
 use crate::contract::types::PageRequest;
+use crate::descriptor::Source;
 use crate::failure::Failure;
 use crate::problem::Problem;
 use crate::{id, names};
@@ -27,15 +28,14 @@ const CURSOR_MAX_LEN: usize = 1024;
 /// A list of the entities of one service, in the order in which they were added.
 #[derive(Debug, Clone, Copy)]
 pub struct Index {
-    source: &'static str,
+    source: Source,
     name: &'static str,
-    partitions: u32,
 }
 
 /// One list for each entity that owns some, the comments of each post for example.
 #[derive(Debug, Clone, Copy)]
 pub struct Lists {
-    source: &'static str,
+    source: Source,
     name: &'static str,
 }
 
@@ -66,14 +66,14 @@ struct Pages {
 }
 
 impl Index {
-    /// A list that follows the events of a service with so many partitions. The name is part of its keys.
-    pub const fn new(source: &'static str, name: &'static str, partitions: u32) -> Self {
-        Self { source, name, partitions }
+    /// A list that follows the events of a service. The name is part of its keys.
+    pub const fn new(source: Source, name: &'static str) -> Self {
+        Self { source, name }
     }
 
     /// Adds an id as the newest.
     pub fn add(&self, writer: &Writer<'_>, id: &str) -> Result<(), Failure> {
-        if writer.source != self.source || writer.partition >= self.partitions {
+        if writer.source != self.source.name || writer.partition >= self.source.partitions {
             let Writer { source, partition, .. } = writer;
             return Err(Failure::lasting(format!(
                 "{} lists no events of partition {partition} of {source}",
@@ -85,21 +85,23 @@ impl Index {
 
     /// The ids that a page request asks for.
     pub fn list(&self, reader: &Reader, request: &PageRequest) -> Result<Listed, Problem> {
-        let lanes = (0..self.partitions).map(|partition| partition.to_string()).collect();
-        Pages { source: self.source, name: self.name, lanes }.list(reader, request)
+        let lanes = (0..self.source.partitions).map(|partition| partition.to_string()).collect();
+        Pages { source: self.source.name, name: self.name, lanes }.list(reader, request)
     }
 }
 
 impl Lists {
     /// Lists that follow the events of one service. The name is part of their keys.
-    pub const fn new(source: &'static str, name: &'static str) -> Self {
+    pub const fn new(source: Source, name: &'static str) -> Self {
         Self { source, name }
     }
 
     /// Adds an id as the newest of an owner, who is of the same family as the event's entity: so all that is added
     /// to one list comes from one partition.
     pub fn add(&self, writer: &Writer<'_>, owner: &str, id: &str) -> Result<(), Failure> {
-        if writer.source != self.source || id::root(owner) != id::root(writer.entity) || !id::is_valid(owner)
+        if writer.source != self.source.name
+            || id::root(owner) != id::root(writer.entity)
+            || !id::is_valid(owner)
         {
             return Err(Failure::lasting(format!(
                 "{} of {owner:?} is not for events of {} in {} to write",
@@ -112,7 +114,7 @@ impl Lists {
     /// The ids that a page request asks for, of one owner; none if it owns nothing.
     pub fn list(&self, reader: &Reader, owner: &str, request: &PageRequest) -> Result<Listed, Problem> {
         let lanes = if id::is_valid(owner) { vec![owner.to_owned()] } else { Vec::new() };
-        Pages { source: self.source, name: self.name, lanes }.list(reader, request)
+        Pages { source: self.source.name, name: self.name, lanes }.list(reader, request)
     }
 }
 

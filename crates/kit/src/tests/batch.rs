@@ -14,7 +14,7 @@ impl Service for Board {
     const PARTITIONS: u32 = 0;
     const ROUTES: &[Route] = routes! { GET "/notes" => page(Notes::list) };
     const FUNCTIONS: &[(&str, &str)] = &[];
-    const PROJECTIONS: Projections = projections! { "notes" => follow };
+    const PROJECTIONS: Projections = projections! { SOURCE => follow };
 }
 
 fn listed() -> Vec<String> {

@@ -117,7 +117,7 @@ fn what_an_older_generation_left_in_the_slot_is_not_there() {
     };
     let note = Note { id: "ghost".to_owned(), text: "a".to_owned(), version: 1 };
     NOTES.put(&writer, "ghost", &note).unwrap();
-    writer.finish(no_place()).unwrap();
+    writer.finish(no_offset()).unwrap();
     assert_eq!(
         NOTES.get(&reader, "ghost").unwrap(),
         Some(note),
@@ -189,7 +189,7 @@ impl Service for Later {
     const VERSION: &str = "2.0.0";
     const PARTITIONS: u32 = Notes::PARTITIONS;
     const ROUTES: &[Route] = Notes::ROUTES;
-    const PROJECTIONS: Projections = projections! { "notes" => shout };
+    const PROJECTIONS: Projections = projections! { SOURCE => shout };
     const VIEWS_SCHEMA: u32 = 2;
 }
 

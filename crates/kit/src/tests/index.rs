@@ -5,7 +5,7 @@ use crate::PageRequest;
 use crate::models::index::{Listed, PAGE_LEN};
 use crate::platform::memory::Harm;
 
-const LIST: Index = Index::new("notes", "list", 4);
+const LIST: Index = Index::new(Source::new("notes", 4), "list");
 
 fn add(partition: u32, seq: u64) -> Result<(), Failure> {
     let id = format!("n{seq}");
@@ -19,7 +19,7 @@ fn add(partition: u32, seq: u64) -> Result<(), Failure> {
         ..Writer::default()
     };
     LIST.add(&writer, &id)?;
-    writer.finish(no_place())
+    writer.finish(no_offset())
 }
 
 fn list(limit: u32, after: Option<String>) -> Result<Listed, Problem> {
@@ -180,7 +180,7 @@ fn any_text_as_a_cursor_is_answered() {
     }
 }
 
-const OWNED: Lists = Lists::new("notes", "owned");
+const OWNED: Lists = Lists::new(SOURCE, "owned");
 
 fn give(entity: &str, owner: &str, seq: u64) -> Result<(), Failure> {
     let writer = Writer {
@@ -193,7 +193,7 @@ fn give(entity: &str, owner: &str, seq: u64) -> Result<(), Failure> {
         ..Writer::default()
     };
     OWNED.add(&writer, owner, &format!("{owner}-{seq}"))?;
-    writer.finish(no_place())
+    writer.finish(no_offset())
 }
 
 fn owned(owner: &str, limit: u32, after: Option<String>) -> Result<Listed, Problem> {

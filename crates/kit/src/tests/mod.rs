@@ -32,8 +32,8 @@ use crate::platform::{Entry, Platform};
 use crate::testing::{anonymous, platform};
 use crate::{
     Aggregate, Asks, Cx, Described, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem,
-    Projections, Reaction, Reactions, Recorded, Response, Route, Service, Wire, Writer, names, projections,
-    reactions, routes,
+    Projections, Reaction, Reactions, Recorded, Response, Route, Service, Source, Wire, Writer, names,
+    projections, reactions, routes,
 };
 
 /// A service with one of everything. The text of a note says what it does to those who handle it.
@@ -78,9 +78,11 @@ pub enum Color {
     DarkBlue,
 }
 
-pub const NOTES: Docs<Note> = Docs::new("notes", "note");
-pub const EDITS: Docs<u64> = Docs::new("notes", "edits");
-pub const FEED: Index = Index::new("notes", "feed", Notes::PARTITIONS);
+/// Its log.
+pub const SOURCE: Source = Source::new(Notes::NAME, Notes::PARTITIONS);
+pub const NOTES: Docs<Note> = Docs::new(SOURCE, "note");
+pub const EDITS: Docs<u64> = Docs::new(SOURCE, "edits");
+pub const FEED: Index = Index::new(SOURCE, "feed");
 
 impl Service for Notes {
     const NAME: &str = "notes";
@@ -99,8 +101,8 @@ impl Service for Notes {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Note>()];
     const FUNCTIONS: &[(&str, &str)] = &[("edit", "Changes a note:\n409 if that contradicts what is.")];
-    const PROJECTIONS: Projections = projections! { "notes" => follow };
-    const REACTIONS: Reactions = reactions! { "notes" => echo };
+    const PROJECTIONS: Projections = projections! { SOURCE => follow };
+    const REACTIONS: Reactions = reactions! { SOURCE => echo };
 
     fn look_around() -> Result<(), Failure> {
         Ok(platform().publish("looked.around", b"")?)
@@ -244,8 +246,8 @@ pub fn mangled(good: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What stands for the place of an event where only documents matter.
-pub fn no_place() -> Entry {
+/// What stands for the offset of an event where only documents matter.
+pub fn no_offset() -> Entry {
     ("place".to_owned(), Vec::new())
 }
 

@@ -18,7 +18,7 @@ impl Service for Board {
         GET "/now" => |_| Ok(Response::empty(200).with("now", platform().random().to_string())),
     };
     const FUNCTIONS: &[(&str, &str)] = &[];
-    const PROJECTIONS: Projections = projections! { "notes" => follow };
+    const PROJECTIONS: Projections = projections! { SOURCE => follow };
 }
 
 impl Board {

@@ -25,7 +25,7 @@ impl Service for OtherReactions {
     const PARTITIONS: u32 = Notes::PARTITIONS;
     const ROUTES: &[Route] = Notes::ROUTES;
     const PROJECTIONS: Projections = Notes::PROJECTIONS;
-    const REACTIONS: Reactions = reactions! { "notes" => heed_tags };
+    const REACTIONS: Reactions = reactions! { SOURCE => heed_tags };
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Wire)]
@@ -49,7 +49,7 @@ impl Service for Louder {
     const VERSION: &str = "2.0.0";
     const PARTITIONS: u32 = Notes::PARTITIONS;
     const ROUTES: &[Route] = Notes::ROUTES;
-    const PROJECTIONS: Projections = projections! { "notes" => shout };
+    const PROJECTIONS: Projections = projections! { SOURCE => shout };
     const REACTIONS: Reactions = Notes::REACTIONS;
     const VIEWS_SCHEMA: u32 = 2;
 }

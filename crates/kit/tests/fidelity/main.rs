@@ -12,7 +12,7 @@ use trellis_kit::event::Event;
 use trellis_kit::platform::Platform;
 use trellis_kit::testing::{anonymous, message, platform, settle, start};
 use trellis_kit::{
-    Aggregate, Docs, Entity, Failure, Problem, Projections, Recorded, Route, Service, Wire, Writer,
+    Aggregate, Docs, Entity, Failure, Problem, Projections, Recorded, Route, Service, Source, Wire, Writer,
     projections, routes,
 };
 
@@ -30,7 +30,8 @@ enum LampEvent {
     Switched(bool),
 }
 
-const LAMPS: Docs<Lamp> = Docs::new("lamps", "lamp");
+const SOURCE: Source = Source::new("lamps", 2);
+const LAMPS: Docs<Lamp> = Docs::new(SOURCE, "lamp");
 
 impl Service for Lamps {
     const NAME: &str = "lamps";
@@ -38,7 +39,7 @@ impl Service for Lamps {
     const PARTITIONS: u32 = 2;
     const ENTITIES: &[Entity] = &[Entity::of::<Lamp>()];
     const ROUTES: &[Route] = routes! {};
-    const PROJECTIONS: Projections = projections! { "lamps" => follow };
+    const PROJECTIONS: Projections = projections! { SOURCE => follow };
 }
 
 impl Event for LampEvent {
