@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
+use trellis_names as names;
 
 use crate::descriptor::Described;
+use crate::guard;
 use crate::jetstream::operation;
 use crate::statement::Statement;
-use crate::{guard, names};
 
 /// The section of a component in which it says what it is.
 pub const SECTION: &str = "trellis:service";

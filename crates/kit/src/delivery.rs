@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use trellis_names as names;
 use trellis_subjects::jetstream::Acknowledgement;
 
+use crate::jetstream;
 use crate::limits::ACK_WAIT;
 use crate::platform::{self, Platform};
-use crate::{jetstream, names};
 
 /// A message of a durable consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 pub(crate) use json::Json;
 
 use serde_json::{Value, json};
+use trellis_names as names;
 
 use crate::http::{Route, Routes};
+use crate::id;
 use crate::platform::{self, Fault, Platform};
-use crate::{id, names};
 
 /// Answers the NATS services protocol, so that `nats micro ls` lists every service of Trellis. None is for
 /// another service.

@@ -7,10 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use trellis_names as names;
 
 use crate::jetstream::{self, ConsumerRequest, StreamConfig, operation};
 use crate::limits::PARTITIONS_MAX;
-use crate::{log, names};
+use crate::log;
 
 /// The most servers that keep a copy of a stream.
 const REPLICAS_MAX: u32 = 5;

@@ -10,11 +10,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
+use trellis_names as names;
 
 use crate::limits::PARTITIONS_MAX;
 use crate::platform::{self, Fault, Platform};
 use crate::time::millis;
-use crate::{config, instant, names};
+use crate::{config, instant};
 
 /// Reading is quick or it fails; a write may have to wait for a disk.
 const READ_PATIENCE: Duration = Duration::from_secs(2);

@@ -136,6 +136,5 @@ pub use schema::Wire;
 pub use service::Service;
 pub use trace::Trace;
 pub use trellis_kit_macros::{Wire, bindings};
-use trellis_names as names;
 pub use undecodable::Undecodable;
 pub use upkeep::readiness::ready;

@@ -15,6 +15,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use trellis_names as names;
 
 use crate::delivery::Delivery;
 use crate::descriptor::{Described, Descriptor};
@@ -23,7 +24,7 @@ use crate::models::generation;
 use crate::platform::{self, Fault, Platform};
 use crate::service::{Service, handler, routes};
 use crate::upkeep::{rebuild, setup, wanted};
-use crate::{describe, guard, http, log, names};
+use crate::{describe, guard, http, log};
 
 /// Handles one message. An error is for the host's log only: whatever can be done about it has been done.
 pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {

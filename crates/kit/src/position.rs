@@ -7,8 +7,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use trellis_names as names;
+
 use crate::problem::Problem;
-use crate::{id, jetstream, names};
+use crate::{id, jetstream};
 
 /// The header that a write is answered with, and the read that should see it brings back.
 pub(crate) const HEADER: &str = "trellis-position";

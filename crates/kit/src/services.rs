@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use trellis_names as names;
+
 use crate::descriptor::Described;
 use crate::jetstream::{self, StreamError};
-use crate::names;
 use crate::platform::{self, Fault, Platform};
 
 pub use crate::jetstream::{ConsumerState, LATELY, StreamState};

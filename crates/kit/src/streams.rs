@@ -1,9 +1,11 @@
 //! The streams that a service owns, each made when it is missing, as often as anybody likes.
 
+use trellis_names as names;
+
 use crate::descriptor::Descriptor;
 use crate::jetstream::{self, StreamConfig, StreamError};
 use crate::platform::{self, Fault, Platform};
-use crate::{config, log, names};
+use crate::{config, log};
 
 /// Makes sure that the service has its log, if it keeps one. Others are told of a new one: they wait for its
 /// events.

@@ -14,17 +14,18 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 pub use serde_json::Value as Json;
+use trellis_names as names;
 
 use crate::contract::types::Context;
 use crate::cx::Cx;
 use crate::descriptor::Described;
 use crate::eventlog::{Aggregate, Envelope, Event};
 use crate::http::{Request, Response};
+use crate::messages;
 use crate::models::generation;
 use crate::platform::memory::{self, Delivery, Memory};
 use crate::problem::Problem;
 use crate::service::Service;
-use crate::{messages, names};
 
 /// How many deliveries [`settle`] makes before it says that they will never end.
 const SETTLE_MAX: usize = 100_000;

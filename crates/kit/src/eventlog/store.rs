@@ -4,6 +4,8 @@
 //! something is there already. So an append is a compare-and-swap, and the log is the only thing a state change
 //! writes.
 
+use trellis_names as names;
+
 use super::envelope::Envelope;
 use crate::descriptor::Descriptor;
 use crate::jetstream::{self, Appended, StreamError};
@@ -11,7 +13,7 @@ use crate::limits::EVENT_MAX;
 use crate::platform::Fault;
 use crate::problem::Problem;
 use crate::time::back_off;
-use crate::{id, names, streams};
+use crate::{id, streams};
 
 /// How often a request whose outcome stays unknown is looked at before the caller is told to try again.
 const ATTEMPTS: u32 = 5;

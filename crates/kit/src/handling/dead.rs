@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use trellis_names as names;
 
 use crate::delivery::Delivery;
 use crate::descriptor::Descriptor;
@@ -11,7 +12,7 @@ use crate::failure::Failure;
 use crate::jetstream::{self, Appended};
 use crate::models::generation;
 use crate::platform::{self, Fault, Platform};
-use crate::{document, instant, log, names, streams};
+use crate::{document, instant, log, streams};
 
 pub(super) const UNREADABLE: &str = "the letter cannot be read";
 

@@ -1,10 +1,12 @@
 //! What is in a service's own log, read from its beginning: for work on every entity that there is.
 
+use trellis_names as names;
+
 use super::reaction::Reaction;
 use crate::descriptor::Described;
 use crate::eventlog::{Aggregate, Envelope, Event, Recorded};
 use crate::failure::Failure;
-use crate::{jetstream, names};
+use crate::jetstream;
 
 /// Part of a log.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! Handling an event: writing what it means for read models, or doing something about it.
 
+use trellis_names as names;
+
 use super::put_off;
 use super::reaction::Reaction;
 use super::table::{Projections, Reactions};
@@ -8,12 +10,12 @@ use crate::descriptor::Descriptor;
 use crate::eventlog::{Envelope, Incoming};
 use crate::failure::Failure;
 use crate::limits::ATTEMPTS;
+use crate::log;
 use crate::models::Writer;
 use crate::models::generation::{self, Generations};
 use crate::models::offset::Offset;
 use crate::platform::Fault;
 use crate::upkeep::{rebuild, wanted};
-use crate::{log, names};
 
 /// What a service does with events.
 #[derive(Debug)]

@@ -8,14 +8,15 @@
 //! rebuild reads them all in their order again, the letter's too, and removes the letters of the generation that it replaces.
 
 use serde::Serialize;
+use trellis_names as names;
 
 use super::dead::{Letter, UNREADABLE};
 use super::process::Handler;
 use crate::delivery::{Delivery, Term};
 use crate::jetstream::{self, StreamError};
+use crate::log;
 use crate::models::generation;
 use crate::platform::Fault;
-use crate::{log, names};
 
 /// What became of a letter.
 #[derive(Debug, Serialize)]

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use trellis_names as names;
+
 use super::error::AskError;
 use super::exchange::{MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response};
 use super::message::{declared_len, write_request};
 use crate::descriptor::Described;
+use crate::id;
 use crate::platform::{self, Fault, Platform};
-use crate::{id, names};
 
 /// Sends a request of service `S` to another, and waits for the answer.
 pub fn ask<S: Described>(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {

@@ -4,13 +4,14 @@ use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use trellis_names as names;
 
 use super::kept;
 use super::writer::{Reader, Writer};
 use crate::descriptor::Source;
 use crate::failure::Failure;
+use crate::id;
 use crate::problem::Problem;
-use crate::{id, names};
 
 /// Documents of one kind, by id. `T` is what is kept of each.
 pub struct Docs<T> {

@@ -8,13 +8,14 @@
 //! the service neither write into it nor end it.
 
 use serde::{Deserialize, Serialize};
+use trellis_names as names;
 
 use crate::descriptor::Descriptor;
 use crate::jetstream::{self, Appended, StreamError};
 use crate::limits::ACK_WAIT;
 use crate::platform::{self, Fault, Platform};
 use crate::time::{back_off, millis};
-use crate::{document, names, streams};
+use crate::{document, streams};
 
 pub(crate) const KEY: &str = "generation";
 

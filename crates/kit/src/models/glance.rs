@@ -2,11 +2,11 @@
 //! them only when they are not as they were.
 
 use serde::de::DeserializeOwned;
+use trellis_names as names;
 
 use super::generation::{self, Generations};
 use super::kept;
 use crate::descriptor::Source;
-use crate::names;
 use crate::platform::{self, Platform};
 use crate::problem::Problem;
 

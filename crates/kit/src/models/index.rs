@@ -10,14 +10,15 @@ use std::collections::VecDeque;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
+use trellis_names as names;
 
 use super::kept;
 use super::writer::{Reader, Writer};
 use crate::contract::types::PageRequest;
 use crate::descriptor::Source;
 use crate::failure::Failure;
+use crate::id;
 use crate::problem::Problem;
-use crate::{id, names};
 
 /// How many ids a page holds.
 pub const PAGE_LEN: usize = 64;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use trellis_names as names;
 
 use super::generation::{self, Generations};
 use crate::delivery::Delivery;
 use crate::platform::{self, Entry, Fault, Platform};
 use crate::time::millis;
-use crate::{document, instant, names};
+use crate::{document, instant};
 
 /// The document that lists what the read models follow.
 pub(crate) const SOURCES_KEY: &str = "sources";

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use trellis_names as names;
 
 use super::generation::{self, Generations};
 use super::offset::{self, Offset, SOURCES_KEY};
 use crate::platform::{self, Fault, Platform};
 use crate::position::Position;
 use crate::time::millis;
-use crate::{document, instant, jetstream, log, names};
+use crate::{document, instant, jetstream, log};
 
 /// The document of [`Backlogs`].
 const BACKLOGS_KEY: &str = "backlogs";

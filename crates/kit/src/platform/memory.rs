@@ -13,10 +13,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use trellis_names as names;
+
 use super::batch::{self, Provider};
 use super::fault::Fault;
 use super::interface::{Entry, Level, Platform};
-use crate::names;
 use jetstream::Streams;
 pub use jetstream::{Delivery, Stored};
 

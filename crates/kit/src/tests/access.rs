@@ -1,9 +1,10 @@
 //! That what a service is allowed is what it does: a service with one of everything lives through all that it can, and
 //! nothing that it asks or says is outside.
 
+use trellis_names::is_reserved;
+
 use super::*;
 use crate::access::Member;
-use crate::names::is_reserved;
 use crate::statement::Statement;
 use crate::testing::{message, settle, start};
 use trellis_subjects::matches;

@@ -25,6 +25,8 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use trellis_names as names;
+
 use crate::delivery::Term;
 use crate::event::Old;
 use crate::eventlog::Envelope;
@@ -32,8 +34,8 @@ use crate::platform::{Entry, Platform};
 use crate::testing::{anonymous, platform};
 use crate::{
     Aggregate, Asks, Cx, Described, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem,
-    Projections, Reaction, Reactions, Recorded, Response, Route, Service, Source, Wire, Writer, names,
-    projections, reactions, routes,
+    Projections, Reaction, Reactions, Recorded, Response, Route, Service, Source, Wire, Writer, projections,
+    reactions, routes,
 };
 
 /// A service with one of everything. The text of a note says what it does to those who handle it.

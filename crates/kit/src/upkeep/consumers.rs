@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use trellis_names as names;
+
 use super::partitions::{Partitions, projected};
 use crate::descriptor::Descriptor;
 use crate::jetstream::{self, Consumer, ConsumerConfig, ConsumerProgress, StreamError};
 use crate::limits::ACK_WAIT;
 use crate::models::generation::{self, Generations};
 use crate::models::offset;
-use crate::names;
 use crate::platform::Fault;
 
 /// How far the consumer of a generation has come.

@@ -1,10 +1,11 @@
 //! What the read models have lost, seen by who looks from time to time.
 
+use trellis_names as names;
+
 use super::consumers::Follower;
 use crate::jetstream::{self, StreamError};
 use crate::models::offset::{self, Offset};
 use crate::models::{generation, kept};
-use crate::names;
 use crate::platform::Fault;
 
 /// What the read models lack and will never be told, because their bucket was lost, or because a log was and what is stored

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use trellis_names as names;
+
 use crate::descriptor::Descriptor;
 use crate::jetstream::{self, StreamError};
-use crate::names;
 use crate::platform::Fault;
 
 /// Which sources there are, and how many partitions each has.

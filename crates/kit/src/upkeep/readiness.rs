@@ -5,14 +5,16 @@
 
 use std::time::Duration;
 
+use trellis_names as names;
+
 use super::partitions::{projected, reacted_to};
 use crate::descriptor::{Described, Descriptor};
+use crate::instant;
 use crate::jetstream::{self, StreamError};
 use crate::models::generation;
 use crate::platform::{self, Fault, Platform};
 use crate::problem::Problem;
 use crate::time::millis;
-use crate::{instant, names};
 
 /// The path, at every service that has no route of its own there.
 pub(crate) const PATH: &str = "/readyz";

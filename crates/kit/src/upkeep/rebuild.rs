@@ -12,6 +12,8 @@
 
 use std::collections::BTreeMap;
 
+use trellis_names as names;
+
 use super::consumers;
 use super::partitions::{followed, projected};
 use crate::descriptor::Descriptor;
@@ -19,7 +21,6 @@ use crate::limits::ACK_WAIT;
 use crate::log;
 use crate::models::generation::{Generations, change, current, note, noted, stepped_back};
 use crate::models::offset;
-use crate::names;
 use crate::platform::{self, Fault, Platform};
 
 /// Begins to build the read models anew. While a rebuild is under way, this changes nothing. Returns whether one is, or was

@@ -7,10 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use trellis_names as names;
+
 use crate::descriptor::Descriptor;
 use crate::jetstream::{self, StreamError};
 use crate::platform::Fault;
-use crate::{document, log, names};
+use crate::{document, log};
 
 /// The document of what is reacted to: kinds of entities, by the service that they are of.
 const KEY: &str = "wanted";
