@@ -31,7 +31,7 @@
 //! | count, by what they belong to | [`Docs::update`] of a document with that id; each event changes it once |
 //! | let in callers with a role only | `only("moderator")` before the route |
 //! | change what a projection makes of events | a higher [`Service::VIEWS_SCHEMA`]: all is built anew while the old answers |
-//! | change events or entities that are stored | a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
+//! | change events or entities that are stored | `bindings!(likes except LikeEvent)`, and [`Event`] by hand: a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
 //! | play the services that it follows, in tests | [`testing::given`] with their events, and [`testing::settle`] |
 //!
 //! # What is promised
@@ -62,7 +62,7 @@
 //! | `roles-header` | the header in which it says what the caller is trusted with: roles, with commas between them |
 //! | `jetstream-api` | how the subjects of requests to JetStream begin where services are kept apart; `$JS.API` if unset |
 //! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
-
+//!
 //! # How it is built
 //!
 //! Imports point one way, from the last of these to the first:

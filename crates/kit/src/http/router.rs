@@ -111,12 +111,13 @@ fn said_by_gateway<'r>(request: &'r Request, key: &str) -> Result<Option<&'r str
 
 /// The positions that the request brings, in headers and in the query.
 fn wanted(request: &Request, path: &Path) -> Result<Vec<Position>, Problem> {
-    let in_headers = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(position::HEADER));
+    // A header without a value says nothing; one that is no text is refused.
+    let says = |name: &str, value: &[u8]| name.eq_ignore_ascii_case(position::HEADER) && !value.is_empty();
+    let in_headers = request.headers.iter().filter(|(name, value)| says(name, value));
     let in_headers = in_headers.map(|(_, value)| std::str::from_utf8(value).unwrap_or_default());
     let in_query =
         path.query.iter().filter(|(name, _)| name == position::QUERY).map(|(_, value)| value.as_str());
-    // A header without a value says nothing.
-    let all: Vec<&str> = in_headers.filter(|value| !value.is_empty()).chain(in_query).collect();
+    let all: Vec<&str> = in_headers.chain(in_query).collect();
     if all.is_empty() { Ok(Vec::new()) } else { position::parse(&all.join(",")) }
 }
 

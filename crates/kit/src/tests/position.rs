@@ -108,6 +108,8 @@ fn a_position_that_is_none_is_refused() {
     assert_eq!(request::<Notes>("GET", "/notes", &twice, "").status, 400);
     assert_eq!(read(" notes:0:0 , notes:1:0").status, 200);
     assert_eq!(read("").status, 200, "a header without a value says nothing");
+    let bytes = crate::Request::new("GET", "/notes").with("trellis-position", [0x84]);
+    assert_eq!(Notes::respond(&bytes).status, 400, "a header that is no text");
     assert_eq!(request::<Notes>("GET", "/notes?position=", &[], "").status, 400);
 }
 
