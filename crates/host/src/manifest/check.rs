@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use wadm_types::{
+use trellis_manifest::types::{
     APPLICATION_KIND, CapabilityProperties, Component, ComponentProperties, ConfigProperty,
     DAEMONSCALER_TRAIT, LINK_TRAIT, Manifest, OAM_VERSION, Properties, SPREADSCALER_TRAIT, TraitProperty,
 };
+use trellis_manifest::{FILE, Lines, Parts, Unreadable};
 
-use super::document::Document;
 use super::{Application, ComponentPlan, Problem, links};
 
 /// What a capability image is recognised by, and what it then is.
@@ -31,7 +30,7 @@ pub(super) enum Capability {
 
 /// The manifest while it is being checked.
 pub(super) struct Checking<'a> {
-    document: Document,
+    lines: Lines,
     pub(super) problems: &'a mut Vec<Problem>,
     pub(super) manifest: Manifest,
     /// Named configurations that have properties, from anywhere in the manifest.
@@ -39,20 +38,15 @@ pub(super) struct Checking<'a> {
 }
 
 pub(super) fn application(file: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Application> {
-    let document = match Document::parse(text) {
-        Ok(document) => document,
-        Err(malformed) => {
-            let what = format!("not valid YAML: {}", malformed.what);
-            problems.push(Problem {
-                line: Some(malformed.line),
-                what,
-                remedy: "correct the syntax".to_owned(),
-            });
+    let (manifest, lines) = match trellis_manifest::Manifest::read_with_lines(text) {
+        Ok(read) => read,
+        Err(Unreadable(found)) => {
+            problems.extend(found.into_iter().map(Problem::from));
             return None;
         }
     };
-    let manifest = typed(&document, problems)?;
-    let mut checking = Checking { document, problems, manifest, configs: BTreeMap::new() };
+    let mut checking =
+        Checking { lines, problems, manifest: manifest.as_wadm().clone(), configs: BTreeMap::new() };
     checking.header();
     checking.names();
     checking.collect_configs();
@@ -67,90 +61,9 @@ pub(super) fn application(file: &Path, text: &str, problems: &mut Vec<Problem>) 
     Some(application)
 }
 
-/// The manifest as wadm reads it.
-fn typed(document: &Document, problems: &mut Vec<Problem>) -> Option<Manifest> {
-    let value = document.to_json();
-    let before = problems.len();
-    link_shapes(document, &value, problems);
-    if problems.len() > before {
-        return None;
-    }
-    match serde_path_to_error::deserialize::<_, Manifest>(value) {
-        Ok(manifest) => Some(manifest),
-        Err(error) => {
-            let path: Vec<String> = error.path().iter().map(step).collect();
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            let (line, what) = (Some(document.line(&path)), error.inner().to_string());
-            problems.push(Problem {
-                line,
-                what,
-                remedy: "see https://wasmcloud.com/docs/ecosystem/wadm/model".to_owned(),
-            });
-            None
-        }
-    }
-}
-
-fn step(segment: &serde_path_to_error::Segment) -> String {
-    match segment {
-        serde_path_to_error::Segment::Seq { index } => index.to_string(),
-        other => other.to_string(),
-    }
-}
-
-/// The wadm types take a link's parts for strings without looking, and a link of the wrong shape for another trait.
-fn link_shapes(document: &Document, value: &Value, problems: &mut Vec<Problem>) {
-    let components = value.pointer("/spec/components").and_then(Value::as_array);
-    for (c, component) in components.into_iter().flatten().enumerate() {
-        let traits = component.get("traits").and_then(Value::as_array);
-        for (t, link) in traits.into_iter().flatten().enumerate() {
-            if link.get("type").and_then(Value::as_str) != Some(LINK_TRAIT) {
-                continue;
-            }
-            if let Err((field, what)) = link_shape(link.get("properties").unwrap_or(&Value::Null)) {
-                let (c, t) = (c.to_string(), t.to_string());
-                let line = document.line(&["spec", "components", &c, "traits", &t, "properties", field]);
-                let remedy = "a link has namespace, package, interfaces and target: { name }".to_owned();
-                problems.push(Problem { line: Some(line), what, remedy });
-            }
-        }
-    }
-}
-
-fn link_shape(properties: &Value) -> Result<(), (&'static str, String)> {
-    for field in ["namespace", "package"] {
-        if !properties.get(field).is_some_and(Value::is_string) {
-            return Err((field, format!("the link's {field} is missing or not a string")));
-        }
-    }
-    let interfaces = properties.get("interfaces").and_then(Value::as_array);
-    if !interfaces.is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string)) {
-        return Err((
-            "interfaces",
-            "the link's interfaces are missing, empty or not a list of strings".to_owned(),
-        ));
-    }
-    if properties.get("name").is_some_and(|name| !name.is_string()) {
-        return Err(("name", "the link's name is not a string".to_owned()));
-    }
-    let target = properties.get("target").unwrap_or(&Value::Null);
-    if !target.is_string() && !target.get("name").is_some_and(Value::is_string) {
-        return Err(("target", "the link's target is missing or has no name".to_owned()));
-    }
-    for side in ["source", "target"] {
-        let configs = properties.get(side).and_then(|side| side.get("config")).and_then(Value::as_array);
-        for config in configs.into_iter().flatten() {
-            serde_json::from_value::<ConfigProperty>(config.clone()).map_err(|error| {
-                (side, format!("a config of the link's {side} is not of the right shape: {error}"))
-            })?;
-        }
-    }
-    Ok(())
-}
-
 impl Checking<'_> {
     pub(super) fn line(&self, path: &[&str]) -> usize {
-        self.document.line(path)
+        self.lines.of(path)
     }
 
     pub(super) fn problem(&mut self, path: &[&str], what: impl Into<String>, remedy: impl Into<String>) {
@@ -208,7 +121,7 @@ impl Checking<'_> {
 
     fn collect_configs(&mut self) {
         let mut configs = BTreeMap::new();
-        for config in self.manifest.spec.components.iter().flat_map(all_configs) {
+        for config in self.manifest.spec.components.iter().flat_map(Parts::configs) {
             if let Some(properties) = &config.properties {
                 let properties = properties.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
                 configs.insert(config.name.clone(), properties);
@@ -286,7 +199,7 @@ impl Checking<'_> {
             self.problem(path, what, "add image: file://build/<name>.wasm");
             return PathBuf::new();
         };
-        let Some(relative) = image.strip_prefix("file://") else {
+        let Some(relative) = image.strip_prefix(FILE) else {
             let remedy = "build it and write file://build/<name>.wasm";
             self.problem(
                 path,
@@ -359,20 +272,6 @@ impl Checking<'_> {
 pub(super) fn capability(image: &str) -> Option<Capability> {
     let name = image.rsplit(['/']).next()?.split([':', '@']).next()?;
     CAPABILITIES.iter().find(|(part, _)| name.contains(part)).map(|(_, capability)| *capability)
-}
-
-fn all_configs(component: &Component) -> Vec<&ConfigProperty> {
-    let own = match &component.properties {
-        Properties::Component { properties } => &properties.config,
-        Properties::Capability { properties } => &properties.config,
-    };
-    let linked = component.traits.iter().flatten().filter_map(|of| match &of.properties {
-        TraitProperty::Link(link) => Some(link),
-        _ => None,
-    });
-    let linked = linked
-        .flat_map(|link| link.source.iter().flat_map(|source| &source.config).chain(&link.target.config));
-    own.iter().chain(linked).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use wadm_types::{Component, ConfigProperty, LinkProperty, Properties, TraitProperty};
+use trellis_manifest::types::{Component, ConfigProperty, LinkProperty, Properties, TraitProperty};
+use trellis_manifest::{SUBSCRIPTIONS, Subscription};
 
 use super::check::{Capability, Checking, capability};
 use super::{Application, ComponentPlan, HttpPlan, SubscriptionPlan};
@@ -256,26 +257,20 @@ impl Link<'_> {
     }
 
     fn subscriptions(&self, checking: &mut Checking<'_>, application: &mut Application) {
-        let settings = self.known_only(checking, "source", &["subscriptions"]);
+        let settings = self.known_only(checking, "source", &[SUBSCRIPTIONS]);
         let at = path(&self.at, &["source"]);
         let line = checking.line(&at);
-        for entry in settings.get("subscriptions").map(String::as_str).unwrap_or_default().split(',') {
-            let entry = entry.trim();
-            if entry.is_empty() {
-                continue;
-            }
-            let (subject, queue) = match entry.split_once('|') {
-                Some((subject, queue)) => (subject.trim(), Some(queue.trim().to_owned())),
-                None => (entry, None),
-            };
+        let list = settings.get(SUBSCRIPTIONS).map(String::as_str).unwrap_or_default();
+        for Subscription { subject, queue } in Subscription::list(list) {
             if let Err(error) = trellis_broker::Pattern::new(subject) {
                 let remedy = "write subject or subject|queue, with commas between";
                 let what = format!("{subject:?} cannot be subscribed to: {error}");
-                self.problem_with(checking, "source", "subscriptions", what, remedy);
+                self.problem_with(checking, "source", SUBSCRIPTIONS, what, remedy);
                 continue;
             }
             if let Some(component) = plan(application, &self.target.name) {
-                component.subscriptions.push(SubscriptionPlan { line, subject: subject.to_owned(), queue });
+                let (subject, queue) = (subject.to_owned(), queue.map(str::to_owned));
+                component.subscriptions.push(SubscriptionPlan { line, subject, queue });
             }
         }
     }

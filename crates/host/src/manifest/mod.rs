@@ -5,7 +5,6 @@
 //! cannot honour is a problem, except for settings that say how to reach NATS, which in one process is not needed.
 
 mod check;
-mod document;
 mod links;
 
 use std::collections::BTreeMap;
@@ -99,6 +98,12 @@ pub struct Problem {
     pub line: Option<usize>,
     pub what: String,
     pub remedy: String,
+}
+
+impl From<trellis_manifest::Problem> for Problem {
+    fn from(trellis_manifest::Problem { line, what, remedy }: trellis_manifest::Problem) -> Problem {
+        Problem { line: Some(line), what, remedy }
+    }
 }
 
 impl fmt::Display for ManifestError {

@@ -1,42 +1,41 @@
-//! YAML with its line numbers: read once into a tree that knows where everything stands, and handed on as JSON values.
+//! YAML with its line numbers: read into a tree that knows where everything stands, and handed on as JSON values.
+
+use std::fmt::Display;
 
 use marked_yaml::{LoadError, Node, Span};
 use serde_json::Value;
+
+use crate::problem::Problem;
 
 /// A file larger than this is not a manifest.
 const BYTES_MAX: usize = 1 << 20;
 /// Deeper than any manifest goes; the parser's own recursion is what this protects.
 const DEPTH_MAX: usize = 64;
 
-/// A parsed file.
-pub(super) struct Document {
+/// Where everything stands in a manifest.
+#[derive(Debug)]
+pub struct Lines {
     root: Node,
 }
 
-/// Why a file is not YAML, and the line.
-pub(super) struct Malformed {
-    pub(super) line: usize,
-    pub(super) what: String,
-}
-
-impl Document {
-    pub(super) fn parse(text: &str) -> Result<Document, Malformed> {
+impl Lines {
+    pub(crate) fn parse(text: &str) -> Result<Lines, Problem> {
         if text.len() > BYTES_MAX {
-            return Err(Malformed { line: 1, what: format!("the file has more than {BYTES_MAX} bytes") });
+            return Err(malformed(1, &format!("the file has more than {BYTES_MAX} bytes")));
         }
         if let Some(line) = too_deep(text) {
-            return Err(Malformed { line, what: format!("more than {DEPTH_MAX} levels of nesting") });
+            return Err(malformed(line, &format!("more than {DEPTH_MAX} levels of nesting")));
         }
         let options =
             marked_yaml::LoaderOptions::default().error_on_duplicate_keys(true).prevent_coercion(true);
         match marked_yaml::parse_yaml_with_options(0, text, options) {
-            Ok(root) => Ok(Document { root }),
-            Err(error) => Err(malformed(&error)),
+            Ok(root) => Ok(Lines { root }),
+            Err(error) => Err(malformed(line_of_error(&error), &error)),
         }
     }
 
     /// The line of what `path` leads to, or of the nearest thing around it that exists. Numbers index lists.
-    pub(super) fn line(&self, path: &[&str]) -> usize {
+    pub fn of(&self, path: &[&str]) -> usize {
         let mut node = &self.root;
         let mut line = line_of(node.span());
         for step in path {
@@ -63,7 +62,7 @@ impl Document {
         line
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         to_json(&self.root)
     }
 }
@@ -87,7 +86,11 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-fn malformed(error: &LoadError) -> Malformed {
+fn malformed(line: usize, why: &dyn Display) -> Problem {
+    Problem { line, what: format!("not valid YAML: {why}"), remedy: "correct the syntax".to_owned() }
+}
+
+fn line_of_error(error: &LoadError) -> usize {
     use LoadError::*;
     let mark = match error {
         TopLevelMustBeMapping(mark)
@@ -98,7 +101,7 @@ fn malformed(error: &LoadError) -> Malformed {
         | ScanError(mark, _) => Some(*mark),
         DuplicateKey(duplicate) => duplicate.key.span().start().copied(),
     };
-    Malformed { line: mark.map_or(1, |mark| mark.line()), what: error.to_string() }
+    mark.map_or(1, |mark| mark.line())
 }
 
 fn line_of(span: &Span) -> usize {
