@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     let Arguments { manifest, folder } = Arguments::parse();
     let text =
         std::fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let manifest = Manifest::read(&text);
+    let manifest = Manifest::read(&text).with_context(|| format!("cannot read {}", manifest.display()))?;
     let services = services::all();
     manifest.expect(&services)?;
     let folder = Folder::open(folder)?;

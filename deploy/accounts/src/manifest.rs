@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 use trellis_kit::access::Member;
+use trellis_manifest::types::ConfigProperty;
+use trellis_manifest::{SUBSCRIPTIONS, Subscription};
 
 use crate::network::JETSTREAM;
 
@@ -35,7 +37,7 @@ pub struct Links {
 
 #[derive(Debug)]
 pub struct Manifest {
-    text: String,
+    content: trellis_manifest::Manifest,
     links: BTreeMap<String, Links>,
     /// The services that have a configuration of their own.
     configured: BTreeSet<String>,
@@ -51,30 +53,29 @@ pub struct Credentials {
 }
 
 impl Manifest {
-    pub fn read(text: &str) -> Self {
+    pub fn read(text: &str) -> Result<Self> {
+        let content = trellis_manifest::Manifest::read(text)?;
         let mut links: BTreeMap<String, Links> = BTreeMap::new();
         let mut configured = BTreeSet::new();
-        let mut lines = text.lines();
-        let mut service = None;
-        while let Some(line) = lines.next() {
-            service = service_after(line, service);
-            let Some((name, link)) = service else { continue };
+        for config in content.configs() {
+            let Some((name, link)) = service_of(&config.name) else { continue };
             if link == Link::None {
                 configured.insert(name.to_owned());
                 continue;
             }
-            let line = line.trim_start();
-            if let Some(bucket) = line.strip_prefix("bucket:") {
-                links.entry(name.to_owned()).or_default().buckets.insert(bucket.trim().to_owned());
+            let setting = |name: &str| config.properties.as_ref()?.get(name);
+            if let Some(bucket) = setting("bucket") {
+                links.entry(name.to_owned()).or_default().buckets.insert(bucket.clone());
             }
-            if let Some(inline) = line.strip_prefix("subscriptions:").map(str::trim) {
-                let list =
-                    if inline.starts_with('>') { lines.next().unwrap_or_default().trim() } else { inline };
-                let each = list.split(',').map(|one| one.trim().replace('|', " "));
+            if let Some(list) = setting(SUBSCRIPTIONS) {
+                let each = Subscription::list(list).map(|Subscription { subject, queue }| match queue {
+                    Some(queue) => format!("{subject} {queue}"),
+                    None => subject.to_owned(),
+                });
                 links.entry(name.to_owned()).or_default().subscriptions.extend(each);
             }
         }
-        Self { text: text.to_owned(), links, configured }
+        Ok(Self { content, links, configured })
     }
 
     pub fn links(&self, service: &str) -> Links {
@@ -106,40 +107,25 @@ impl Manifest {
 
     /// With the credentials of its service on each link to NATS, and where each service finds JetStream.
     pub fn with(&self, credentials: &BTreeMap<(&str, Link), Credentials>) -> String {
-        let mut lines = Vec::new();
-        let mut of = None;
-        for line in self.text.lines() {
-            lines.push(line.to_owned());
-            of = service_after(line, of);
-            let text = line.trim_start();
-            let indent = &line[..line.len() - text.len()];
-            if text == "properties:" && of.is_some_and(|(_, link)| link == Link::None) {
-                lines.push(format!("{indent}  jetstream-api: {JETSTREAM}"));
-                // Those that come after it are not of this config.
-                of = None;
+        let mut manifest = self.content.clone();
+        for ConfigProperty { name, properties } in manifest.configs_mut() {
+            let (Some(of), Some(settings)) = (service_of(name), properties) else { continue };
+            if of.1 == Link::None {
+                settings.insert("jetstream-api".to_owned(), JETSTREAM.to_owned());
             }
-            let is_address = text.starts_with("cluster_uri:") || text.starts_with("cluster_uris:");
-            if let Some(Credentials { jwt, seed, inbox }) =
-                of.filter(|_| is_address).and_then(|of| credentials.get(&of))
-            {
-                lines.push(format!("{indent}client_jwt: {jwt}"));
-                lines.push(format!("{indent}client_seed: {seed}"));
-                lines.push(format!("{indent}custom_inbox_prefix: {inbox}"));
+            let has_address = ["cluster_uri", "cluster_uris"].iter().any(|name| settings.contains_key(*name));
+            if let Some(Credentials { jwt, seed, inbox }) = credentials.get(&of).filter(|_| has_address) {
+                let signs_in = [("client_jwt", jwt), ("client_seed", seed), ("custom_inbox_prefix", inbox)];
+                settings.extend(signs_in.map(|(name, value)| (name.to_owned(), value.clone())));
             }
         }
-        lines.push(String::new());
-        lines.join("\n")
+        manifest.to_string()
     }
 }
 
-/// Whose configuration, and which, the lines from this one on are.
-fn service_after<'a>(line: &'a str, before: Option<(&'a str, Link)>) -> Option<(&'a str, Link)> {
-    match line.trim_start().strip_prefix("- name: ") {
-        Some(name) => {
-            KINDS.into_iter().find_map(|(kind, link)| Some((name.trim().strip_suffix(kind)?, link)))
-        }
-        None => before,
-    }
+/// Whose configuration this is, and which.
+fn service_of(config: &str) -> Option<(&str, Link)> {
+    KINDS.into_iter().find_map(|(kind, link)| Some((config.strip_suffix(kind)?, link)))
 }
 
 #[cfg(test)]
@@ -149,33 +135,79 @@ mod tests {
     use super::*;
 
     const MANIFEST: &str = "\
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata:
+  name: test
+  annotations: {}
+spec:
+  components:
     - name: posts
-      config:
-        - name: posts-service
+      type: component
+      properties:
+        image: file://posts.wasm
+        config:
+          - name: posts-service
+            properties:
+              caller-header: x
+      traits:
+        - type: link
           properties:
-            caller-header: x
-        - name: posts-nats
+            namespace: wasmcloud
+            package: messaging
+            interfaces: [consumer]
+            target:
+              name: messaging
+              config:
+                - name: posts-nats
+                  properties:
+                    cluster_uris: nats://a:1
+        - type: link
           properties:
-            cluster_uris: nats://a:1
-        - name: posts-bucket
-          properties:
-            bucket: kept
-            cluster_uri: nats://a:1
-        - name: posts-http
-          properties:
-            address: 127.0.0.1:1
+            namespace: wasi
+            package: keyvalue
+            interfaces: [store]
+            target:
+              name: keyvalue
+              config:
+                - name: posts-bucket
+                  properties:
+                    bucket: kept
+                    cluster_uri: nats://a:1
+                - name: posts-http
+                  properties:
+                    address: 127.0.0.1:1
     - name: messaging
-      config:
-        - name: web-subscriptions
+      type: capability
+      properties:
+        image: messaging-nats
+      traits:
+        - type: link
           properties:
-            cluster_uris: nats://a:1
-            subscriptions: >-
-              svc.web|web,$SRV.PING
+            namespace: wasmcloud
+            package: messaging
+            interfaces: [handler]
+            target:
+              name: web
+            source:
+              config:
+                - name: web-subscriptions
+                  properties:
+                    cluster_uris: nats://a:1
+                    subscriptions: >-
+                      svc.web|web,$SRV.PING
 ";
+
+    /// A manifest with one configuration.
+    fn with_config(name: &str, setting: &str) -> Manifest {
+        let before = "kind: k\napiVersion: v\nmetadata:\n  name: test\n  annotations: {}\nspec:\n  components:\n    - name: a\n      type: component\n";
+        let config = format!("[{{ name: {name}, properties: {{ {setting} }} }}]");
+        Manifest::read(&format!("{before}      properties:\n        config: {config}\n")).unwrap()
+    }
 
     #[test]
     fn what_a_service_has_is_read_from_its_links() {
-        let manifest = Manifest::read(MANIFEST);
+        let manifest = Manifest::read(MANIFEST).unwrap();
         assert_eq!(manifest.links("posts").buckets, BTreeSet::from(["kept".to_owned()]));
         let heard = manifest.links("web").subscriptions;
         assert_eq!(heard, BTreeSet::from(["svc.web web".to_owned(), "$SRV.PING".to_owned()]));
@@ -193,12 +225,12 @@ mod tests {
             (("posts", Link::Bucket), credentials("posts-bucket")),
             (("web", Link::Messages), credentials("web")),
         ]);
-        let with = Manifest::read(MANIFEST).with(&all);
-        let added: Vec<&str> = with
-            .lines()
-            .filter(|line| !MANIFEST.lines().any(|before| before == *line))
-            .map(str::trim)
-            .collect();
+        let manifest = Manifest::read(MANIFEST).unwrap();
+        let (before, with) = (manifest.content.to_string(), manifest.with(&all));
+        let is_new = |line: &&str| !before.lines().any(|before| before == *line);
+        let (added, kept): (Vec<&str>, Vec<&str>) = with.lines().partition(is_new);
+        assert_eq!(kept, before.lines().collect::<Vec<_>>());
+        let added: Vec<&str> = added.into_iter().map(str::trim).collect();
         let of = |name: &str| {
             [
                 format!("client_jwt: {name}-jwt"),
@@ -211,7 +243,7 @@ mod tests {
             added,
             [jetstream, of("posts").into(), of("posts-bucket").into(), of("web").into()].concat()
         );
-        assert_eq!(Manifest::read(&with).links, Manifest::read(MANIFEST).links);
+        assert_eq!(Manifest::read(&with).unwrap().links, manifest.links);
     }
 
     #[test]
@@ -219,19 +251,19 @@ mod tests {
         let text = std::fs::read_to_string("../../wadm.yaml").unwrap();
         let all = crate::services::all();
         let renamed = text.replace("- name: posts-service", "- name: posts-of-1a2b-service");
-        let renamed = Manifest::read(&renamed);
+        let renamed = Manifest::read(&renamed).unwrap();
         renamed.expect(&all).unwrap();
         let told = renamed.with(&BTreeMap::new()).matches("jetstream-api: trellis.jetstream").count();
         assert_eq!(told, all.len());
-        let without = Manifest::read(&text.replace("- name: posts-service", "- name: else"));
+        let without = Manifest::read(&text.replace("- name: posts-service", "- name: else")).unwrap();
         assert!(without.expect(&all).unwrap_err().to_string().contains("posts-service"));
     }
 
     #[test]
     fn a_service_that_only_one_side_knows_is_an_error_that_names_it() {
         let all = crate::services::all();
-        let stranger = Manifest::read("- name: stranger-nats\n  bucket: x\n");
+        let stranger = with_config("stranger-nats", "bucket: x");
         assert!(stranger.expect(&all).unwrap_err().to_string().contains("stranger"));
-        assert!(Manifest::read("").expect(&all).unwrap_err().to_string().contains("no links of"));
+        assert!(with_config("else", "x: y").expect(&all).unwrap_err().to_string().contains("no links of"));
     }
 }
