@@ -52,7 +52,7 @@ impl Ground<'_> {
         let (gateway, query) = (free_address()?, free_address()?);
         let file = folder.join("wadm.yaml");
         let more = manifest::with_http(&manifest::unlimited()?, "query", &query)?;
-        std::fs::write(&file, manifest::embedded(&more, &gateway)?)?;
+        manifest::write(&file, &manifest::embedded(more, &gateway)?)?;
         let mut command = Command::new(self.trellis);
         command.arg("up").arg(&file).arg("--data").arg(folder.join("data")).args(options);
         command.env("RUST_LOG", "warn");

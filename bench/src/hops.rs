@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::http::{create_post, feed};
-use crate::lattice::{SIDES, Side};
+use crate::side::{SIDES, Side};
 use crate::{load, table};
 
 /// How long each is asked.

@@ -16,6 +16,7 @@ mod manifest;
 mod processors;
 mod scale;
 mod server;
+mod side;
 mod table;
 
 use std::path::PathBuf;

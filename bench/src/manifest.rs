@@ -1,63 +1,90 @@
 //! The application as it is measured: `wadm.yaml`, except that nobody's requests are counted or logged, since one client
 //! sends more here than anybody may, and that there can be more ways in.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
+use trellis_manifest::types::{
+    Component, ComponentProperties, ConfigDefinition, ConfigProperty, LinkProperty, Properties,
+    SpreadScalerProperty, TargetConfig, Trait,
+};
+use trellis_manifest::{FILE, Manifest, Parts};
 
-const HTTP: &str = "    - name: httpserver\n";
-
-pub fn unlimited() -> Result<String> {
-    const SETTINGS: &str = "          - name: gateway-service\n            properties:\n";
-    const OFF: &str = "              limits: 'off'\n              access-log: 'off'\n";
+pub fn unlimited() -> Result<Manifest> {
     let text = std::fs::read_to_string("wadm.yaml").context("this runs in the root of the repository")?;
-    let (before, after) = text.split_once(SETTINGS).context("wadm.yaml has no settings of the gateway")?;
-    Ok([before, SETTINGS, OFF, after].concat())
+    let mut manifest = Manifest::read(&text)?;
+    let gateway =
+        manifest.config_mut("gateway-service").context("wadm.yaml has no settings of the gateway")?;
+    let off = ["limits", "access-log"].map(|name| (name.to_owned(), "off".to_owned()));
+    gateway.properties.get_or_insert_default().extend(off);
+    Ok(manifest)
 }
 
 /// With an address at which a component answers HTTP without the gateway.
-pub fn with_http(manifest: &str, component: &str, address: &str) -> Result<String> {
-    let missing = "wadm.yaml has no HTTP server";
-    let (before, server) = manifest.split_once(HTTP).context(missing)?;
-    let (server, after) = server.split_once("\n\n").context(missing)?;
-    let link = format!(
-        "
-        - type: link
-          properties:
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            name: {component}
-            target:
-              name: {component}
-            source:
-              config:
-                - name: {component}-http
-                  properties:
-                    address: {address}
-
-"
-    );
-    Ok([before, HTTP, server, &link, after].concat())
+pub fn with_http(manifest: &Manifest, component: &str, address: &str) -> Result<Manifest> {
+    let mut manifest = manifest.clone();
+    let server = manifest.component_mut("httpserver").context("wadm.yaml has no HTTP server")?;
+    let config = ConfigProperty {
+        name: format!("{component}-http"),
+        properties: Some([("address".to_owned(), address.to_owned())].into()),
+    };
+    server.traits_mut().push(Trait::new_link(LinkProperty {
+        namespace: "wasi".to_owned(),
+        package: "http".to_owned(),
+        interfaces: vec!["incoming-handler".to_owned()],
+        name: Some(component.to_owned()),
+        target: TargetConfig { name: component.to_owned(), ..TargetConfig::default() },
+        source: Some(ConfigDefinition { config: vec![config], ..ConfigDefinition::default() }),
+        ..LinkProperty::default()
+    }));
+    Ok(manifest)
 }
 
 /// With the component that says hello, at an address of its own.
-pub fn with_hello(manifest: &str, address: &str) -> Result<String> {
-    const HELLO: &str = "    - name: hello
-      type: component
-      properties:
-        image: file://build/test/hello.wasm
-      traits:
-        - type: spreadscaler
-          properties:
-            instances: 64
-
-";
-    let (before, after) = manifest.split_once(HTTP).context("wadm.yaml has no HTTP server")?;
-    with_http(&[before, HELLO, HTTP, after].concat(), "hello", address)
+pub fn with_hello(manifest: &Manifest, address: &str) -> Result<Manifest> {
+    let mut manifest = manifest.clone();
+    let properties = ComponentProperties {
+        image: Some(format!("{FILE}build/test/hello.wasm")),
+        application: None,
+        id: None,
+        config: Vec::new(),
+        secrets: Vec::new(),
+    };
+    let scaler = SpreadScalerProperty { instances: 64, spread: Vec::new() };
+    manifest.components_mut().push(Component {
+        name: "hello".to_owned(),
+        properties: Properties::Component { properties },
+        traits: Some(vec![Trait::new_spreadscaler(scaler)]),
+    });
+    with_http(&manifest, "hello", address)
 }
 
 /// For `trellis up` in whatever folder the manifest is, with the gateway at this address.
-pub fn embedded(manifest: &str, gateway: &str) -> Result<String> {
+pub fn embedded(mut manifest: Manifest, gateway: &str) -> Result<Manifest> {
     let root = std::env::current_dir()?;
-    let manifest = manifest.replace("file://build", &format!("file://{}/build", root.display()));
-    Ok(manifest.replace("127.0.0.1:8080", gateway))
+    for image in manifest.images_mut() {
+        if let Some(file) = image.strip_prefix(FILE) {
+            *image = format!("{FILE}{}", root.join(file).display());
+        }
+    }
+    for (_, value) in manifest.settings_mut().filter(|(_, value)| *value == "127.0.0.1:8080") {
+        gateway.clone_into(value);
+    }
+    Ok(manifest)
+}
+
+/// With what the host can do itself in place of provider processes. It has no key-value store.
+pub fn with_builtins(manifest: &Manifest) -> Manifest {
+    let mut manifest = manifest.clone();
+    for image in manifest.images_mut() {
+        if let Some(name) = ["http-server", "messaging-nats"].into_iter().find(|name| image.contains(name)) {
+            *image = format!("wasmcloud+builtin://{name}");
+        }
+    }
+    manifest
+}
+
+/// Written where `trellis up` finds it.
+pub fn write(file: &Path, manifest: &Manifest) -> Result<()> {
+    std::fs::write(file, manifest.to_string()).with_context(|| format!("cannot write {}", file.display()))
 }

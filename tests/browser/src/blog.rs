@@ -2,6 +2,7 @@
 
 use system::{Client, Embedded, Request, configured, eventually};
 use tempfile::TempDir;
+use trellis_manifest::SUBSCRIPTIONS;
 
 #[derive(Debug)]
 pub struct Blog {
@@ -30,11 +31,12 @@ impl Blog {
         for subject in deaf_to {
             let service = subject.rsplit('.').next().unwrap();
             let subscription = format!("{subject}|{service},");
-            assert!(manifest.contains(&subscription), "wadm.yaml has {subscription}");
-            manifest = manifest.replace(&subscription, "");
+            let mut lists = manifest.settings_mut().filter(|(name, _)| *name == SUBSCRIPTIONS);
+            let (_, list) = lists.find(|(_, list)| list.contains(&subscription)).expect("it is subscribed");
+            *list = list.replace(&subscription, "");
         }
         let file = data.path().join("wadm.yaml");
-        std::fs::write(&file, manifest).unwrap();
+        std::fs::write(&file, manifest.to_string()).unwrap();
         let trellis = Embedded::start_at(&data.path().join("data"), address, &[file.to_str().unwrap()]);
         let web = trellis.client();
         eventually("the gateway knows the pages", || {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use system::{
     Application, Load, Request, assert_each_is_there_once, assert_equal, done, repository, settled_within,
 };
+use trellis_manifest::Manifest;
 use xtask::lattice::{Accounts, Lattice, Plan, Tools};
 use xtask::{Steps, Workspace};
 
@@ -70,12 +71,12 @@ impl Running {
     }
 
     #[track_caller]
-    pub fn start_with(name: &str, hosts: u8, servers: u8, manifest: String) -> Self {
+    pub fn start_with(name: &str, hosts: u8, servers: u8, manifest: Manifest) -> Self {
         Self::start_in(name, hosts, servers, manifest, None)
     }
 
     #[track_caller]
-    fn start_in(name: &str, hosts: u8, servers: u8, manifest: String, accounts: Option<Accounts>) -> Self {
+    fn start_in(name: &str, hosts: u8, servers: u8, manifest: Manifest, accounts: Option<Accounts>) -> Self {
         let (root, folder) = (repository(), folder_of(name));
         // One that was interrupted has left it.
         done(Lattice::down(&folder));

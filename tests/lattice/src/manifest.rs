@@ -4,31 +4,29 @@ use std::fs;
 use std::net::SocketAddr;
 
 use system::repository;
+use trellis_manifest::types::TraitProperty;
+use trellis_manifest::{FILE, Manifest, Parts};
 pub use xtask::lattice::on_every_host;
 
 /// With so many instances of every component on each host.
-pub fn with_instances(manifest: &str, count: u32) -> String {
-    let mut kind = "";
-    let lines = manifest.lines().map(|line| {
-        if let Some(found) = line.trim_start().strip_prefix("type: ") {
-            kind = found;
+pub fn with_instances(manifest: &Manifest, count: usize) -> Manifest {
+    let mut manifest = manifest.clone();
+    for component in manifest.components_mut().iter_mut().filter(|component| !component.is_provider()) {
+        for (_, scaler) in component.scalers_mut() {
+            scaler.instances = count;
         }
-        match line.split_once("instances: ") {
-            Some((indent, _)) if kind == "component" && indent.trim().is_empty() => {
-                format!("{indent}instances: {count}\n")
-            }
-            _ => format!("{line}\n"),
-        }
-    });
-    lines.collect()
+    }
+    manifest
 }
 
 /// With buckets that are read and written by way of this address.
 #[track_caller]
-pub fn with_buckets_by_way_of(manifest: &str, address: SocketAddr) -> String {
-    let by_way_of =
-        manifest.replace("cluster_uri: nats://127.0.0.1:4222", &format!("cluster_uri: nats://{address}"));
-    assert_ne!(by_way_of, manifest, "there are buckets");
+pub fn with_buckets_by_way_of(manifest: &Manifest, address: SocketAddr) -> Manifest {
+    let mut by_way_of = manifest.clone();
+    for (_, url) in by_way_of.settings_mut().filter(|(name, _)| *name == "cluster_uri") {
+        *url = format!("nats://{address}");
+    }
+    assert_ne!(&by_way_of, manifest, "there are buckets");
     by_way_of
 }
 
@@ -38,32 +36,36 @@ const NOTHING_NEW: &[u8] = b"\x00\x08\x07version";
 /// With another version of a component, which does the same, and with another name of its config: the one that it has, wadm
 /// takes away with the version before.
 #[track_caller]
-pub fn updated(manifest: &str, component: &str) -> String {
+pub fn updated(manifest: &Manifest, component: &str) -> Manifest {
     let (build, file) = (repository().join("build"), format!("{component}.wasm"));
     let (old, new) = (build.join(&file), build.join("updated").join(&file));
     fs::create_dir_all(build.join("updated")).unwrap();
     fs::write(&new, [&fs::read(&old).unwrap(), NOTHING_NEW].concat()).unwrap();
-    let [old, new] = [old, new].map(|file| format!("image: file://{}\n", file.display()));
-    let (before, after) = manifest.split_once(&old).expect("the component is there");
-    format!("{before}{new}{}", after.replacen("-service\n", "-updated-service\n", 1))
+    let mut manifest = manifest.clone();
+    let component = manifest.component_mut(component).expect("the component is there");
+    *component.image_mut().expect("it has an image") = format!("{FILE}{}", new.display());
+    let config = component.own_configs_mut().iter_mut().find_map(|config| {
+        let of = config.name.strip_suffix("-service")?.to_owned();
+        Some((config, of))
+    });
+    let (config, of) = config.expect("it has a config");
+    config.name = format!("{of}-updated-service");
+    manifest
 }
 
 /// With these components only, and the providers.
-pub fn only(manifest: &str, components: &[&str]) -> String {
-    let is_kept = |paragraph: &&str| {
-        let of = |mark| paragraph.split_once(mark).and_then(|(_, rest)| rest.lines().next());
-        let is_component = paragraph.contains("      type: component\n");
-        // A link to a component stands by itself, but for the one of the provider that has only that.
-        let is_link = paragraph.contains("        - type: link\n") && !paragraph.contains("      type: ");
-        let name = match (is_component, is_link) {
-            (true, _) => of("- name: "),
-            (_, true) => of("            target:\n              name: "),
-            _ => None,
-        };
-        name.is_none_or(|name| components.contains(&name))
-    };
-    let paragraphs: Vec<&str> = manifest.split("\n\n").filter(is_kept).collect();
-    paragraphs.join("\n\n")
+pub fn only(manifest: &Manifest, components: &[&str]) -> Manifest {
+    let mut manifest = manifest.clone();
+    let all = manifest.components_mut();
+    all.retain(|component| component.is_provider() || components.contains(&component.name.as_str()));
+    let left: Vec<String> = all.iter().map(|component| component.name.clone()).collect();
+    for traits in all.iter_mut().filter_map(|component| component.traits.as_mut()) {
+        traits.retain(|of| match &of.properties {
+            TraitProperty::Link(link) => left.contains(&link.target.name),
+            _ => true,
+        });
+    }
+    manifest
 }
 
 #[cfg(test)]
@@ -71,28 +73,30 @@ mod tests {
     use super::*;
 
     const MANIFEST: &str = "\
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: { name: a, annotations: {} }
+spec:
+  components:
     - name: posts
       type: component
+      properties: { image: file://posts.wasm }
       traits:
         - type: spreadscaler
           properties:
             instances: 32
-
+    - name: query
+      type: component
+      properties: { image: file://query.wasm }
     - name: messaging
       type: capability
       properties:
         image: x
       traits:
         - type: link
-          properties:
-            target:
-              name: posts
-
+          properties: { namespace: a, package: b, interfaces: [c], target: { name: posts } }
         - type: link
-          properties:
-            target:
-              name: query
-
+          properties: { namespace: a, package: b, interfaces: [c], target: { name: query } }
     - name: keyvalue
       type: capability
       properties:
@@ -101,20 +105,25 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_no_links() {
-        let query = MANIFEST.replacen("- name: posts", "- name: query", 1);
-        let query = query.split_once("\n\n").unwrap().0;
-        let whole = format!("{query}\n\n{}", MANIFEST);
-        let without = MANIFEST.replace(
-            "\n        - type: link\n          properties:\n            target:\n              name: query\n",
-            "",
-        );
-        assert_eq!(only(&whole, &["posts"]), without);
-        assert_eq!(only(&whole, &["posts", "query"]), whole);
+        let without = MANIFEST
+            .replace(
+                "    - name: query\n      type: component\n      properties: { image: file://query.wasm }\n",
+                "",
+            )
+            .replace(
+                "        - type: link\n          properties: { namespace: a, package: b, interfaces: [c], target: { name: query } }\n",
+                "",
+            );
+        let [whole, without] = [MANIFEST, &without].map(|text| Manifest::read(text).unwrap());
+        assert_ne!(whole, without);
+        assert_eq!(only(&whole, &["posts"]).to_string(), without.to_string());
+        assert_eq!(only(&whole, &["posts", "query"]).to_string(), whole.to_string());
     }
 
     #[test]
     fn instances_are_those_of_components() {
-        let manifest = with_instances(&on_every_host(MANIFEST), 5);
+        let manifest = Manifest::read(MANIFEST).unwrap();
+        let manifest = with_instances(&on_every_host(&manifest), 5).to_string();
         assert_eq!(
             (manifest.matches("instances: 5").count(), manifest.matches("instances: 1\n").count()),
             (1, 2)

@@ -31,9 +31,9 @@ fn a_service_has_all_that_it_needs_and_is_refused_the_bucket_of_another() {
     assert!(refused.is_empty(), "{refused:#?}");
 
     // A slip of whoever writes manifests: posts, with its own credentials, is linked to what comments keeps.
-    let manifest = on_every_host(&configured(&[]));
-    let slip = manifest.replacen("bucket: posts\n", "bucket: comments\n", 1);
-    assert_ne!(slip, manifest);
+    let mut slip = on_every_host(&configured(&[]));
+    let settings = slip.config_mut("posts-bucket").and_then(|config| config.properties.as_mut()).unwrap();
+    assert_eq!(settings.insert("bucket".to_owned(), "comments".to_owned()), Some("posts".to_owned()));
     done(lattice.deploy(&slip));
     // The provider reads the config of its links when it starts.
     done(lattice.processes().stop("host-1"));

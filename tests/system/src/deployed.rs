@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use trellis_manifest::Manifest;
 use xtask::lattice::{Lattice, Tools, on_hosts};
 
 use crate::application::{Application, repository};
@@ -27,7 +28,7 @@ pub struct Deployed {
 impl Deployed {
     /// With nothing in it, unless it was started with the same `data` before.
     #[track_caller]
-    pub fn start(folder: &Path, data: &Path, manifest: &str) -> Self {
+    pub fn start(folder: &Path, data: &Path, manifest: &Manifest) -> Self {
         let tools = done(Tools::built(&repository()));
         let lattice = done(Lattice::attach(folder, tools));
         let log_begins = lattice.hosts().map(|host| (host.to_owned(), lattice.log(host).len())).collect();
@@ -40,7 +41,7 @@ impl Deployed {
     }
 
     #[track_caller]
-    fn begin(&mut self, data: &Path, manifest: &str) {
+    fn begin(&mut self, data: &Path, manifest: &Manifest) {
         // Says, for the next start with this folder, that what is there now is to be kept.
         let mark = data.join("is-on-the-lattice");
         let is_again = mark.is_file();

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::tempdir;
+use trellis_manifest::Manifest;
 
 use crate::application::{Application, command};
 use crate::manifest::{self, Setting};
@@ -45,7 +46,7 @@ impl Embedded {
 
     /// The same, with a manifest that has been made of a configured one.
     #[track_caller]
-    pub fn start_on(data: &Path, manifest: &str, arguments: &[&str]) -> Self {
+    pub fn start_on(data: &Path, manifest: &Manifest, arguments: &[&str]) -> Self {
         Self::start_command(command(), data, manifest, arguments)
     }
 
@@ -58,10 +59,10 @@ impl Embedded {
     }
 
     #[track_caller]
-    fn start_command(trellis: Command, data: &Path, manifest: &str, arguments: &[&str]) -> Self {
+    fn start_command(trellis: Command, data: &Path, manifest: &Manifest, arguments: &[&str]) -> Self {
         let folder = tempdir().unwrap();
         let file = folder.path().join("wadm.yaml");
-        std::fs::write(&file, manifest).unwrap();
+        std::fs::write(&file, manifest.to_string()).unwrap();
         let arguments: Vec<&str> = file.to_str().into_iter().chain(arguments.iter().copied()).collect();
         // The manifest is read before anything is said.
         let trellis = Self::start_up(trellis, data, "127.0.0.1:0", &arguments);

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::json;
+use trellis_manifest::{FILE, Manifest};
 
 use crate::repository;
 
@@ -22,7 +23,7 @@ const HOLDERS: [(&str, &str, &[&str]); 3] = [
 pub type Setting<'a> = (&'a str, &'a str, &'a str);
 
 /// A manifest: that of the repository, with these settings, without limits, and with keys.
-pub fn configured(settings: &[Setting<'_>]) -> String {
+pub fn configured(settings: &[Setting<'_>]) -> Manifest {
     let keys: serde_json::Map<_, _> = HOLDERS
         .iter()
         .map(|(hash, name, roles)| ((*hash).to_owned(), json!({ "name": name, "roles": roles })))
@@ -33,19 +34,24 @@ pub fn configured(settings: &[Setting<'_>]) -> String {
         all.push(("gateway", "limits", "off"));
     }
     all.extend(settings);
-    let manifest = std::fs::read_to_string(repository().join("wadm.yaml")).unwrap();
-    let mut manifest = manifest.replace("file://build", &format!("file://{}/build", repository().display()));
+    let text = std::fs::read_to_string(repository().join("wadm.yaml")).unwrap();
+    let mut manifest = Manifest::read(&text).unwrap();
+    for image in manifest.images_mut() {
+        if let Some(file) = image.strip_prefix(FILE) {
+            *image = format!("{FILE}{}", repository().join(file).display());
+        }
+    }
     // A lattice starts a component anew if its settings have another name; that they are others comes to it at some time.
     let mut hasher = DefaultHasher::new();
     all.hash(&mut hasher);
     let name = format!("of-{:016x}", hasher.finish());
     for (service, key, value) in all {
-        let head = |name: &str| format!("          - name: {service}-{name}\n            properties:\n");
-        let renamed = head(&format!("{name}-service"));
-        let manifest_of = manifest.replace(&head("service"), &renamed);
-        assert!(manifest_of.contains(&renamed), "wadm.yaml has {}", head("service"));
-        let line = format!("              {key}: '{}'\n", value.replace('\'', "''"));
-        manifest = manifest_of.replace(&renamed, &format!("{renamed}{line}"));
+        let [plain, renamed] = [format!("{service}-service"), format!("{service}-{name}-service")];
+        let mut configs = manifest.configs_mut();
+        let config = configs.find(|config| config.name == plain || config.name == renamed);
+        let config = config.unwrap_or_else(|| panic!("wadm.yaml has no config {plain}"));
+        config.name = renamed;
+        config.properties.get_or_insert_default().insert(key.to_owned(), value.to_owned());
     }
     manifest
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use trellis_manifest::Manifest;
 
 use crate::failure::Result;
 use crate::files;
@@ -31,12 +32,12 @@ impl Accounts {
     }
 
     /// Makes them in a folder, for this manifest, and returns the manifest with credentials in it.
-    pub fn make(&self, folder: &Path, manifest: &str) -> Result<String> {
+    pub fn make(&self, folder: &Path, manifest: &Manifest) -> Result<Manifest> {
         let plain = folder.join("wadm.plain.yaml");
-        files::write_if_changed(&plain, manifest.as_bytes())?;
+        files::write_if_changed(&plain, manifest.to_string().as_bytes())?;
         let made = folder.join(FOLDER);
         self.write(&plain, &made)?;
-        files::read_text(&made.join("wadm.yaml"))
+        super::manifest::read(&made.join("wadm.yaml"))
     }
 
     pub fn write(&self, manifest: &Path, into: &Path) -> Result<()> {

@@ -3,23 +3,24 @@
 
 use std::path::Path;
 
+use trellis_manifest::types::{
+    DAEMONSCALER_TRAIT, SPREADSCALER_TRAIT, Spread, SpreadScalerProperty as Scaler, Trait,
+};
+use trellis_manifest::{FILE, Manifest, Parts};
 use trellis_names as names;
 
 use super::tools::Tools;
 use crate::failure::{Failure, Result};
+use crate::files;
 
 /// The manifest as it is deployed, and what can be seen from outside once it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manifest {
-    pub text: String,
-    pub application: String,
+pub struct Deployment {
+    pub manifest: Manifest,
     /// Where the application answers HTTP.
     pub http: String,
     /// Where its components and providers expect NATS.
     pub nats: String,
-    pub providers: Vec<Provider>,
-    /// The subjects to which the application will have subscribed.
-    pub subjects: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,129 +34,151 @@ pub struct Provider {
 const NATS_SCHEME: &str = "nats://";
 /// Of an image that is none: the host itself does what a provider would.
 const BUILTIN_SCHEME: &str = "wasmcloud+builtin://";
+/// The provider that has the one address of the application.
+const HTTP_SERVER: &str = "httpserver";
 
-impl Manifest {
+/// The manifest in a file.
+pub fn read(file: &Path) -> Result<Manifest> {
+    Manifest::read(&files::read_text(file)?)
+        .map_err(|error| Failure::new(format!("{} is no manifest: {error}", file.display())))
+}
+
+impl Deployment {
     /// With image references that this machine has: files below `root`, and archives of providers.
-    pub fn read(text: &str, root: &Path, tools: &Tools) -> Result<Self> {
-        Self::with_images(text, &|image| {
-            let file = match image.strip_prefix("file://") {
+    pub fn here(manifest: &Manifest, root: &Path, tools: &Tools) -> Result<Self> {
+        Self::with_images(manifest, &|image| {
+            let file = match image.strip_prefix(FILE) {
                 Some(file) => root.join(file),
                 None => tools.archive(image_name(image))?,
             };
-            Some(format!("file://{}", file.display()))
+            Some(format!("{FILE}{}", file.display()))
         })
     }
 
-    fn with_images(text: &str, image: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        let application = value_after(text, "metadata:", "name:")
-            .ok_or_else(|| incomplete("no `name` in its `metadata`"))?
-            .to_owned();
-        let (text, providers) = images(text, &application, image)?;
-        let http = value(&text, "address:").ok_or_else(|| incomplete("no `address` for HTTP"))?.to_owned();
-        let nats = text
-            .split_once(NATS_SCHEME)
-            .map(|(_, rest)| {
-                rest.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or_default().to_owned()
-            })
-            .ok_or_else(|| incomplete("no `nats://` address"))?;
-        let subjects = subjects(&text);
-        Ok(Self { text, application, http, nats, providers, subjects })
+    fn with_images(manifest: &Manifest, counterpart: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let mut manifest = manifest.clone();
+        for component in manifest.components_mut() {
+            let name = component.name.clone();
+            let Some(image) = component.image_mut().filter(|image| !image.starts_with(BUILTIN_SCHEME)) else {
+                continue;
+            };
+            *image = counterpart(image).ok_or_else(|| {
+                Failure::new(format!(
+                    "`image: {image}` of {name} in wadm.yaml has no counterpart on this machine"
+                ))
+                .remedy("add a provider to lattice/ and to xtask/src/lattice/tools.rs")
+            })?;
+        }
+        Self::as_it_is(manifest)
+    }
+
+    /// As it was deployed: with image references of this machine.
+    pub fn as_it_is(manifest: Manifest) -> Result<Self> {
+        let incomplete = |what: &str| Failure::new(format!("wadm.yaml has {what}"));
+        let http = manifest.setting("address").ok_or_else(|| incomplete("no `address` for HTTP"))?.to_owned();
+        let mut urls = manifest.settings().filter_map(|(_, value)| value.strip_prefix(NATS_SCHEME));
+        let first = urls.next().ok_or_else(|| incomplete("no `nats://` address"))?;
+        let nats = first.split(',').next().unwrap_or_default().to_owned();
+        drop(urls);
+        Ok(Self { manifest, http, nats })
     }
 
     /// With other addresses, wherever they are named: one for HTTP, and those of all NATS servers for NATS. `nats://nats-2` is
     /// that server alone.
     #[must_use]
     pub fn at(self, http: &str, nats: &[String]) -> Self {
+        let Self { mut manifest, http: old_http, nats: old_nats } = self;
         let urls: Vec<String> = nats.iter().map(|address| format!("{NATS_SCHEME}{address}")).collect();
-        let text = self.text.replace(&format!("{NATS_SCHEME}{}", self.nats), &urls.join(","));
-        // The last first: nats-1 is how nats-10 begins.
-        let text =
-            urls.iter().enumerate().rev().fold(text, |text, (index, url)| {
-                text.replace(&format!("{NATS_SCHEME}nats-{}", index + 1), url)
-            });
-        let text = text.replace(&format!("address: {}", self.http), &format!("address: {http}"));
-        let nats = nats.first().cloned().unwrap_or(self.nats);
-        Self { text, http: http.to_owned(), nats, ..self }
-    }
-
-    /// As it was deployed: with image references of this machine.
-    pub fn deployed(text: &str) -> Result<Self> {
-        Self::with_images(text, &|image| Some(image.to_owned()))
+        for (name, value) in manifest.settings_mut() {
+            if name == "address" && *value == old_http {
+                http.clone_into(value);
+            }
+            if value.contains(NATS_SCHEME) {
+                *value = value.replace(&format!("{NATS_SCHEME}{old_nats}"), &urls.join(","));
+                // The last first: nats-1 is how nats-10 begins.
+                for (index, url) in urls.iter().enumerate().rev() {
+                    *value = value.replace(&format!("{NATS_SCHEME}nats-{}", index + 1), url);
+                }
+            }
+        }
+        Self { manifest, http: http.to_owned(), nats: nats.first().cloned().unwrap_or(old_nats) }
     }
 
     /// With so many copies of every log and bucket.
     #[must_use]
-    pub fn replicated(self, copies: u8) -> Self {
-        let mut lines = Vec::new();
-        let mut is_service = false;
-        for line in self.text.lines().filter(|line| !line.trim_start().starts_with("replicas:")) {
-            lines.push(line.to_owned());
-            let text = line.trim_start();
-            let indent = &line[..line.len() - text.len()];
-            if is_service && text == "properties:" {
-                lines.push(format!("{indent}  replicas: \"{copies}\""));
-            } else if text.starts_with("bucket:") {
-                lines.push(format!("{indent}num_replicas: \"{copies}\""));
+    pub fn replicated(mut self, copies: u8) -> Self {
+        for config in self.manifest.configs_mut() {
+            let Some(settings) = &mut config.properties else { continue };
+            if config.name.ends_with("-service") {
+                settings.insert("replicas".to_owned(), copies.to_string());
             }
-            is_service = text.starts_with("- name: ") && text.ends_with("-service");
+            if settings.contains_key("bucket") {
+                settings.insert("num_replicas".to_owned(), copies.to_string());
+            }
         }
-        lines.push(String::new());
-        Self { text: lines.join("\n"), ..self }
+        self
     }
 
     /// That every file is there that a host is to load.
     pub fn expect_files(&self) -> Result<()> {
-        let images = self.text.lines().filter_map(|line| line.trim_start().strip_prefix("image: file://"));
-        match images.map(str::trim).find(|file| !Path::new(file).is_file()) {
+        let mut files = self.manifest.images().filter_map(|image| image.strip_prefix(FILE));
+        match files.find(|file| !Path::new(file).is_file()) {
             None => Ok(()),
-            Some(file) => Err(Failure::new(format!("{file} is not there, which {} is to run", self.application))
+            Some(file) => Err(Failure::new(format!("{file} is not there, which {} is to run", self.manifest.application()))
                 .remedy("`cargo xtask build --components` builds the components, `cargo xtask lattice build` the providers")),
         }
     }
 
     /// What a host has to be told to allow, as it is off by default.
     pub fn features(&self) -> Vec<String> {
-        let images = self.text.lines().filter_map(|line| line.trim_start().strip_prefix("image: "));
-        let builtins = images.filter_map(|image| image.strip_prefix(BUILTIN_SCHEME));
+        let builtins = self.manifest.images().filter_map(|image| image.strip_prefix(BUILTIN_SCHEME));
         builtins.map(|name| format!("builtin-{name}")).collect()
+    }
+
+    pub fn providers(&self) -> impl Iterator<Item = Provider> {
+        let providers = self.manifest.components().iter().filter(|component| component.is_provider());
+        providers.map(|component| Provider {
+            id: format!("{}-{}", self.manifest.application(), component.name),
+            image: image_name(component.image().unwrap_or_default()).to_owned(),
+        })
+    }
+
+    /// The subjects to which the application will have subscribed.
+    pub fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.manifest.subscriptions().map(|subscription| subscription.subject)
     }
 
     /// The services that answer requests.
     pub fn services(&self) -> impl Iterator<Item = &str> {
-        self.subjects.iter().filter_map(|subject| names::parse_request(subject))
+        self.subjects().filter_map(names::parse_request)
     }
 }
 
 /// Every component, and every provider but the HTTP server, on every host: nothing is lost with one of them. The HTTP server
 /// has one address, and all hosts are on one machine here: it is for the first to run, since a second one would start, find
 /// the address taken, and perhaps be the one that wadm keeps.
-pub fn on_every_host(manifest: &str) -> String {
-    const DAEMON: &str = "        - type: daemonscaler\n          properties:\n            instances: 1\n";
-    const FIRST: &str = concat!(
-        "        - type: spreadscaler\n          properties:\n            instances: 1\n",
-        "            spread:\n              - name: first\n                requirements:\n                  host: \"1\"\n",
-    );
-    let mut manifest = manifest.replace("type: spreadscaler", "type: daemonscaler");
-    for (provider, scaler) in [("httpserver", FIRST), ("messaging", DAEMON), ("keyvalue", DAEMON)] {
-        let name = format!("    - name: {provider}\n");
-        let Some((before, at)) = manifest.split_once(&name) else { continue };
-        let (entry, after) = at.split_once("\n\n").unwrap_or((at.trim_end(), ""));
-        let entry = match entry.split_once("      traits:\n") {
-            Some((head, traits)) => format!("{head}      traits:\n{scaler}{traits}"),
-            None => format!("{entry}\n      traits:\n{}", scaler.trim_end()),
-        };
-        manifest = format!("{before}{name}{entry}\n\n{after}");
+pub fn on_every_host(manifest: &Manifest) -> Manifest {
+    let mut manifest = manifest.clone();
+    for component in manifest.components_mut() {
+        for (kind, _) in component.scalers_mut().filter(|(kind, _)| *kind == SPREADSCALER_TRAIT) {
+            DAEMONSCALER_TRAIT.clone_into(kind);
+        }
+        if component.is_provider() {
+            let first = ("host".to_owned(), "1".to_owned());
+            let on_first = Spread { name: "first".to_owned(), requirements: [first].into(), weight: None };
+            let scaler = match component.name.as_str() {
+                HTTP_SERVER => Trait::new_spreadscaler(Scaler { instances: 1, spread: vec![on_first] }),
+                _ => Trait::new_daemonscaler(Scaler { instances: 1, spread: Vec::new() }),
+            };
+            component.traits_mut().insert(0, scaler);
+        }
     }
     manifest
 }
 
 /// As tests deploy it on a lattice of so many hosts: with several, each has all of it.
-pub fn on_hosts(manifest: &str, hosts: usize) -> String {
-    if hosts > 1 { on_every_host(manifest) } else { manifest.to_owned() }
-}
-
-fn incomplete(what: &str) -> Failure {
-    Failure::new(format!("wadm.yaml has {what}"))
+pub fn on_hosts(manifest: &Manifest, hosts: usize) -> Manifest {
+    if hosts > 1 { on_every_host(manifest) } else { manifest.clone() }
 }
 
 /// `http-server` of `registry/wasmcloud/http-server:0.27.0`.
@@ -164,71 +187,16 @@ fn image_name(image: &str) -> &str {
     last.split([':', '@']).next().unwrap_or_default()
 }
 
-/// With every image reference replaced; and the providers.
-fn images(
-    text: &str,
-    application: &str,
-    replace: &dyn Fn(&str) -> Option<String>,
-) -> Result<(String, Vec<Provider>)> {
-    let (mut lines, mut providers, mut name, mut is_provider) = (Vec::new(), Vec::new(), "", false);
-    for line in text.lines() {
-        if let Some(value) = line.trim_start().strip_prefix("- name: ") {
-            name = value.trim();
-        }
-        if let Some(kind) = line.trim_start().strip_prefix("type: ") {
-            is_provider = kind.trim() == "capability";
-        }
-        let Some(image) = line.trim_start().strip_prefix("image:").map(str::trim) else {
-            lines.push(line.to_owned());
-            continue;
-        };
-        let builtin = image.starts_with(BUILTIN_SCHEME).then(|| image.to_owned());
-        let here = builtin.or_else(|| replace(image)).ok_or_else(|| {
-            Failure::new(format!(
-                "`image: {image}` of {name} in wadm.yaml has no counterpart on this machine"
-            ))
-            .remedy("add a provider to lattice/ and to xtask/src/lattice/tools.rs")
-        })?;
-        lines.push(line.replace(image, &here));
-        if is_provider {
-            let image = image_name(image).to_owned();
-            providers.push(Provider { id: format!("{application}-{name}"), image });
-        }
-    }
-    lines.push(String::new());
-    Ok((lines.join("\n"), providers))
-}
-
-/// The value of the first line that starts with `key`.
-fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.trim_start().strip_prefix(key)).map(str::trim)
-}
-
-fn value_after<'a>(text: &'a str, start: &str, key: &str) -> Option<&'a str> {
-    value(text.split_once(start)?.1, key)
-}
-
-/// Of `subscriptions: a|queue,b|queue`, on that line or folded onto the next.
-fn subjects(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let Some(inline) = line.trim_start().strip_prefix("subscriptions:").map(str::trim) else { continue };
-        let list = if inline.starts_with('>') { lines.next().unwrap_or_default().trim() } else { inline };
-        let each = list.split(',').filter_map(|entry| entry.split('|').next());
-        found.extend(each.map(|subject| subject.trim().to_owned()));
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MANIFEST: &str = "\
+apiVersion: core.oam.dev/v1beta1
 kind: Application
 metadata:
   name: shop
+  annotations: {}
 spec:
   components:
     - name: posts
@@ -236,25 +204,42 @@ spec:
       properties:
         image: file://build/posts.wasm
       traits:
-        - config:
-            - name: nats
-              properties: { cluster_uris: nats://127.0.0.1:4222 }
+        - type: link
+          properties:
+            namespace: wasmcloud
+            package: messaging
+            interfaces: [consumer]
+            target:
+              name: bus
+              config:
+                - name: nats
+                  properties: { cluster_uris: nats://127.0.0.1:4222 }
     - name: web
       type: capability
       properties:
         image: registry.example:5000/wasmcloud/http-server:0.27.0
       traits:
-        - config:
-            - name: posts-http
-              properties:
-                address: 127.0.0.1:8000
+        - type: link
+          properties:
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            target:
+              name: posts
+            source:
+              config:
+                - name: posts-http
+                  properties:
+                    address: 127.0.0.1:8000
     - name: bus
       type: capability
       properties:
         image: registry.example/messaging-nats@sha256:00
-      config:
-        subscriptions: >-
-          deliver.posts|posts,svc.posts|posts
+        config:
+          - name: bus
+            properties:
+              subscriptions: >-
+                deliver.posts|posts,svc.posts|posts
 ";
 
     fn image(image: &str) -> Option<String> {
@@ -264,88 +249,99 @@ spec:
         }
     }
 
-    fn read() -> Manifest {
-        Manifest::with_images(MANIFEST, &image).unwrap_or_else(|failure| panic!("{failure}"))
+    fn manifest(text: &str) -> Manifest {
+        Manifest::read(text).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn changed(manifest: &Manifest) -> Vec<&str> {
-        let pairs = MANIFEST.lines().zip(manifest.text.lines());
-        pairs.filter(|(before, after)| before != after).map(|(_, after)| after.trim()).collect()
+    fn with_images(text: &str) -> Deployment {
+        Deployment::with_images(&manifest(text), &image).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    fn deployment() -> Deployment {
+        with_images(MANIFEST)
     }
 
     #[test]
     fn only_image_references_change() {
-        let manifest = read();
+        let mut deployment = deployment();
         assert_eq!(
-            changed(&manifest),
-            [
-                "image: file:///cache/posts.wasm",
-                "image: file:///cache/http-server",
-                "image: file:///cache/messaging-nats"
-            ]
+            deployment.manifest.images().collect::<Vec<_>>(),
+            ["file:///cache/posts.wasm", "file:///cache/http-server", "file:///cache/messaging-nats"]
         );
-        assert_eq!(manifest.text.lines().count(), MANIFEST.lines().count());
+        let before = manifest(MANIFEST);
+        for (image, before) in deployment.manifest.images_mut().zip(before.images()) {
+            before.clone_into(image);
+        }
+        assert_eq!(deployment.manifest, before);
     }
 
     #[test]
     fn what_to_expect_is_read_from_it() {
-        let manifest = read();
-        assert_eq!(manifest.application, "shop");
-        assert_eq!((manifest.http.as_str(), manifest.nats.as_str()), ("127.0.0.1:8000", "127.0.0.1:4222"));
-        assert_eq!(manifest.subjects, ["deliver.posts", "svc.posts"]);
-        assert_eq!(manifest.services().collect::<Vec<_>>(), ["posts"]);
-        let ids: Vec<_> = manifest.providers.iter().map(|p| (p.id.as_str(), p.image.as_str())).collect();
+        let deployment = deployment();
+        assert_eq!(deployment.manifest.application(), "shop");
+        assert_eq!(
+            (deployment.http.as_str(), deployment.nats.as_str()),
+            ("127.0.0.1:8000", "127.0.0.1:4222")
+        );
+        assert_eq!(deployment.subjects().collect::<Vec<_>>(), ["deliver.posts", "svc.posts"]);
+        assert_eq!(deployment.services().collect::<Vec<_>>(), ["posts"]);
+        let providers: Vec<_> = deployment.providers().collect();
+        let ids: Vec<_> = providers.iter().map(|p| (p.id.as_str(), p.image.as_str())).collect();
         assert_eq!(ids, [("shop-web", "http-server"), ("shop-bus", "messaging-nats")]);
     }
 
     #[test]
     fn addresses_change_wherever_they_are_named() {
-        let manifest = read().at("127.0.0.1:8001", &["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()]);
-        assert_eq!((manifest.http.as_str(), manifest.nats.as_str()), ("127.0.0.1:8001", "127.0.0.1:1"));
-        let text = &manifest.text;
-        assert!(text.contains("cluster_uris: nats://127.0.0.1:1,nats://127.0.0.1:2 }"), "{text}");
+        let at = deployment().at("127.0.0.1:8001", &["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()]);
+        assert_eq!((at.http.as_str(), at.nats.as_str()), ("127.0.0.1:8001", "127.0.0.1:1"));
+        let text = at.manifest.to_string();
+        assert_eq!(
+            at.manifest.setting("cluster_uris"),
+            Some("nats://127.0.0.1:1,nats://127.0.0.1:2"),
+            "{text}"
+        );
         assert!(text.contains("address: 127.0.0.1:8001") && !text.contains(":8000"), "{text}");
     }
 
     #[test]
     fn one_server_can_be_named() {
-        let text = format!("{MANIFEST}\ncluster_uri: nats://nats-2,nats://nats-10\n");
-        let manifest = Manifest::with_images(&text, &image).unwrap();
+        let text = MANIFEST.replace(
+            "subscriptions:",
+            "cluster_uri: nats://nats-2,nats://nats-10\n              subscriptions:",
+        );
         let servers: Vec<String> = (1..=10).map(|number| format!("127.0.0.1:{number}")).collect();
-        let manifest = manifest.at("127.0.0.1:8001", &servers);
-        let expected = "cluster_uri: nats://127.0.0.1:2,nats://127.0.0.1:10\n";
-        assert!(manifest.text.contains(expected), "{}", manifest.text);
+        let at = with_images(&text).at("127.0.0.1:8001", &servers);
+        assert_eq!(at.manifest.setting("cluster_uri"), Some("nats://127.0.0.1:2,nats://127.0.0.1:10"));
     }
 
     #[test]
     fn copies_are_asked_for_of_every_log_and_bucket() {
-        let text = "\
-- name: posts-service
-  properties:
-    replicas: \"1\"
-    other: x
-- name: posts-bucket
-  properties:
-    bucket: posts
-";
-        let manifest = Manifest { text: text.to_owned(), ..read() }.replicated(3);
-        let expected = text.replace("\"1\"", "\"3\"") + "    num_replicas: \"3\"\n";
-        assert_eq!(manifest.text, expected);
+        let with = |of_log: &str, of_bucket: &str| {
+            let configs = format!(
+                "      properties:
+        config:
+          - name: posts-service
+            properties: {{ replicas: \"{of_log}\", other: x }}
+          - name: posts-bucket
+            properties: {{ bucket: posts{of_bucket} }}
+"
+            );
+            with_images(&MANIFEST.replacen("      properties:\n", &configs, 1))
+        };
+        assert_eq!(with("1", "").replicated(3), with("3", ", num_replicas: \"3\""));
     }
 
     #[test]
     fn what_was_deployed_is_read_again() {
-        let manifest = read();
-        let again = Manifest::deployed(&manifest.text).unwrap();
-        let ids = |manifest: &Manifest| -> Vec<String> {
-            manifest.providers.iter().map(|provider| provider.id.clone()).collect()
-        };
-        assert_eq!((&again.text, ids(&again)), (&manifest.text, ids(&manifest)));
+        let deployment = deployment();
+        let again = Deployment::as_it_is(manifest(&deployment.manifest.to_string())).unwrap();
+        assert_eq!(again, deployment);
+        assert!(again.providers().eq(deployment.providers()));
     }
 
     #[test]
     fn a_missing_build_is_named_with_what_makes_it() {
-        let failure = read().expect_files().unwrap_err().to_string();
+        let failure = deployment().expect_files().unwrap_err().to_string();
         assert!(
             failure.contains("/cache/posts.wasm is not there") && failure.contains("--components"),
             "{failure}"
@@ -354,57 +350,44 @@ spec:
 
     #[test]
     fn an_image_that_is_not_here_is_an_error_that_names_it() {
-        let Err(failure) = Manifest::with_images(&MANIFEST.replace("http-server:", "unknown:"), &image)
-        else {
-            panic!("accepted")
-        };
+        let unknown = manifest(&MANIFEST.replace("http-server:", "unknown:"));
+        let Err(failure) = Deployment::with_images(&unknown, &image) else { panic!("accepted") };
         let text = failure.to_string();
         assert!(text.contains("unknown:0.27.0") && text.contains("of web"), "{text}");
     }
 
     #[test]
     fn what_the_host_does_itself_stays_and_has_to_be_allowed() {
-        assert!(read().features().is_empty());
+        assert!(deployment().features().is_empty());
         let text = MANIFEST
             .replace("registry.example:5000/wasmcloud/http-server:0.27.0", "wasmcloud+builtin://http-server");
-        let manifest = Manifest::with_images(&text, &image).unwrap();
-        assert!(manifest.text.contains("image: wasmcloud+builtin://http-server\n"), "{}", manifest.text);
-        assert_eq!(manifest.features(), ["builtin-http-server"]);
+        let deployment = with_images(&text);
+        let text = deployment.manifest.to_string();
+        assert!(text.contains("image: wasmcloud+builtin://http-server\n"), "{text}");
+        assert_eq!(deployment.features(), ["builtin-http-server"]);
     }
 
     #[test]
     fn on_every_host_is_a_scaler_for_each() {
-        let providers = "\
-    - name: posts
-      type: component
-      traits:
-        - type: spreadscaler
-
-    - name: messaging
-      type: capability
-      properties:
-        image: x
-      traits:
-        - type: link
-
-    - name: httpserver
-      type: capability
-      traits:
-        - type: link
-
-    - name: keyvalue
-      type: capability
-      properties:
-        image: y
-";
-        let manifest = on_every_host(providers);
-        assert_eq!(manifest.matches("- type: daemonscaler").count(), 3, "{manifest}");
-        assert_eq!(manifest.matches("      traits:\n").count(), 4, "{manifest}");
-        assert_eq!(manifest.matches("- type: link").count(), 2, "{manifest}");
-        let pinned = "        - type: spreadscaler\n          properties:\n            instances: 1\n            spread:\n";
-        assert!(
-            manifest.contains(&format!("      traits:\n{pinned}              - name: first\n")),
-            "{manifest}"
+        let text = MANIFEST.replace("- name: web\n", "- name: httpserver\n").replacen(
+            "      traits:\n",
+            "      traits:\n        - type: spreadscaler\n          properties: { instances: 7 }\n",
+            1,
         );
+        let (before, every) = (manifest(&text), on_every_host(&manifest(&text)));
+        let first = |manifest: &Manifest, name: &str| {
+            let mut manifest = manifest.clone();
+            let component = manifest.component_mut(name).unwrap();
+            component.traits_mut().first().cloned()
+        };
+        let daemon = |instances| Some(Trait::new_daemonscaler(Scaler { instances, spread: Vec::new() }));
+        assert_eq!((first(&every, "posts"), first(&every, "bus")), (daemon(7), daemon(1)));
+        let pinned = first(&every, "httpserver").unwrap();
+        assert_eq!(pinned.trait_type, SPREADSCALER_TRAIT);
+        let text = every.to_string();
+        assert!(text.contains("- name: first\n") && text.contains("host: \"1\"\n"), "{text}");
+        let links = |manifest: &Manifest| manifest.to_string().matches("type: link").count();
+        assert_eq!(links(&every), links(&before));
+        assert_eq!(text.matches("type: daemonscaler").count(), 2, "{text}");
     }
 }

@@ -10,10 +10,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use trellis_manifest::Manifest;
 
 use self::programs::hosts_among;
 use super::accounts::Accounts;
-use super::manifest::Manifest;
+use super::manifest::{self, Deployment};
 use super::processes::Processes;
 use super::servers::{self, Free, Server};
 use super::tools::Tools;
@@ -34,7 +35,7 @@ pub struct Plan {
     /// The image references that begin with `file://` are below this.
     pub root: PathBuf,
     /// As it is in `wadm.yaml`.
-    pub manifest: String,
+    pub manifest: Manifest,
     pub hosts: u8,
     /// NATS servers: 1, or more that are a cluster.
     pub servers: u8,
@@ -55,7 +56,7 @@ impl Plan {
         Ok(Self {
             folder: workspace.root.join("build").join(name),
             root: workspace.root.clone(),
-            manifest: files::read_text(&workspace.root.join("wadm.yaml"))?,
+            manifest: manifest::read(&workspace.root.join("wadm.yaml"))?,
             hosts: 1,
             servers: 1,
             as_in_manifest: true,
@@ -71,7 +72,7 @@ pub struct Lattice {
     plan: Plan,
     tools: Tools,
     servers: Vec<Server>,
-    manifest: Manifest,
+    deployment: Deployment,
     processes: Processes,
 }
 
@@ -84,15 +85,15 @@ impl Lattice {
         }
         files::remove_folder(&plan.folder)?;
         files::create_folder(&plan.folder)?;
-        let manifest = Manifest::read(&plan.manifest, &plan.root, &tools)?;
+        let deployment = Deployment::here(&plan.manifest, &plan.root, &tools)?;
         let mut free = Free::new();
         let wanted = |address: &str| plan.as_in_manifest.then(|| address.to_owned());
-        let servers = servers::plan(plan.servers, wanted(&manifest.nats), &mut free)?;
-        let http = free.or(wanted(&manifest.http))?;
+        let servers = servers::plan(plan.servers, wanted(&deployment.nats), &mut free)?;
+        let http = free.or(wanted(&deployment.http))?;
         let processes = Processes::new(state(&plan.folder));
-        let mut lattice = Self { plan, tools, servers, manifest, processes };
-        lattice.manifest.http = http;
-        lattice.manifest = lattice.here(&lattice.plan.manifest)?;
+        let mut lattice = Self { plan, tools, servers, deployment, processes };
+        lattice.deployment.http = http;
+        lattice.deployment = lattice.here(&lattice.plan.manifest)?;
         lattice.write_down()?;
         match lattice.start(steps) {
             Ok(()) => Ok(lattice),
@@ -113,19 +114,19 @@ impl Lattice {
         let processes = Processes::read(&state(folder))?.ok_or_else(nothing)?;
         let noted = serde_json::from_slice(&files::read(&note(folder))?).unwrap_or_default();
         let (root, servers, heartbeat) = noted_values(&noted).ok_or_else(nothing)?;
-        let manifest = Manifest::deployed(&files::read_text(&folder.join("wadm.yaml"))?)?;
+        let manifest = manifest::read(&folder.join("wadm.yaml"))?;
         let hosts = hosts_among(&processes).count();
         let plan = Plan {
             folder: folder.to_owned(),
             root,
-            manifest: manifest.text.clone(),
+            manifest: manifest.clone(),
             hosts: u8::try_from(hosts).unwrap_or(u8::MAX),
             servers: u8::try_from(servers.len()).unwrap_or(u8::MAX),
             as_in_manifest: false,
             heartbeat,
             accounts: Accounts::from_json(&noted),
         };
-        Ok(Self { plan, tools, servers, manifest, processes })
+        Ok(Self { plan, tools, servers, deployment: Deployment::as_it_is(manifest)?, processes })
     }
 
     /// What [`Lattice::attach`] cannot find elsewhere.
@@ -152,7 +153,7 @@ impl Lattice {
 
     /// Where the application answers.
     pub fn http(&self) -> &str {
-        &self.manifest.http
+        &self.deployment.http
     }
 
     /// Where each NATS server takes clients.
@@ -215,6 +216,20 @@ mod tests {
 
     use super::*;
 
+    const MANIFEST: &str = "\
+apiVersion: v
+kind: k
+metadata: { name: a, annotations: {} }
+spec:
+  components:
+    - name: a
+      type: component
+      properties:
+        config:
+          - name: a
+            properties: { address: \"127.0.0.1:1\", x: \"nats://127.0.0.1:1\" }
+";
+
     #[test]
     fn a_server_that_does_not_start_is_named_with_what_it_said_and_nothing_is_left() {
         let folder = tempfile::tempdir().unwrap();
@@ -225,7 +240,7 @@ mod tests {
         let plan = Plan {
             folder: folder.path().join("lattice"),
             root: folder.path().to_owned(),
-            manifest: "metadata:\n  name: a\naddress: 127.0.0.1:1\nx: nats://127.0.0.1:1\n".to_owned(),
+            manifest: Manifest::read(MANIFEST).unwrap(),
             hosts: 1,
             servers: 1,
             as_in_manifest: false,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::manifest::Manifest;
+use super::manifest::{self, Deployment};
 use super::tools::Tools;
 use crate::cache;
 use crate::failure::{Failure, Result};
@@ -27,10 +27,9 @@ pub fn ready(workspace: &Workspace, tools: &Tools, steps: &mut Steps) -> Result<
     let wash = steps.run_long("wash (a first build takes a quarter of an hour)", || build(workspace))?;
     let host = steps.run("what `wash up` downloads", || lay_out(tools))?;
     let root = &workspace.root;
-    let text = files::read_text(&root.join("wadm.yaml"))?;
-    let manifest = Manifest::read(&text, root, tools)?;
-    manifest.expect_files()?;
-    files::write_if_changed(&root.join(MANIFEST), manifest.text.as_bytes())?;
+    let deployment = Deployment::here(&manifest::read(&root.join("wadm.yaml"))?, root, tools)?;
+    deployment.expect_files()?;
+    files::write_if_changed(&root.join(MANIFEST), deployment.manifest.to_string().as_bytes())?;
     println!(
         "{} up --nats-version v{} --wadm-version v{} --wasmcloud-version v{host} --allow-file-load true",
         wash.display(),

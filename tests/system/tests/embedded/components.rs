@@ -39,7 +39,7 @@ fn presence(trellis: &Embedded) -> Value {
 fn a_component_that_nobody_has_heard_of_is_reached_and_its_end_is_noticed() {
     let data = tempdir().unwrap();
     let trellis = Embedded::start(data.path());
-    assert!(!configured(&[]).contains("svc.hello"), "nobody knows the service");
+    assert!(!configured(&[]).to_string().contains("svc.hello"), "nobody knows the service");
     assert_eq!(trellis.get("/hello/you").status, 404);
     let manifest = repository().join("tests/guests/greeter/wadm.yaml");
     start(&trellis, &["--manifest", manifest.to_str().unwrap()]);

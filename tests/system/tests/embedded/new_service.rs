@@ -7,6 +7,7 @@ use std::process::Command;
 
 use system::{Embedded, Request, eventually, repository};
 use tempfile::tempdir;
+use trellis_manifest::Manifest;
 
 /// What cargo has to know to build one component.
 const PARTS: [&str; 12] = [
@@ -59,7 +60,7 @@ fn it_answers_through_the_gateway_and_nobody_else_was_touched() {
         .replace("file://build/likes", &format!("file://{}/build/likes", copy.display()))
         .replace("file://build/", &format!("file://{}/build/", repository().display()));
     let data = tempdir().unwrap();
-    let trellis = Embedded::start_on(data.path(), &manifest, &[]);
+    let trellis = Embedded::start_on(data.path(), &Manifest::read(&manifest).unwrap(), &[]);
     let made = trellis.send(&Request::post("/likes", r#"{"text": "The first"}"#));
     assert_eq!(made.status, 201, "{made:?}");
     eventually("it is listed", || {

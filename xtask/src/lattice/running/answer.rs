@@ -25,14 +25,14 @@ impl Lattice {
         if self.answers_within(ANSWER_PATIENCE).is_ok() {
             return Ok(());
         }
-        for Provider { id, image } in &self.manifest.providers {
+        for Provider { id, image } in self.deployment.providers() {
             eprintln!(
                 "xtask: no answer yet; starting the provider {id} ({image}) again, in case it has missed a link"
             );
             // One that is not there is about to be started: a host was lost, and wadm has noticed that by now.
             let hosts = self.hosts_running().to_string();
             if let Err(failure) =
-                self.ask(&["restart-provider", "--hosts", &hosts], HOSTS_PATIENCE_SECONDS, &[id])
+                self.ask(&["restart-provider", "--hosts", &hosts], HOSTS_PATIENCE_SECONDS, &[&id])
             {
                 eprintln!("xtask: {failure}");
             }
@@ -54,10 +54,12 @@ impl Lattice {
     /// Or what is missing.
     fn answers(&self) -> std::result::Result<(), String> {
         let subscribed: Vec<String> = self.servers.iter().flat_map(Server::subscriptions).collect();
-        if let Some(subject) = self.manifest.subjects.iter().find(|subject| !subscribed.contains(subject)) {
+        if let Some(subject) =
+            self.deployment.subjects().find(|subject| !subscribed.iter().any(|other| other == subject))
+        {
             return Err(format!("nobody is subscribed to {subject}"));
         }
-        let http = &self.manifest.http;
+        let http = &self.deployment.http;
         match http::get(http, "/readyz") {
             Some((200, _)) => {}
             // A policy that keeps us out: more cannot be seen from here.
@@ -71,7 +73,7 @@ impl Lattice {
         // Pages are in no document.
         let has_pages = || matches!(http::get(http, "/"), Some((200, _)));
         let is_known = |name: &&str| known.contains(*name) || (*name == PAGES && has_pages());
-        match self.manifest.services().find(|name| !is_known(name)) {
+        match self.deployment.services().find(|name| !is_known(name)) {
             Some(service) => Err(format!("the gateway has not heard of {service}")),
             None => Ok(()),
         }

@@ -1,9 +1,11 @@
 //! What is deployed on a lattice that runs, and what takes its place.
 
+use trellis_manifest::Manifest;
+
 use super::Lattice;
 use crate::failure::Result;
 use crate::files;
-use crate::lattice::manifest::Manifest;
+use crate::lattice::manifest::Deployment;
 
 const DEPLOY_PATIENCE_SECONDS: u64 = 180;
 /// Copies of a log and of a bucket, where there are several servers: one can be lost of three.
@@ -11,13 +13,13 @@ const COPIES_MAX: u8 = 3;
 
 impl Lattice {
     /// Whether this manifest asks for something else than what is deployed.
-    pub fn is_other(&self, manifest: &str) -> Result<bool> {
-        Ok(self.here(manifest)?.text != self.manifest.text)
+    pub fn is_other(&self, manifest: &Manifest) -> Result<bool> {
+        Ok(self.here(manifest)?.manifest != self.deployment.manifest)
     }
 
     /// Deploys another manifest of the same application in place of what is deployed, and returns when that answers.
-    pub fn deploy(&mut self, manifest: &str) -> Result<()> {
-        self.manifest = self.here(manifest)?;
+    pub fn deploy(&mut self, manifest: &Manifest) -> Result<()> {
+        self.deployment = self.here(manifest)?;
         self.deploy_again()
     }
 
@@ -28,37 +30,41 @@ impl Lattice {
     }
 
     /// The same, after what is deployed has been taken away, as `wash app deploy --replace` does.
-    pub fn replace(&mut self, manifest: &str) -> Result<()> {
-        self.manifest = self.here(manifest)?;
-        self.deploy_manifest(&["--replace", &self.manifest.application])?;
+    pub fn replace(&mut self, manifest: &Manifest) -> Result<()> {
+        self.deployment = self.here(manifest)?;
+        self.deploy_manifest(&["--replace", self.deployment.manifest.application()])?;
         self.wait_for_answer()
     }
 
     /// Returns when none of the application runs.
     pub fn undeploy(&self) -> Result<()> {
         let hosts = self.hosts_running().to_string();
-        self.ask(&["undeploy", "--hosts", &hosts], DEPLOY_PATIENCE_SECONDS, &[&self.manifest.application])
+        self.ask(
+            &["undeploy", "--hosts", &hosts],
+            DEPLOY_PATIENCE_SECONDS,
+            &[self.deployment.manifest.application()],
+        )
     }
 
     /// A manifest as this lattice can run it.
-    pub(super) fn here(&self, manifest: &str) -> Result<Manifest> {
+    pub(super) fn here(&self, manifest: &Manifest) -> Result<Deployment> {
         let clients: Vec<String> = self.nats().map(str::to_owned).collect();
         let with_accounts = self.plan.accounts.as_ref().map(|of| of.make(&self.plan.folder, manifest));
         let with_accounts = with_accounts.transpose()?;
-        let manifest = with_accounts.as_deref().unwrap_or(manifest);
-        let manifest = Manifest::read(manifest, &self.plan.root, &self.tools)?;
-        let manifest = manifest.at(&self.manifest.http, &clients);
+        let manifest = with_accounts.as_ref().unwrap_or(manifest);
+        let deployment = Deployment::here(manifest, &self.plan.root, &self.tools)?;
+        let deployment = deployment.at(&self.deployment.http, &clients);
         Ok(match self.plan.servers {
-            1 => manifest,
-            several => manifest.replicated(several.min(COPIES_MAX)),
+            1 => deployment,
+            several => deployment.replicated(several.min(COPIES_MAX)),
         })
     }
 
     pub(super) fn deploy_manifest(&self, how: &[&str]) -> Result<()> {
-        self.manifest.expect_files()?;
+        self.deployment.expect_files()?;
         let file = self.plan.folder.join("wadm.yaml");
         // Where services are kept apart, their credentials are in it.
-        files::write_private(&file, self.manifest.text.as_bytes())?;
+        files::write_private(&file, self.deployment.manifest.to_string().as_bytes())?;
         let hosts = self.hosts_running().to_string();
         let what = [&["deploy", "--hosts", &hosts], how].concat();
         self.ask(&what, DEPLOY_PATIENCE_SECONDS, &[&file.display().to_string()])

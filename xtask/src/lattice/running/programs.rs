@@ -86,7 +86,7 @@ impl Lattice {
     fn start_wadm(&mut self) -> Result<()> {
         // As its default is to the default of hosts. Shorter, it would give up hosts whose heartbeats it is slow to hear.
         let interval = (self.plan.heartbeat.as_secs() * 7).div_ceil(3).to_string();
-        let nats = self.manifest.nats.clone();
+        let nats = self.deployment.nats.clone();
         let arguments = ["--nats-server", &nats, "--cleanup-interval", &interval];
         self.start_process("wadm", "wadm", &arguments, "--nats-creds-file")
     }
@@ -99,7 +99,7 @@ impl Lattice {
         let (address, port) = nats.rsplit_once(':').unwrap_or((&nats, "4222"));
         let heartbeat = self.plan.heartbeat.as_secs().to_string();
         let (host, zone) = (format!("host={number}"), format!("zone={zone}"));
-        let features = self.manifest.features();
+        let features = self.deployment.features();
         let mut arguments = vec![
             "--nats-host",
             address,
