@@ -15,37 +15,26 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trellis_broker::{Broker, Message, Subject};
-use trellis_names::ANNOUNCE;
+use trellis_names::{ANNOUNCE, HOST};
 
 use crate::bodies::Bodies;
 use crate::call::Body;
 use crate::capabilities::messaging::BrokerMessage;
 use crate::component::{CallError, Component};
-use crate::control::{self, Change, ComponentStatus, ControlError};
+use crate::control::{Answer, Change, Command, ComponentStatus, ControlError};
 use crate::env::Env;
 use crate::maker::Maker;
 use crate::manifest::{Application, ComponentPlan, ManifestError, Problem};
 use crate::metrics::{self, ComponentMetrics};
+use crate::start::StartError;
 use crate::subscriptions::Subscriptions;
 
 /// How often services are told that it is time to provision and describe themselves, so that whatever was lost or failed is
 /// repaired.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
 
-/// Why an application, or a component of it, did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    #[error("{}: {reason}; build it again with `cargo xtask build`", file.display())]
-    Component { file: PathBuf, reason: String },
-    #[error("the engine does not start: {0}")]
-    Engine(String),
-    #[error(transparent)]
-    Broker(#[from] trellis_broker::Error),
-    #[error("{component} cannot subscribe to {subject}: {reason}")]
-    Subscription { component: String, subject: String, reason: String },
-}
+/// What a stopped component has been given already may take so long: as long as a call.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A handle on a running application; clones share it.
 #[derive(Clone)]
@@ -109,7 +98,7 @@ impl App {
         let app = App { inner };
         let mut tasks = app.inner.tasks.lock();
         tasks.spawn(announce_often(broker));
-        tasks.spawn(control::serve(&app)?);
+        tasks.spawn(app.serve_control()?);
         drop(tasks);
         Ok(app)
     }
@@ -161,6 +150,53 @@ impl App {
     pub fn metrics(&self) -> String {
         let members = self.inner.members.read();
         metrics::render(members.iter().map(|(name, member)| (name.as_str(), &*member.metrics)))
+    }
+
+    /// Does what is asked for.
+    pub async fn control(&self, command: Command) -> Result<Answer, ControlError> {
+        let change = match command {
+            Command::List {} => return Ok(Answer::Components(self.components())),
+            Command::Stop { component } => self.stop_component(&component, STOP_TIME_MAX).await,
+            Command::Start { component, manifest } => {
+                self.start_component(&component, manifest.as_deref()).await
+            }
+            Command::Scale { component, instances } => self.scale_component(&component, instances).await,
+        };
+        Ok(match change? {
+            Change::Made(status) => Answer::Changed(status),
+            Change::None(status) => Answer::Unchanged(status),
+        })
+    }
+
+    /// Subscribes to what is asked for by messages, and returns what answers for as long as there is the application.
+    fn serve_control(&self) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
+        let subject = format!("{HOST}*");
+        let mut requests = self.broker().subscribe(&subject, None).map_err(|error| {
+            StartError::Subscription { component: "the host".to_owned(), subject, reason: error.to_string() }
+        })?;
+        let inner = Arc::downgrade(&self.inner);
+        Ok(async move {
+            while let Some(request) = requests.next().await {
+                let Some(inner) = inner.upgrade() else { return };
+                let app = App { inner };
+                tokio::spawn(async move { app.answer(request).await });
+            }
+        })
+    }
+
+    async fn answer(&self, request: Message) {
+        let answer = match Command::parse(&request.subject, &request.payload) {
+            Ok(command) => {
+                self.control(command).await.unwrap_or_else(|error| Answer::Refused(error.to_string()))
+            }
+            Err(error) => Answer::Refused(error),
+        };
+        let Some(reply) = request.reply else { return };
+        // Names, numbers and texts always serialize.
+        let body = Bytes::from(serde_json::to_vec(&answer).unwrap_or_default());
+        if let Err(error) = self.broker().publish(Message::new(reply, body)).await {
+            tracing::warn!(%error, subject = %request.subject, "answer not delivered");
+        }
     }
 
     /// Stops a component: nobody finds it from now on, and what it was given already is finished, `within` at most.

@@ -10,20 +10,13 @@
 //! Nobody answers there on a lattice: its own tools scale and deploy.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use trellis_broker::{Message, Subject};
+use trellis_broker::Subject;
 use trellis_names::HOST;
 
-use crate::App;
-use crate::app::StartError;
-
-/// What a stopped component has been given already may take so long: as long as a call.
-const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+use crate::start::StartError;
 
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,64 +102,13 @@ impl Command {
         (format!("{HOST}{verb}"), body)
     }
 
-    fn parse(subject: &Subject, body: &[u8]) -> Result<Command, String> {
+    pub(crate) fn parse(subject: &Subject, body: &[u8]) -> Result<Command, String> {
         let verb = subject.as_str().strip_prefix(HOST).unwrap_or_default();
         let body = if body.is_empty() { b"{}" } else { body };
         let body: Value =
             serde_json::from_slice(body).map_err(|error| format!("{subject}: not JSON: {error}"))?;
         let command = serde_json::Map::from_iter([(verb.to_owned(), body)]);
         serde_json::from_value(Value::Object(command)).map_err(|error| format!("{subject}: {error}"))
-    }
-}
-
-/// Subscribes, and returns what answers for as long as there is the application.
-pub(crate) fn serve(app: &App) -> Result<impl Future<Output = ()> + Send + use<>, StartError> {
-    let subject = format!("{HOST}*");
-    let mut requests = app.broker().subscribe(&subject, None).map_err(|error| StartError::Subscription {
-        component: "the host".to_owned(),
-        subject,
-        reason: error.to_string(),
-    })?;
-    let inner = Arc::downgrade(&app.inner);
-    Ok(async move {
-        while let Some(request) = requests.next().await {
-            let Some(inner) = inner.upgrade() else { return };
-            let app = App { inner };
-            tokio::spawn(async move { app.answer(request).await });
-        }
-    })
-}
-
-impl App {
-    async fn answer(&self, request: Message) {
-        let answer = match Command::parse(&request.subject, &request.payload) {
-            Ok(command) => {
-                self.control(command).await.unwrap_or_else(|error| Answer::Refused(error.to_string()))
-            }
-            Err(error) => Answer::Refused(error),
-        };
-        let Some(reply) = request.reply else { return };
-        // Names, numbers and texts always serialize.
-        let body = Bytes::from(serde_json::to_vec(&answer).unwrap_or_default());
-        if let Err(error) = self.broker().publish(Message::new(reply, body)).await {
-            tracing::warn!(%error, subject = %request.subject, "answer not delivered");
-        }
-    }
-
-    /// Does what is asked for.
-    pub async fn control(&self, command: Command) -> Result<Answer, ControlError> {
-        let change = match command {
-            Command::List {} => return Ok(Answer::Components(self.components())),
-            Command::Stop { component } => self.stop_component(&component, STOP_TIME_MAX).await,
-            Command::Start { component, manifest } => {
-                self.start_component(&component, manifest.as_deref()).await
-            }
-            Command::Scale { component, instances } => self.scale_component(&component, instances).await,
-        };
-        Ok(match change? {
-            Change::Made(status) => Answer::Changed(status),
-            Change::None(status) => Answer::Unchanged(status),
-        })
     }
 }
 

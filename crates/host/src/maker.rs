@@ -8,7 +8,6 @@ use trellis_broker::Broker;
 use trellis_kit::access::Member;
 use wasmtime::component::{InstancePre, Linker};
 
-use crate::app::StartError;
 use crate::cache::Cache;
 use crate::capabilities::{self, Capabilities};
 use crate::component::{Blueprint, Component};
@@ -16,9 +15,11 @@ use crate::engine::Engine;
 use crate::env::Env;
 use crate::files;
 use crate::imports;
+use crate::linker::linker;
 use crate::manifest::{Application, ComponentPlan, ManifestError, Problem};
 use crate::metrics::ComponentMetrics;
 use crate::permissions::{self, Permissions};
+use crate::start::StartError;
 use crate::state::State;
 use crate::waiting::Waiting;
 
@@ -43,7 +44,7 @@ impl Maker {
             application.components.iter().map(|plan| instances(plan, &env)).fold(0, usize::saturating_add);
         let room = planned.saturating_add(env.options.limits.instances_spare);
         let engine = Engine::new(room, &env.options).map_err(bad)?;
-        let linker = capabilities::linker(&engine.wasmtime).map_err(bad)?;
+        let linker = linker(&engine.wasmtime).map_err(bad)?;
         let cache = env.options.cache_dir.as_deref().and_then(Cache::open);
         Ok(Maker { env, broker, engine, linker, cache, started: Instant::now() })
     }

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use crate::env::{Clock, SeededRandomness};
+use trellis_broker::Clock;
+
+use crate::randomness::SeededRandomness;
 
 /// One call across the border between a component and the host, at its beginning or its end.
 #[derive(Debug)]

@@ -22,6 +22,16 @@ use crate::metrics::ComponentMetrics;
 /// Of one component so many refusals are logged; all are counted.
 const LOGGED_MAX: usize = 32;
 
+/// A message that a component sends.
+pub(crate) struct Sent<'a> {
+    pub(crate) subject: &'a Subject,
+    /// Where it asks to be answered.
+    pub(crate) reply: Option<&'a Subject>,
+    pub(crate) body: &'a [u8],
+    /// Where the message that it handles asks to be answered; whoever sent that one was allowed to ask so.
+    pub(crate) answering: Option<&'a str>,
+}
+
 /// What one component may do.
 pub(crate) struct Permissions {
     component: Arc<str>,
@@ -43,17 +53,11 @@ impl Permissions {
         Ok(Permissions { component, stated, metrics, logged: Mutex::default() })
     }
 
-    /// Whether the component may send this. `answering` is where the message that it handles asks to be answered; whoever
-    /// sent that message was allowed to ask so.
-    pub(crate) fn check(
-        &self,
-        subject: &Subject,
-        reply: Option<&Subject>,
-        body: &[u8],
-        answering: Option<&str>,
-    ) -> Result<(), String> {
-        let result = self.find(subject, reply, body, answering);
+    /// Whether the component may send this.
+    pub(crate) fn check(&self, sent: &Sent<'_>) -> Result<(), String> {
+        let result = self.find(sent);
         if let Err(refusal) = &result {
+            let subject = sent.subject;
             self.metrics.refused_messages.add(1);
             let mut logged = self.logged.lock();
             if logged.len() < LOGGED_MAX && logged.insert(subject.to_string()) {
@@ -63,13 +67,8 @@ impl Permissions {
         result
     }
 
-    fn find(
-        &self,
-        subject: &Subject,
-        reply: Option<&Subject>,
-        body: &[u8],
-        answering: Option<&str>,
-    ) -> Result<(), String> {
+    fn find(&self, sent: &Sent<'_>) -> Result<(), String> {
+        let &Sent { subject, reply, body, answering } = sent;
         self.may_publish(subject, answering)
             .map_err(|reason| format!("{} may not publish on {subject}: {reason}", self.component))?;
         if let Some(reply) = reply {
@@ -150,7 +149,8 @@ mod tests {
     }
 
     fn may(permissions: &Permissions, subject: &str) -> bool {
-        permissions.check(&Subject::new(subject).unwrap(), None, b"", None).is_ok()
+        let subject = Subject::new(subject).unwrap();
+        permissions.check(&Sent { subject: &subject, reply: None, body: b"", answering: None }).is_ok()
     }
 
     const QUERY: &str = r#"{"name":"query","partitions":2,"asks":["web"],"watches":false,"provisions":false,"projects":["posts"],"reacts_to":["comments"]}"#;
@@ -238,7 +238,7 @@ mod tests {
         let check = |subject: &str, reply: Option<&str>, answering: Option<&str>| {
             let subject = Subject::new(subject).unwrap();
             let reply = reply.map(|reply| Subject::new(reply).unwrap());
-            query.check(&subject, reply.as_ref(), b"", answering)
+            query.check(&Sent { subject: &subject, reply: reply.as_ref(), body: b"", answering })
         };
         assert_eq!(check("_INBOX.trellis.7", None, Some("_INBOX.trellis.7")), Ok(()));
         assert!(check("_INBOX.trellis.8", None, Some("_INBOX.trellis.7")).is_err());

@@ -16,11 +16,11 @@ use tokio::task::JoinSet;
 use trellis_broker::{Broker, Message, Subject, Subscription};
 use trellis_subjects::jetstream::Acknowledgement;
 
-use crate::app::StartError;
 use crate::capabilities::messaging::to_guest;
 use crate::component::{CallError, Component};
 use crate::manifest::SubscriptionPlan;
 use crate::places::{Place, Purpose};
+use crate::start::StartError;
 
 const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);

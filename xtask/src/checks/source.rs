@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Check;
+use super::check::Check;
 use crate::failure::Result;
 use crate::workspace::Workspace;
 
@@ -68,7 +68,7 @@ const START_THREADS: [Named; 5] = [
 ];
 
 const TAKE_RANDOMNESS: [Named; 1] =
-    [("crates/host/src/env.rs", "the one implementation of randomness that is the machine's")];
+    [("crates/host/src/randomness.rs", "the one implementation of randomness that is the machine's")];
 
 /// The host and all that runs in it; not its tests, not our tools, which are measured and driven by real time.
 fn in_product(path: &Path) -> bool {

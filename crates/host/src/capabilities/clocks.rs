@@ -13,7 +13,6 @@ use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
 use crate::observe::Probe;
-use crate::state::State;
 
 /// The clocks of one application.
 #[derive(Clone)]
@@ -22,9 +21,12 @@ pub(crate) struct ClocksCtx {
     pub(crate) started: Instant,
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wall_clock::add_to_linker::<State, Clocks>(linker, view)?;
-    monotonic_clock::add_to_linker::<State, Clocks>(linker, view)
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    wall_clock::add_to_linker::<T, Clocks>(linker, view)?;
+    monotonic_clock::add_to_linker::<T, Clocks>(linker, view)
 }
 
 struct Clocks;
@@ -33,14 +35,10 @@ impl HasData for Clocks {
     type Data<'a> = View<'a>;
 }
 
-struct View<'a> {
-    ctx: &'a ClocksCtx,
-    table: &'a mut ResourceTable,
-    probe: &'a Probe,
-}
-
-fn view(state: &mut State) -> View<'_> {
-    View { ctx: &state.capabilities.clocks, table: &mut state.table, probe: &state.probe }
+pub(crate) struct View<'a> {
+    pub(crate) ctx: &'a ClocksCtx,
+    pub(crate) table: &'a mut ResourceTable,
+    pub(crate) probe: &'a Probe,
 }
 
 impl wall_clock::Host for View<'_> {

@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use wasmtime::component::{HasData, Linker};
 
 use crate::observe::Probe;
-use crate::state::State;
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -32,11 +31,11 @@ pub(crate) struct ConfigCtx {
     pub(crate) values: BTreeMap<String, String>,
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    store::add_to_linker::<State, Config>(linker, |state| View {
-        ctx: &state.capabilities.config,
-        probe: &state.probe,
-    })
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    store::add_to_linker::<T, Config>(linker, view)
 }
 
 struct Config;
@@ -45,9 +44,9 @@ impl HasData for Config {
     type Data<'a> = View<'a>;
 }
 
-struct View<'a> {
-    ctx: &'a ConfigCtx,
-    probe: &'a Probe,
+pub(crate) struct View<'a> {
+    pub(crate) ctx: &'a ConfigCtx,
+    pub(crate) probe: &'a Probe,
 }
 
 impl store::Host for View<'_> {

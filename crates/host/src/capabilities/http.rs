@@ -3,18 +3,11 @@
 //! A component answers HTTP by exporting `wasi:http/incoming-handler`; [`crate::call`] runs it. Asking others over HTTP
 //! needs a link to an `http-client` capability; without one every request is refused with `HTTP-request-denied`.
 
-use wasmtime::component::Linker;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
-
-use crate::state::State;
 
 /// Chunks of a response that may wait for a slow reader before the guest has to wait too, and the size of each.
 const BODY_CHUNKS: usize = 64;
 const BODY_CHUNK_BYTES_MAX: usize = 64 << 10;
-
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
-}
 
 /// How `wasi:http` behaves for one component.
 #[derive(Debug)]

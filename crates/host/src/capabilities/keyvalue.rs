@@ -31,7 +31,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::keys;
 use crate::observe::{Fingerprint, Probe};
-use crate::state::State;
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -141,10 +140,13 @@ pub(crate) fn is_bucket_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    store::add_to_linker::<State, KeyValue>(linker, view)?;
-    atomics::add_to_linker::<State, KeyValue>(linker, view)?;
-    batch::add_to_linker::<State, KeyValue>(linker, view)
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    store::add_to_linker::<T, KeyValue>(linker, view)?;
+    atomics::add_to_linker::<T, KeyValue>(linker, view)?;
+    batch::add_to_linker::<T, KeyValue>(linker, view)
 }
 
 struct KeyValue;
@@ -153,14 +155,10 @@ impl HasData for KeyValue {
     type Data<'a> = View<'a>;
 }
 
-struct View<'a> {
-    ctx: &'a KeyValueCtx,
-    table: &'a mut ResourceTable,
-    probe: &'a Probe,
-}
-
-fn view(state: &mut State) -> View<'_> {
-    View { ctx: &state.capabilities.keyvalue, table: &mut state.table, probe: &state.probe }
+pub(crate) struct View<'a> {
+    pub(crate) ctx: &'a KeyValueCtx,
+    pub(crate) table: &'a mut ResourceTable,
+    pub(crate) probe: &'a Probe,
 }
 
 /// An open bucket.

@@ -6,7 +6,6 @@ use wasmtime::component::{HasData, Linker};
 
 use crate::observe::Probe;
 use crate::output::printable;
-use crate::state::State;
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -23,11 +22,11 @@ pub(crate) struct LoggingCtx {
     pub(crate) line_bytes_max: usize,
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    logging::add_to_linker::<State, Logging>(linker, |state| View {
-        ctx: state.capabilities.logging,
-        probe: &state.probe,
-    })
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    logging::add_to_linker::<T, Logging>(linker, view)
 }
 
 struct Logging;
@@ -36,9 +35,9 @@ impl HasData for Logging {
     type Data<'a> = View<'a>;
 }
 
-struct View<'a> {
-    ctx: LoggingCtx,
-    probe: &'a Probe,
+pub(crate) struct View<'a> {
+    pub(crate) ctx: LoggingCtx,
+    pub(crate) probe: &'a Probe,
 }
 
 impl logging::Host for View<'_> {

@@ -26,8 +26,7 @@ use trellis_broker::{Broker, Message, Subject};
 use wasmtime::component::{HasData, Linker};
 
 use crate::observe::Probe;
-use crate::permissions::Permissions;
-use crate::state::State;
+use crate::permissions::{Permissions, Sent};
 use crate::waiting::Waiting;
 
 mod generated {
@@ -61,12 +60,11 @@ pub(crate) struct MessagingCtx {
     pub(crate) permissions: Arc<Permissions>,
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    consumer::add_to_linker::<State, Messaging>(linker, |state| View {
-        ctx: &state.capabilities.messaging,
-        answering: state.answering.as_deref(),
-        probe: &state.probe,
-    })
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    consumer::add_to_linker::<T, Messaging>(linker, view)
 }
 
 struct Messaging;
@@ -75,11 +73,11 @@ impl HasData for Messaging {
     type Data<'a> = View<'a>;
 }
 
-struct View<'a> {
-    ctx: &'a MessagingCtx,
+pub(crate) struct View<'a> {
+    pub(crate) ctx: &'a MessagingCtx,
     /// Where the message that is being handled asks to be answered.
-    answering: Option<&'a str>,
-    probe: &'a Probe,
+    pub(crate) answering: Option<&'a str>,
+    pub(crate) probe: &'a Probe,
 }
 
 impl View<'_> {
@@ -89,7 +87,8 @@ impl View<'_> {
 
     async fn ask(&self, subject: &str, body: Vec<u8>, timeout: Duration) -> Result<BrokerMessage, String> {
         let subject = checked(subject, &body)?;
-        self.ctx.permissions.check(&subject, None, &body, self.answering)?;
+        let sent = Sent { subject: &subject, reply: None, body: &body, answering: self.answering };
+        self.ctx.permissions.check(&sent)?;
         let _entered = self.ctx.waiting.enter(subject.as_str()).await?;
         let reply = self.broker()?.request(subject, None, body, timeout.min(TIMEOUT_MAX)).await;
         reply.map(to_guest).map_err(|error| error.to_string())
@@ -99,7 +98,8 @@ impl View<'_> {
         let BrokerMessage { subject, body, reply_to } = message;
         let subject = checked(&subject, &body)?;
         let reply = reply_to.map(|reply| checked(&reply, &[])).transpose()?;
-        self.ctx.permissions.check(&subject, reply.as_ref(), &body, self.answering)?;
+        let sent = Sent { subject: &subject, reply: reply.as_ref(), body: &body, answering: self.answering };
+        self.ctx.permissions.check(&sent)?;
         let message = Message { subject, reply, headers: None, payload: body.into() };
         self.broker()?.publish(message).await.map_err(|error| error.to_string())
     }

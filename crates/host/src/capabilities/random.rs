@@ -5,9 +5,8 @@ use std::sync::Arc;
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 
-use crate::env::Randomness;
 use crate::observe::Probe;
-use crate::state::State;
+use crate::randomness::Randomness;
 
 /// What one call may ask for; more is a mistake or an attack.
 const BYTES_MAX: u64 = 1 << 20;
@@ -18,10 +17,13 @@ pub(crate) struct RandomCtx {
     pub(crate) randomness: Arc<dyn Randomness>,
 }
 
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    random::add_to_linker::<State, Random>(linker, view)?;
-    insecure::add_to_linker::<State, Random>(linker, view)?;
-    insecure_seed::add_to_linker::<State, Random>(linker, view)
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    random::add_to_linker::<T, Random>(linker, view)?;
+    insecure::add_to_linker::<T, Random>(linker, view)?;
+    insecure_seed::add_to_linker::<T, Random>(linker, view)
 }
 
 struct Random;
@@ -30,13 +32,9 @@ impl HasData for Random {
     type Data<'a> = View<'a>;
 }
 
-struct View<'a> {
-    ctx: &'a RandomCtx,
-    probe: &'a Probe,
-}
-
-fn view(state: &mut State) -> View<'_> {
-    View { ctx: &state.capabilities.random, probe: &state.probe }
+pub(crate) struct View<'a> {
+    pub(crate) ctx: &'a RandomCtx,
+    pub(crate) probe: &'a Probe,
 }
 
 impl View<'_> {

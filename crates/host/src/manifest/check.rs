@@ -9,7 +9,7 @@ use trellis_manifest::types::{
 };
 use trellis_manifest::{FILE, Lines, Parts, Unreadable};
 
-use super::{Application, ComponentPlan, Problem, links};
+use super::plan::{Application, ComponentPlan, Problem};
 
 /// What a capability image is recognised by, and what it then is.
 const CAPABILITIES: [(&str, Capability); 4] = [
@@ -37,7 +37,12 @@ pub(super) struct Checking<'a> {
     configs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-pub(super) fn application(file: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Application> {
+/// The application without its links, and what they are checked with.
+pub(super) fn begin<'a>(
+    file: &Path,
+    text: &str,
+    problems: &'a mut Vec<Problem>,
+) -> Option<(Checking<'a>, Application)> {
     let (manifest, lines) = match trellis_manifest::Manifest::read_with_lines(text) {
         Ok(read) => read,
         Err(Unreadable(found)) => {
@@ -51,14 +56,13 @@ pub(super) fn application(file: &Path, text: &str, problems: &mut Vec<Problem>) 
     checking.names();
     checking.collect_configs();
     let components = checking.components(file);
-    let mut application = Application {
+    let application = Application {
         name: checking.manifest.metadata.name.clone(),
         file: file.to_owned(),
         components,
         http: Vec::new(),
     };
-    links::connect(&mut checking, &mut application);
-    Some(application)
+    Some((checking, application))
 }
 
 impl Checking<'_> {

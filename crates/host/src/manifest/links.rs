@@ -7,7 +7,7 @@ use trellis_manifest::types::{Component, ConfigProperty, LinkProperty, Propertie
 use trellis_manifest::{SUBSCRIPTIONS, Subscription};
 
 use super::check::{Capability, Checking, capability};
-use super::{Application, ComponentPlan, HttpPlan, SubscriptionPlan};
+use super::plan::{Application, ComponentPlan, HttpPlan, SubscriptionPlan};
 use crate::capabilities::keyvalue::is_bucket_name;
 
 /// Settings that say how to reach NATS, or how buckets come to be there. In one process there is nothing to reach.
