@@ -13,10 +13,9 @@ use redb::{
     Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend, TableDefinition, TableError,
 };
 
-use crate::Order;
 use crate::disk::DiskFile;
 use crate::frame::Changes;
-use crate::memtable::Range;
+use crate::range::{Order, Range};
 
 pub(crate) const FILE: &str = "checkpoint.redb";
 /// Its name until it is complete for the first time.

@@ -50,8 +50,10 @@ mod frame;
 mod log;
 mod memtable;
 mod open;
+mod options;
 mod overlay;
 mod pages;
+mod range;
 mod recovery;
 mod shared;
 mod sim;
@@ -65,7 +67,6 @@ use std::ops::RangeBounds;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -74,7 +75,8 @@ use tokio::sync::oneshot;
 pub use disk::{Access, Disk, DiskFile, Guard, Lock, RealDisk};
 pub use driver::{Driver, WriterTask};
 pub use error::{Damage, Fatal, OpenError};
-pub use shared::OnFatal;
+pub use options::{Durability, OnFatal, Options};
+pub use range::Order;
 pub use sim::SimDisk;
 pub use stats::{SYNC_BUCKETS, Stats};
 pub use transaction::Transaction;
@@ -84,65 +86,6 @@ use driver::{Entrance, Request, Timing};
 use memtable::Layers;
 use shared::Shared;
 use writer::{Pending, Write, Writer};
-
-/// When a write is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// After the frame that holds it is on disk. It becomes visible then, not earlier.
-    Synced,
-    /// As soon as it is applied: it reaches the disk in order, with whatever is synced next. For what can be derived
-    /// again.
-    Ordered,
-}
-
-/// Which end of a range comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    Ascending,
-    Descending,
-}
-
-/// Sizes and times. The defaults are for production.
-#[derive(Clone)]
-pub struct Options {
-    /// With this much in memory, a checkpoint starts. Up to twice as much is held, and read again by a start.
-    pub memtable_bytes: usize,
-    /// The size of a file of the log, at most 512 MiB.
-    pub segment_bytes: u64,
-    /// What the checkpoint's reader and writer may keep in memory.
-    pub cache_bytes: usize,
-    /// How many transactions wait at most; the next caller waits for room.
-    pub queue: usize,
-    /// How long after a write that needed no sync it is synced, at the latest; and how long after the last write the
-    /// log says that all of it is durable.
-    pub settle: Duration,
-    pub on_fatal: OnFatal,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            memtable_bytes: 8 << 20,
-            segment_bytes: 16 << 20,
-            cache_bytes: 8 << 20,
-            queue: 1024,
-            settle: Duration::from_millis(50),
-            on_fatal: shared::end_the_process(),
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("memtable_bytes", &self.memtable_bytes)
-            .field("segment_bytes", &self.segment_bytes)
-            .field("cache_bytes", &self.cache_bytes)
-            .field("queue", &self.queue)
-            .field("settle", &self.settle)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A handle on the store; clones share it. The directory is free again when the last is gone and the writer has
 /// ended, of which [`Store::close`] makes sure.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::Order;
 use crate::checkpoint::{CheckpointError, Snapshot};
 use crate::frame::{Changes, Entries};
+use crate::range::{Order, Range};
 
 /// Changes in the order of their keys.
 #[derive(Debug, Default)]
@@ -34,8 +34,6 @@ impl Memtable {
         Ok(count)
     }
 }
-
-pub(crate) type Range = (Bound<Bytes>, Bound<Bytes>);
 
 /// Everything that readers see. Replaced and changed only under the store's lock.
 #[derive(Debug)]

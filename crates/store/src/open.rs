@@ -6,13 +6,13 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::Options;
 use crate::checkpoint::{Backend, Checkpoint, CheckpointError, FILE, FILE_NEW, Place};
 use crate::disk::{self, Access, Disk, Lock};
 use crate::error::{Damage, OpenError};
 use crate::frame::{Changes, Kind, Salt};
 use crate::log::{Log, LogOptions, SEGMENT_HEAD_BYTES, SEGMENT_NEW, segment_name, segment_number};
 use crate::memtable::Memtable;
+use crate::options::Options;
 use crate::overlay::Overlay;
 use crate::recovery;
 

@@ -8,17 +8,14 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::Order;
 use crate::checkpoint::{Checkpoint, CheckpointError, Place};
 use crate::disk::Lock;
 use crate::error::Fatal;
 use crate::frame::Changes;
-use crate::memtable::{self, Layers, Memtable, Range, detached};
+use crate::memtable::{self, Layers, Memtable, detached};
+use crate::options::OnFatal;
+use crate::range::{Order, Range};
 use crate::stats::Counters;
-
-/// Told of a failure of the disk. The default ends the process; one that returns leaves a store on which no write is
-/// ever answered again.
-pub type OnFatal = Arc<dyn Fn(&Fatal) + Send + Sync>;
 
 /// The fields are dropped in this order: what reads the checkpoint, the checkpoint, the hold on the directory.
 pub(crate) struct Shared {
@@ -111,12 +108,4 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("label", &self.label).field("lock", &self.lock).finish_non_exhaustive()
     }
-}
-
-pub(crate) fn end_the_process() -> OnFatal {
-    Arc::new(|fatal| {
-        tracing::error!(%fatal, "the store failed");
-        eprintln!("trellis: the store failed: {fatal}");
-        std::process::abort();
-    })
 }

@@ -5,9 +5,9 @@ use std::ops::RangeBounds;
 
 use bytes::Bytes;
 
-use crate::Order;
 use crate::frame::Changes;
 use crate::memtable::detached;
+use crate::range::Order;
 use crate::shared::Shared;
 
 /// What a write sees and changes. It sees every write before it, also those that are not durable yet, and its own.

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::Order;
 use crate::checkpoint::{CheckpointError, FILE, Place};
 use crate::disk::{Access, Disk, RealDisk};
 use crate::error::{Damage, OpenError};
 use crate::frame::{self, Kind, Salt};
 use crate::log::{SEGMENT_HEAD_BYTES, segment_name};
 use crate::open;
+use crate::range::Order;
 use crate::recovery;
 
 /// What was found. It can be printed.

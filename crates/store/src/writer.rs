@@ -18,9 +18,9 @@ use crate::error::Fatal;
 use crate::frame::{self, BODY_BYTES_MAX, Changes, Kind};
 use crate::log::{Log, PrepareJob};
 use crate::memtable::Memtable;
+use crate::options::{Durability, Options};
 use crate::shared::Shared;
 use crate::transaction::Transaction;
-use crate::{Durability, Options};
 
 /// A batch is closed when it has this many transactions, or this many bytes.
 pub(crate) const BATCH_TRANSACTIONS_MAX: usize = 1024;
