@@ -5,6 +5,8 @@ use std::iter::Peekable;
 use proc_macro::token_stream::IntoIter;
 use proc_macro::{Delimiter, TokenStream, TokenTree};
 
+use crate::code;
+
 /// A type that is written in JSON.
 pub struct Item {
     pub is_enum: bool,
@@ -43,7 +45,7 @@ impl Item {
         let part = if is_enum { case } else { field };
         let parts: Option<Vec<Part>> = between_commas(body.stream()).into_iter().map(part).collect();
         let keyword = if is_enum { "enum" } else { "struct" };
-        let mut twin = crate::parse(&format!("{keyword} Twin"));
+        let mut twin = code::parse(&format!("{keyword} Twin"));
         twin.extend([TokenTree::Group(body)]);
         Some(Self { is_enum, name, docs, parts: parts?, twin })
     }

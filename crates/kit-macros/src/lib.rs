@@ -2,11 +2,13 @@
 //!
 //! Both are re-exported by `trellis-kit`; use them from there.
 
+mod code;
 mod contract;
 mod item;
 
 use proc_macro::{Delimiter, Group, Span, TokenStream, TokenTree};
 
+use crate::code::parse;
 use crate::item::{Item, Part};
 
 /// Generates the Rust types and the `Guest` traits of a service's contract, `wit/<service>`.
@@ -224,12 +226,4 @@ fn error(span: Span, message: &str) -> TokenStream {
             token
         })
         .collect()
-}
-
-/// Reads code that this crate wrote itself.
-fn parse(code: &str) -> TokenStream {
-    match code.parse() {
-        Ok(tokens) => tokens,
-        Err(problem) => panic!("the macro wrote code that is not Rust ({problem}): {code}"),
-    }
 }

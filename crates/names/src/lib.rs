@@ -63,6 +63,9 @@ pub fn is_reserved(subject: &str) -> bool {
 /// How requests to JetStream begin.
 pub const JETSTREAM: &str = "$JS.API";
 
+/// How they begin where services are kept apart: NATS itself answers on `$JS.API` in every account.
+pub const JETSTREAM_OF_SERVICES: &str = "trellis.jetstream";
+
 /// Where services that may not make streams and consumers ask for them:
 /// `trellis.provision.<service>.<operation>.<stream>`, and for a consumer of it `.<consumer>`.
 pub const PROVISION: &str = "trellis.provision.";

@@ -8,8 +8,7 @@ use anyhow::{Result, bail};
 use trellis_kit::access::Member;
 use trellis_manifest::types::ConfigProperty;
 use trellis_manifest::{SUBSCRIPTIONS, Subscription};
-
-use crate::network::JETSTREAM;
+use trellis_names as names;
 
 const KINDS: [(&str, Link); 4] = [
     ("-service", Link::None),
@@ -111,7 +110,7 @@ impl Manifest {
         for ConfigProperty { name, properties } in manifest.configs_mut() {
             let (Some(of), Some(settings)) = (service_of(name), properties) else { continue };
             if of.1 == Link::None {
-                settings.insert("jetstream-api".to_owned(), JETSTREAM.to_owned());
+                settings.insert("jetstream-api".to_owned(), names::JETSTREAM_OF_SERVICES.to_owned());
             }
             let has_address = ["cluster_uri", "cluster_uris"].iter().any(|name| settings.contains_key(*name));
             if let Some(Credentials { jwt, seed, inbox }) = credentials.get(&of).filter(|_| has_address) {

@@ -8,14 +8,11 @@ use std::collections::BTreeSet;
 
 use trellis_kit::access::Member;
 use trellis_kit::guard;
-use trellis_names as names;
+use trellis_names::{self as names, JETSTREAM_OF_SERVICES};
 use trellis_subjects::jetstream::{ACKNOWLEDGEMENTS, API};
 use trellis_subjects::matches;
 
 use crate::manifest::Manifest;
-
-/// How requests of services to JetStream begin: NATS itself answers on `$JS.API` in every account.
-pub const JETSTREAM: &str = "trellis.jetstream";
 
 /// What hosts tell: a service hears of it that it was linked, and that time passes.
 const LATTICE_EVENTS: &str = "wasmbus.evt.*.*";
@@ -164,7 +161,7 @@ fn where_it_goes(member: &Member, all: &[Member], manifest: &Manifest, subject: 
 fn of_jetstream(request: &str) -> Import {
     Import {
         subject: format!("{API}{request}"),
-        local: format!("{JETSTREAM}.{request}"),
+        local: format!("{JETSTREAM_OF_SERVICES}.{request}"),
         ..Import::new(Way::Service, Party::Application, "")
     }
 }
@@ -173,7 +170,7 @@ fn of_jetstream(request: &str) -> Import {
 fn of_guard(guard: &'static str, service: &str, request: &str) -> Import {
     Import {
         subject: names::provision_subject(service, request),
-        local: format!("{JETSTREAM}.{request}"),
+        local: format!("{JETSTREAM_OF_SERVICES}.{request}"),
         ..Import::new(Way::Service, Party::Service(guard), "")
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use trellis_kit::access::Member;
-use trellis_names as names;
+use trellis_names::{self as names, JETSTREAM_OF_SERVICES};
 
 use crate::manifest::Links;
-use crate::network::{JETSTREAM, PROVISIONING};
+use crate::network::PROVISIONING;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
@@ -21,7 +21,7 @@ impl Permissions {
         let mut publish: BTreeSet<String> = says.iter().map(|subject| in_account(subject)).collect();
         publish.insert(names::SERVER_ANSWERS.to_owned());
         if member.provisions {
-            publish.extend(PROVISIONING.map(|request| format!("{JETSTREAM}.{request}")));
+            publish.extend(PROVISIONING.map(|request| format!("{JETSTREAM_OF_SERVICES}.{request}")));
         }
         let mut subscribe: BTreeSet<String> = links.subscriptions.iter().cloned().collect();
         subscribe.insert(format!("{}.>", names::inbox(member.name)));
@@ -38,7 +38,7 @@ impl Permissions {
 /// A subject, as it is in the account of a service.
 fn in_account(subject: &str) -> String {
     match subject.strip_prefix(names::JETSTREAM) {
-        Some(request) => format!("{JETSTREAM}{request}"),
+        Some(request) => format!("{JETSTREAM_OF_SERVICES}{request}"),
         None => subject.to_owned(),
     }
 }

@@ -205,6 +205,12 @@ fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The text that a JSON value is.
+#[track_caller]
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} should be text")).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Response;

@@ -13,11 +13,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::application::Application;
-use crate::client::{Client, Request, Response};
+use crate::client::{Client, Request, Response, text};
 use crate::manifest::{ANN, MIA};
 use crate::nats::{Nats, NoAnswer};
 use crate::random::Random;
-use crate::settled::text;
 
 const WRITERS: u64 = 8;
 /// Of those who comment on one post: its events are handled one after the other.

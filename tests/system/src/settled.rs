@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::application::Application;
-use crate::client::Request;
+use crate::client::{Request, text};
 use crate::load::Written;
 use crate::within;
 
@@ -78,10 +78,6 @@ pub fn assert_each_is_there_once(trellis: &Application, written: &Written) {
     assert_eq!(events("posts"), json!(posts + written.retitled));
     assert_eq!(events("moderation"), json!(comments + written.overturned));
     assert_eq!(events("comments"), json!(2 * comments + written.overturned));
-}
-
-pub fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} should be text")).to_owned()
 }
 
 /// The read models of one service, as they are stored.
