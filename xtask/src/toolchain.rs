@@ -91,13 +91,6 @@ fn rustup_target_is_installed() -> bool {
     library.is_some_and(|path| Path::new(path.trim()).is_dir())
 }
 
-/// A field of `/etc/os-release`.
-fn os_release(field: &str) -> Option<String> {
-    let text = std::fs::read_to_string("/etc/os-release").ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix('='))?;
-    Some(value.trim_matches('"').to_owned())
-}
-
 fn neither(rustup: &Failure, debian: &Failure) -> Failure {
     Failure::new(format!("no compiler for {TARGET}.\n\nrustup: {rustup}\n\nDebian: {debian}")).remedy(format!(
         "run `rustup target add {TARGET}` on a network that reaches the Rust servers, or follow the advice above for Debian's packages"

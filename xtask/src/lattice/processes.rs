@@ -63,6 +63,11 @@ impl Processes {
         self.all.iter()
     }
 
+    /// The names of those that are hosts: `host-1` …
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|process| process.name.as_str()).filter(|name| name.starts_with("host-"))
+    }
+
     /// Starts it in a group of its own, with its output in `log`, and writes it down.
     pub fn start(&mut self, name: &str, command: Vec<String>, log: PathBuf) -> Result<()> {
         let process = Process { name: name.to_owned(), command, log, pid: 0, started: 0 };

@@ -12,7 +12,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use trellis_manifest::Manifest;
 
-use self::programs::hosts_among;
 use super::accounts::Accounts;
 use super::manifest::{self, Deployment};
 use super::processes::Processes;
@@ -115,7 +114,7 @@ impl Lattice {
         let noted = serde_json::from_slice(&files::read(&note(folder))?).unwrap_or_default();
         let (root, servers, heartbeat) = noted_values(&noted).ok_or_else(nothing)?;
         let manifest = manifest::read(&folder.join("wadm.yaml"))?;
-        let hosts = hosts_among(&processes).count();
+        let hosts = processes.hosts().count();
         let plan = Plan {
             folder: folder.to_owned(),
             root,

@@ -120,7 +120,7 @@ fn release(version: &str) -> Vec<u32> {
 
 /// Named after all that decides what is in it.
 fn folder() -> Result<PathBuf> {
-    let codename = super::os_release("VERSION_CODENAME").unwrap_or_else(|| "unknown".to_owned());
+    let codename = os_release("VERSION_CODENAME").unwrap_or_else(|| "unknown".to_owned());
     Ok(cache::folder()?.join(format!("debian-{codename}-rust-{RUST_MIN}")))
 }
 
@@ -136,6 +136,13 @@ fn linkers() -> Result<[PathBuf; 2]> {
         }
     }
     Ok(folders)
+}
+
+/// A field of `/etc/os-release`.
+fn os_release(field: &str) -> Option<String> {
+    let text = std::fs::read_to_string("/etc/os-release").ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix('='))?;
+    Some(value.trim_matches('"').to_owned())
 }
 
 #[cfg(test)]

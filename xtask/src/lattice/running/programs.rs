@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::{HOSTS_PATIENCE_SECONDS, Lattice, POLL};
 use crate::failure::{Failure, Result};
 use crate::lattice::accounts::Accounts;
-use crate::lattice::processes::Processes;
 use crate::lattice::servers::Server;
 use crate::step::Steps;
 
@@ -71,7 +70,7 @@ impl Lattice {
 
     /// The names of all hosts that were ever started: `host-1` …
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        hosts_among(&self.processes)
+        self.processes.hosts()
     }
 
     pub(super) fn hosts_running(&self) -> usize {
@@ -140,8 +139,4 @@ impl Lattice {
     pub(super) fn log_file(&self, name: &str) -> PathBuf {
         self.plan.folder.join(format!("{name}.log"))
     }
-}
-
-pub(super) fn hosts_among(processes: &Processes) -> impl Iterator<Item = &str> {
-    processes.iter().map(|process| process.name.as_str()).filter(|name| name.starts_with("host-"))
 }
