@@ -4,6 +4,8 @@
 //! reason, which is printed when it fails.
 
 mod advisories;
+mod check;
+mod circles;
 mod dependencies;
 mod imports;
 mod licences;
@@ -11,19 +13,13 @@ mod repository;
 mod source;
 
 use advisories::Advisories;
+use check::Check;
 
 use crate::failure::{Failure, Result};
 use crate::step::Steps;
 use crate::workspace::Workspace;
 
-/// One invariant. What it returns are the places where it is broken.
-struct Check {
-    name: &'static str,
-    reason: &'static str,
-    find: fn(&Workspace) -> Result<Vec<String>>,
-}
-
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     imports::STANDARD_INTERFACES_ONLY,
     dependencies::GUESTS_KNOW_NO_HOST,
     dependencies::ONE_CRATE_KNOWS_THE_DATABASE,
@@ -36,6 +32,7 @@ const CHECKS: [Check; 17] = [
     source::THREADS_ARE_NAMED,
     source::RANDOMNESS_IS_INJECTED,
     source::FILES_SAY_WHAT_THEY_ARE,
+    circles::MODULES_ARE_IN_NO_CIRCLE,
     repository::INTERFACE_FILES_ARE_NOT_COMMITTED,
     repository::NO_PLACE_OF_ONE_MACHINE,
     repository::README_COMMANDS_EXIST,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Check;
+use super::check::Check;
 use crate::components;
 use crate::failure::Result;
 use crate::process;

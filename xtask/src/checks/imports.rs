@@ -4,7 +4,7 @@ use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, Compo
 use wasmparser::types::TypesRef;
 use wasmparser::{Parser, Payload, Validator};
 
-use super::Check;
+use super::check::Check;
 use crate::components;
 use crate::failure::{Failure, Result};
 use crate::files;

@@ -1,6 +1,6 @@
 //! Under which licences we may use what others wrote.
 
-use super::Check;
+use super::check::Check;
 use crate::failure::Failure;
 use crate::workspace::Package;
 

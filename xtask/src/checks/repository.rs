@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Check;
+use super::check::Check;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::process;
@@ -31,7 +31,7 @@ pub const README_COMMANDS_EXIST: Check = Check {
         let readme = workspace.root.join("README.md");
         let text = files::read_text(&readme)?;
         let missing = REQUIRED.iter().filter(|command| !text.lines().any(|line| line.trim() == **command));
-        let unknown = commands(&text).filter(|name| !crate::command_names().contains(name));
+        let unknown = commands(&text).filter(|name| !crate::commands::names().contains(name));
         let missing = missing.map(|command| format!("README.md does not show `{command}`"));
         Ok::<_, Failure>(
             missing.chain(unknown.map(|name| format!("README.md shows `cargo xtask {name}`"))).collect(),
