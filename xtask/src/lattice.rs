@@ -85,6 +85,7 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
         Task::Accounts => {
             let (manifest, folder) =
                 (workspace.root.join("wadm.yaml"), workspace.root.join("build/accounts"));
+            components::build_all(workspace, steps)?;
             Accounts::ready(workspace, steps)?.write(&manifest, &folder)?;
             println!("{}", folder.display());
             Ok(())

@@ -18,7 +18,7 @@ use crate::imports;
 use crate::linker::linker;
 use crate::manifest::{Application, ComponentPlan, ManifestError, Problem};
 use crate::metrics::ComponentMetrics;
-use crate::permissions::{self, Permissions};
+use crate::permissions::Permissions;
 use crate::start::StartError;
 use crate::state::State;
 use crate::waiting::Waiting;
@@ -100,7 +100,7 @@ impl Maker {
         let bad = |reason: String| StartError::Component { file: plan.wasm.clone(), reason };
         let wasm = files::read(&plan.wasm, WASM_BYTES_MAX).map_err(|error| bad(error.to_string()))?;
         let pre = self.link(plan, &wasm, problems).map_err(bad)?;
-        let stated = permissions::stated(&wasm).map_err(bad)?;
+        let stated = Member::in_component(&wasm).map_err(|why| bad(why.to_string()))?;
         problems.extend(stated.as_ref().and_then(|stated| other_name(plan, stated)));
         let permissions =
             Permissions::new(plan.name.as_str().into(), stated, metrics.clone()).map_err(bad)?;

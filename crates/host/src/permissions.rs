@@ -13,9 +13,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use regex::bytes::{Regex, RegexBuilder};
 use trellis_broker::{Broker, Subject};
-use trellis_kit::access::{self, Member};
+use trellis_kit::access::Member;
 use trellis_names as names;
-use wasmparser::{Parser, Payload};
 
 use crate::metrics::ComponentMetrics;
 
@@ -105,24 +104,6 @@ impl Permissions {
             _ => Ok(()),
         }
     }
-}
-
-/// What the file of a component says it is, if anything.
-pub(crate) fn stated(wasm: &[u8]) -> Result<Option<Member>, String> {
-    let mut stated = None;
-    for payload in Parser::new(0).parse_all(wasm) {
-        let Payload::CustomSection(section) = payload.map_err(|error| error.to_string())? else { continue };
-        if section.name() != access::SECTION {
-            continue;
-        }
-        let member = Member::read(section.data()).map_err(|error| {
-            format!("what it says of itself, in {}, cannot be read: {error}", access::SECTION)
-        })?;
-        if stated.replace(member).is_some() {
-            return Err(format!("it says twice what it is, in {}", access::SECTION));
-        }
-    }
-    Ok(stated)
 }
 
 /// One expression for all patterns: it takes about as long for many as for one.
@@ -246,11 +227,5 @@ mod tests {
         let refused = check("svc.web", Some("log.posts.0.x.1"), None).unwrap_err();
         assert!(refused.starts_with("query may not have svc.web answered on log.posts.0.x.1: "), "{refused}");
         assert_eq!(query.metrics.refused_messages.get(), 2);
-    }
-
-    #[test]
-    fn a_file_that_is_no_component_says_so() {
-        assert!(stated(b"nothing").is_err());
-        assert_eq!(stated(b"\0asm\x0d\0\x01\0"), Ok(None));
     }
 }

@@ -10,6 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use trellis_names as names;
+use wasmparser::{BinaryReaderError, Parser, Payload};
 
 use crate::descriptor::Described;
 use crate::guard;
@@ -53,10 +54,14 @@ pub struct Member {
 /// Why what a component says of itself cannot be read.
 #[derive(Debug, Error)]
 pub enum Unreadable {
-    #[error(transparent)]
+    #[error("it is no component: {0}")]
+    Wasm(#[from] BinaryReaderError),
+    #[error("what it says of itself, in {SECTION}, cannot be read: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("{0:?} is no name of a service")]
+    #[error("what it says of itself, in {SECTION}, names {0:?}, which is no name of a service")]
     Name(String),
+    #[error("it says twice what it is, in {SECTION}")]
+    Twice,
 }
 
 /// The names and numbers that a permission has in it beside those of the service itself.
@@ -82,6 +87,18 @@ impl Member {
             }
         }
         Ok(member)
+    }
+
+    /// What the file of a component says it is, if anything.
+    pub fn in_component(wasm: &[u8]) -> Result<Option<Self>, Unreadable> {
+        let mut found = None;
+        for payload in Parser::new(0).parse_all(wasm) {
+            let Payload::CustomSection(section) = payload? else { continue };
+            if section.name() == SECTION && found.replace(Self::read(section.data())?).is_some() {
+                return Err(Unreadable::Twice);
+            }
+        }
+        Ok(found)
     }
 
     /// On what it publishes and sends requests, apart from what its bucket takes.

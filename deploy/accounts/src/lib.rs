@@ -10,7 +10,8 @@ mod jwt;
 mod manifest;
 mod network;
 pub mod permissions;
-pub mod services;
+mod services;
 
 pub use folder::Folder;
 pub use manifest::Manifest;
+pub use services::Components;

@@ -1,4 +1,4 @@
-//! `accounts`: makes what NATS needs to keep services apart, from what the services are and from `wadm.yaml`.
+//! `accounts`: makes what NATS needs to keep services apart, from `wadm.yaml` and its components.
 //!
 //! ```sh
 //! cargo run --package accounts -- --folder build/accounts
@@ -16,9 +16,9 @@
 //! Run again, it goes on with the keys that are there: credentials that were given out stay good, and servers take a new
 //! `accounts.conf` while they run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use accounts::{Folder, Manifest, account, services};
+use accounts::{Components, Folder, Manifest, account};
 use anyhow::{Context, Result};
 use clap::Parser;
 
@@ -31,15 +31,18 @@ struct Arguments {
     /// Where to put what is made, and to look for the keys
     #[arg(long, default_value = "build/accounts")]
     folder: PathBuf,
+    /// Where `<name>.wasm` is of each component whose image is in a registry
+    #[arg(long)]
+    components: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
-    let Arguments { manifest, folder } = Arguments::parse();
-    let text =
-        std::fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let manifest = Manifest::read(&text).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let services = services::all();
-    manifest.expect(&services)?;
+    let Arguments { manifest: file, folder, components } = Arguments::parse();
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let manifest = Manifest::read(&text).with_context(|| format!("cannot read {}", file.display()))?;
+    let components =
+        Components { manifest: file.parent().unwrap_or(Path::new("")), downloaded: components.as_deref() };
+    let services = manifest.services(&components)?;
     let folder = Folder::open(folder)?;
     account::write(&folder, &services, &manifest)
 }

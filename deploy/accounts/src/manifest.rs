@@ -10,6 +10,8 @@ use trellis_manifest::types::ConfigProperty;
 use trellis_manifest::{SUBSCRIPTIONS, Subscription};
 use trellis_names as names;
 
+use crate::services::Components;
+
 const KINDS: [(&str, Link); 4] = [
     ("-service", Link::None),
     ("-nats", Link::Messages),
@@ -81,16 +83,20 @@ impl Manifest {
         self.links.get(service).cloned().unwrap_or_default()
     }
 
-    /// That its services are these.
-    pub fn expect(&self, services: &[Member]) -> Result<()> {
+    /// The services among its components, each of which has all that belongs to one.
+    pub fn services(&self, components: &Components<'_>) -> Result<Vec<Member>> {
+        let services = components.services(&self.content)?;
+        self.expect(&services)?;
+        Ok(services)
+    }
+
+    fn expect(&self, services: &[Member]) -> Result<()> {
         let known: BTreeSet<&str> = services.iter().map(|member| member.name).collect();
         if let Some(name) = self.links.keys().find(|name| !known.contains(name.as_str())) {
-            bail!(
-                "the manifest links {name}, of which deploy/accounts/src/services.rs knows nothing; add it there"
-            );
+            bail!("the manifest links {name}, but none of its components says that it is that service");
         }
         if let Some(name) = known.iter().find(|name| !self.links.contains_key(**name)) {
-            bail!("the manifest has no links of {name}, which is in deploy/accounts/src/services.rs");
+            bail!("the manifest has no links of {name}, though a component of it is that service");
         }
         // A configuration may have more in its name, so that one with other contents is another.
         let is_of = |config: &str, service: &str| {
@@ -130,6 +136,8 @@ fn service_of(config: &str) -> Option<(&str, Link)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
 
     use super::*;
 
@@ -245,10 +253,33 @@ spec:
         assert_eq!(Manifest::read(&with).unwrap().links, manifest.links);
     }
 
+    /// The services of the repository.
+    fn all() -> Vec<Member> {
+        let text = std::fs::read_to_string("../../wadm.yaml").unwrap();
+        let components = Components { manifest: Path::new("../.."), downloaded: None };
+        Manifest::read(&text).unwrap().services(&components).unwrap()
+    }
+
+    #[test]
+    fn a_service_is_what_says_so_of_itself_wherever_its_component_is() {
+        let text = std::fs::read_to_string("../../wadm.yaml").unwrap();
+        let names =
+            |services: &[Member]| services.iter().map(|service| service.name).collect::<BTreeSet<_>>();
+        let expected = ["comments", "gateway", "moderation", "posts", "query", "registry", "web"];
+        assert_eq!(names(&all()), expected.into());
+        let elsewhere = Manifest::read(&text.replace("file://build/posts.wasm", "registry/posts:1")).unwrap();
+        let at = |downloaded| Components { manifest: Path::new("../.."), downloaded };
+        let refused = elsewhere.services(&at(None)).unwrap_err().to_string();
+        assert!(refused.contains("posts") && refused.contains("--components"), "{refused}");
+        assert_eq!(elsewhere.services(&at(Some(Path::new("../../build")))).unwrap(), all());
+        let missing = elsewhere.services(&at(Some(Path::new("nowhere")))).unwrap_err().to_string();
+        assert!(missing.contains("nowhere/posts.wasm"), "{missing}");
+    }
+
     #[test]
     fn a_service_is_told_where_jetstream_is_whatever_else_the_name_of_its_config_says() {
         let text = std::fs::read_to_string("../../wadm.yaml").unwrap();
-        let all = crate::services::all();
+        let all = all();
         let renamed = text.replace("- name: posts-service", "- name: posts-of-1a2b-service");
         let renamed = Manifest::read(&renamed).unwrap();
         renamed.expect(&all).unwrap();
@@ -260,7 +291,7 @@ spec:
 
     #[test]
     fn a_service_that_only_one_side_knows_is_an_error_that_names_it() {
-        let all = crate::services::all();
+        let all = all();
         let stranger = with_config("stranger-nats", "bucket: x");
         assert!(stranger.expect(&all).unwrap_err().to_string().contains("stranger"));
         assert!(with_config("else", "x: y").expect(&all).unwrap_err().to_string().contains("no links of"));

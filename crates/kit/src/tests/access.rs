@@ -102,3 +102,9 @@ fn what_means_something_is_reserved() {
         assert!(!is_reserved(free), "{free}");
     }
 }
+
+#[test]
+fn a_file_that_is_no_component_says_so() {
+    assert!(Member::in_component(b"nothing").is_err());
+    assert_eq!(Member::in_component(b"\0asm\x0d\0\x01\0").unwrap(), None);
+}
