@@ -29,7 +29,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
         probe: &state.probe,
     })?;
     logging::add_to_linker(&mut linker, |state: &mut State| logging::View {
-        ctx: state.capabilities.logging,
+        ctx: &state.capabilities.logging,
         probe: &state.probe,
     })?;
     messaging::add_to_linker(&mut linker, |state: &mut State| messaging::View {

@@ -108,7 +108,7 @@ impl Maker {
             name: plan.name.as_str().into(),
             instances: self.instances(plan),
             pre,
-            capabilities: Arc::new(self.capabilities(plan, permissions)),
+            capabilities: Arc::new(self.capabilities(plan, permissions, metrics.clone())),
             observer: self.env.observer.clone(),
             metrics,
         };
@@ -132,7 +132,12 @@ impl Maker {
         self.linker.instantiate_pre(&component).map_err(|error| format!("{error:#}"))
     }
 
-    fn capabilities(&self, plan: &ComponentPlan, permissions: Permissions) -> Capabilities {
+    fn capabilities(
+        &self,
+        plan: &ComponentPlan,
+        permissions: Permissions,
+        metrics: Arc<ComponentMetrics>,
+    ) -> Capabilities {
         let buckets =
             plan.buckets.iter().map(|(link, bucket)| (link.clone(), bucket.as_str().into())).collect();
         let linked = |import: &str| plan.imports.iter().any(|other| other == import);
@@ -142,6 +147,7 @@ impl Maker {
             keyvalue: capabilities::keyvalue::KeyValueCtx::new(self.env.store.clone(), buckets),
             logging: capabilities::logging::LoggingCtx {
                 line_bytes_max: self.env.options.log_line_bytes_max,
+                metrics,
             },
             messaging: capabilities::messaging::MessagingCtx {
                 broker: linked("wasmcloud:messaging/consumer").then(|| self.broker.clone()),

@@ -25,12 +25,13 @@ pub(crate) struct ComponentMetrics {
     pub(crate) failed_calls: Counter,
     pub(crate) instances_made: Counter,
     pub(crate) refused_messages: Counter,
+    pub(crate) warnings: Counter,
 }
 
 /// What a counter is called, what it means, and where it is.
 type Metric = (&'static str, &'static str, fn(&ComponentMetrics) -> &Counter);
 
-const METRICS: [Metric; 5] = [
+const METRICS: [Metric; 6] = [
     ("trellis_http_calls_total", "HTTP requests given to a component.", |m| &m.http_calls),
     ("trellis_message_calls_total", "Messages given to a component.", |m| &m.message_calls),
     ("trellis_failed_calls_total", "Calls that trapped, overran, were refused or gave no response.", |m| {
@@ -42,6 +43,7 @@ const METRICS: [Metric; 5] = [
         "Messages that a component may not send, and that were not sent.",
         |m| &m.refused_messages,
     ),
+    ("trellis_warnings_total", "Lines of a component's log that warn, or tell of an error.", |m| &m.warnings),
 ];
 
 /// All counters in Prometheus' text format.

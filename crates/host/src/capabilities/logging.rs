@@ -1,9 +1,13 @@
 //! `wasi:logging/logging`: a component's log lines, in the host's log under the component's name.
 //!
-//! A line is bounded (what is beyond is cut, and said so) and cannot forge another line.
+//! A line is bounded (what is beyond is cut, and said so) and cannot forge another line. Warnings and errors are counted, for
+//! whoever watches many hosts and reads no log.
+
+use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker};
 
+use crate::metrics::ComponentMetrics;
 use crate::observe::Probe;
 use crate::output::printable;
 
@@ -17,9 +21,10 @@ mod generated {
 use generated::wasi::logging::logging::{self, Level};
 
 /// How a component's lines are treated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LoggingCtx {
     pub(crate) line_bytes_max: usize,
+    pub(crate) metrics: Arc<ComponentMetrics>,
 }
 
 pub(crate) fn add_to_linker<T: Send + 'static>(
@@ -36,7 +41,7 @@ impl HasData for Logging {
 }
 
 pub(crate) struct View<'a> {
-    pub(crate) ctx: LoggingCtx,
+    pub(crate) ctx: &'a LoggingCtx,
     pub(crate) probe: &'a Probe,
 }
 
@@ -46,6 +51,9 @@ impl logging::Host for View<'_> {
         let component = &*self.probe.component;
         let context = bounded(&context, self.ctx.line_bytes_max);
         let message = bounded(&message, self.ctx.line_bytes_max);
+        if matches!(level, Level::Warn | Level::Error | Level::Critical) {
+            self.ctx.metrics.warnings.add(1);
+        }
         match level {
             Level::Trace => tracing::trace!(target: "guest", component, context, "{message}"),
             Level::Debug => tracing::debug!(target: "guest", component, context, "{message}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use system::{Embedded, Nats, NoAnswer, Request, Response, eventually};
+use system::{Client, Embedded, Nats, NoAnswer, Request, Response, eventually};
 use tempfile::tempdir;
 
 /// What `trellis status` says, and its exit code.
@@ -98,7 +98,7 @@ fn dead_letters(nats: &Nats, services: &BTreeSet<String>) -> BTreeSet<String> {
 #[test]
 fn what_cannot_be_read_in_any_log_is_put_aside_by_whoever_follows_it_and_the_next_event_is_handled() {
     let data = tempdir().unwrap();
-    let trellis = Embedded::start(data.path());
+    let trellis = Embedded::start_with(data.path(), &["--admin", "127.0.0.1:0"]);
     let nats = trellis.nats();
     comment(&nats, &create(&nats, "Before"), "I like apples");
     all_is_well(&trellis);
@@ -127,6 +127,17 @@ fn what_cannot_be_read_in_any_log_is_put_aside_by_whoever_follows_it_and_the_nex
         (found == expected).then_some(())
     });
 
+    let metrics = metrics(&trellis);
+    for service in &services {
+        let warned = expected.iter().filter(|letter| letter.starts_with(&format!("dead.{service}."))).count();
+        let counted = format!("trellis_warnings_total{{component=\"{service}\"}} ");
+        let counted = metrics.lines().find_map(|line| line.strip_prefix(&counted)?.parse().ok());
+        assert!(
+            counted.is_some_and(|counted: usize| counted >= warned),
+            "{service}: {counted:?} of {warned}"
+        );
+    }
+
     let approved = comment(&nats, &create(&nats, "After"), "I like apples");
     assert_eq!(approved["status"], "approved", "{approved}");
     let (report, code) = status(&trellis);
@@ -139,6 +150,14 @@ fn what_cannot_be_read_in_any_log_is_put_aside_by_whoever_follows_it_and_the_nex
     }
     handled_again_or_removed(&trellis, &nats);
     trellis.stop();
+}
+
+/// What the host tells whoever watches it.
+fn metrics(trellis: &Embedded) -> String {
+    let output = trellis.output();
+    let admin = output.lines().find_map(|line| line.strip_prefix("admin  http://")).unwrap();
+    let answer = Client::new(admin.parse().unwrap()).send(&Request::get("/metrics")).unwrap();
+    String::from_utf8(answer.body).unwrap()
 }
 
 /// What becomes of dead letters by the hands of the operator.
