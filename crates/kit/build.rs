@@ -3,7 +3,9 @@
 use std::path::Path;
 
 fn main() {
-    let deps = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/deps");
+    // Asked when it runs: two checkouts may share one target folder, and so one compiled script.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let deps = Path::new(&package).join("../../wit/deps");
     println!("cargo::rerun-if-changed={}", deps.display());
     for package in ["clocks", "config", "http", "keyvalue", "logging", "messaging", "random"] {
         if !deps.join(package).is_dir() {
