@@ -81,6 +81,8 @@ impl Server {
 
     /// Has it read its configuration again.
     pub fn reload(&self) {
+        // A signal that comes before it listens ends it.
+        self.address();
         let told =
             Command::new(program()).arg("--signal").arg(format!("reload={}", self.child.id())).status();
         assert!(told.unwrap().success());
