@@ -66,18 +66,20 @@ impl Tally {
         // Notes take turns in two keys: one that is written late never covers that of the window after.
         let note = format!("{slot}.{}", window % 2);
         let stands_for = (limit / SAMPLES).max(1);
-        let (noted, counter) = if stands_for == 1 {
+        let is_counted = stands_for == 1 || platform.random().is_multiple_of(stands_for);
+        let (noted, looked) = if is_counted {
             (noted(platform.get(&note)?, window), None)
         } else {
-            look(&note, &slot, window)?
+            let (noted, counter) = look(&note, &slot, window)?;
+            (noted, Some(counter))
         };
         let base = match noted {
             Some(base) => base,
             None => begin(&slot, &note, window)?,
         };
-        let counter = match counter {
-            Some(counter) if !platform.random().is_multiple_of(stands_for) => counter,
-            _ => up(&slot)?,
+        let counter = match looked {
+            Some(counter) => counter,
+            None => up(&slot)?,
         };
         let used = counter.saturating_sub(base).saturating_mul(stands_for);
         let left = Duration::from_millis((window + 1) * window_ms - now_ms);
@@ -86,11 +88,11 @@ impl Tally {
 }
 
 /// What was noted of this window, and the counter.
-fn look(note: &str, slot: &str, window: u64) -> Result<(Option<u64>, Option<u64>), Fault> {
+fn look(note: &str, slot: &str, window: u64) -> Result<(Option<u64>, u64), Fault> {
     let mut found = platform::current().get_many(&[note.to_owned(), slot.to_owned()])?.into_iter();
     let note = found.next().flatten();
     let counter = number(slot, found.next().flatten())?;
-    Ok((noted(note, window), Some(counter)))
+    Ok((noted(note, window), counter))
 }
 
 /// Counts up. What cannot be counted is one more than was counted before.
