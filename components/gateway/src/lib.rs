@@ -26,8 +26,8 @@ mod tests;
 use api::{Cx, Guest, Health, NewPolicy, Policy, Problem};
 use trellis::gateway::events::PolicyEvent;
 use trellis_kit::{
-    Aggregate, Asks, Docs, Entity, Failure, Projections, Recorded, Request, Response, Route, Service, Writer,
-    projections, routes,
+    Aggregate, Asks, Docs, Entity, Failure, OPERATOR, Projections, Recorded, Request, Response, Route,
+    Service, Writer, projections, routes,
 };
 
 trellis_kit::bindings!(gateway: registry except ServiceEvent);
@@ -35,9 +35,6 @@ trellis_kit::export!(Gateway);
 
 #[derive(Debug)]
 pub struct Gateway;
-
-/// The role that may change the policy.
-const OPERATOR: &str = "operator";
 
 impl Service for Gateway {
     const NAME: &str = "gateway";

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use trellis_kit::http::{self, Path};
-use trellis_kit::{Cx, Failure, FieldError, Glimpse, Problem, config, id, log};
+use trellis_kit::{Cx, Failure, FieldError, Glimpse, OPERATOR, Problem, config, id, log};
 
-use crate::OPERATOR;
 use crate::api::{NewPolicy, Policy};
 use crate::callers::Caller;
 use crate::memo::Memo;

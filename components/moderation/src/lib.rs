@@ -11,8 +11,8 @@ use trellis::comments::events::CommentEvent;
 use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::Overturning;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Failure, Index, Projections, Reaction, Reactions, Reader, Recorded, Route,
-    Service, Writer, projections, reactions, routes,
+    Aggregate, Docs, Entity, Failure, Index, OPERATOR, Projections, Reaction, Reactions, Reader, Recorded,
+    Route, Service, Writer, projections, reactions, routes,
 };
 
 trellis_kit::bindings!(moderation: comments);
@@ -22,7 +22,6 @@ trellis_kit::export!(Moderation);
 pub struct Moderation;
 
 const MODERATOR: &str = "moderator";
-const OPERATOR: &str = "operator";
 
 /// What the queue shows of each comment.
 const VERDICTS: Docs<Verdict> = Docs::new(sources::MODERATION, "verdict");

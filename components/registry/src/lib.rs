@@ -19,8 +19,8 @@ use trellis::registry::types::{
 };
 use trellis_kit::event::Old;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Event, Failure, Index, Projections, Recorded, Route, Service, Writer, log,
-    projections, routes,
+    Aggregate, Docs, Entity, Event, Failure, Index, OPERATOR, Projections, Recorded, Route, Service, Writer,
+    log, projections, routes,
 };
 
 trellis_kit::bindings!(registry except ServiceEvent);
@@ -29,8 +29,6 @@ trellis_kit::export!(Registry);
 #[derive(Debug)]
 pub struct Registry;
 
-/// Those who run the application have this role.
-const OPERATOR: &str = "operator";
 /// Every service that has ever been there.
 const SERVICES: Docs<Registered> = Docs::new(sources::REGISTRY, "service");
 /// Their names, as they first came.

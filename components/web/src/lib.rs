@@ -21,16 +21,13 @@ mod time;
 use api::{Cx, Decision, Guest, Page, Place, Queue};
 use form::Draft;
 use trellis_kit::http::Request;
-use trellis_kit::{Asks, Call, Problem, Response, Route, Service, routes};
+use trellis_kit::{Asks, Call, OPERATOR, Problem, Response, Route, Service, routes};
 
 trellis_kit::bindings!(web; posts, comments, moderation, query, registry);
 trellis_kit::export!(Web);
 
 #[derive(Debug)]
 pub struct Web;
-
-/// Those who run the application have this role.
-const OPERATOR: &str = "operator";
 
 impl Service for Web {
     const NAME: &str = "web";

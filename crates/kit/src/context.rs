@@ -9,6 +9,9 @@ use crate::problem::Problem;
 use crate::time::millis;
 use crate::trace::Trace;
 
+/// The role of those who run the application.
+pub const OPERATOR: &str = "operator";
+
 impl Context {
     /// The time of this call, for an event to remember.
     pub fn now(&self) -> String {

@@ -123,6 +123,7 @@ mod trace;
 mod undecodable;
 mod upkeep;
 
+pub use context::OPERATOR;
 pub use contract::types::{Context, PageRequest};
 pub use cx::Cx;
 pub use descriptor::{Asks, Described, Descriptor, Entity, Followed, Source};
