@@ -38,13 +38,14 @@ impl Keeper {
         Keeper { store, changes: Mutex::new(changes), changed: Notify::new(), synced: AtomicU64::new(0) }
     }
 
-    /// Remembers a value, or that a key is to go. Answers in which batch it will be written.
-    pub fn record(&self, key: Bytes, value: Option<Bytes>) -> u64 {
+    /// Remembers values, and which keys are to go. They are written in one batch: a restart finds all of them or none.
+    /// Answers in which batch.
+    pub fn record(&self, entries: impl IntoIterator<Item = (Bytes, Option<Bytes>)>) -> u64 {
         let mut changes = self.changes.lock();
         if changes.by_key.is_empty() {
             self.changed.notify_one();
         }
-        changes.by_key.insert(key, value);
+        changes.by_key.extend(entries);
         changes.batch
     }
 
@@ -56,11 +57,7 @@ impl Keeper {
     /// Puts what has gathered into a transaction. It takes the changes inside, so that a later transaction never writes
     /// older values. Answers with the batch, for `mark_synced` once the transaction is synced.
     pub fn ride_along(&self, transaction: &mut Transaction<'_>) -> u64 {
-        let (batch, by_key) = {
-            let mut changes = self.changes.lock();
-            changes.batch += 1;
-            (changes.batch - 1, std::mem::take(&mut changes.by_key))
-        };
+        let (batch, by_key) = self.take();
         for (key, value) in by_key {
             match value {
                 Some(value) => transaction.put(key, value),
@@ -68,6 +65,13 @@ impl Keeper {
             }
         }
         batch
+    }
+
+    /// Ends a batch, and answers with what is in it.
+    fn take(&self) -> (u64, BTreeMap<Bytes, Option<Bytes>>) {
+        let mut changes = self.changes.lock();
+        changes.batch += 1;
+        (changes.batch - 1, std::mem::take(&mut changes.by_key))
     }
 
     pub fn mark_synced(&self, batch: u64) {
@@ -91,5 +95,28 @@ impl Keeper {
                 self.sync().await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_together_is_in_one_batch() {
+        const TIMES: u64 = 20_000;
+        let keeper = Keeper::new(Store::in_memory());
+        let value = |n: u64| Some(Bytes::from(n.to_string()));
+        std::thread::scope(|scope| {
+            let recording = scope.spawn(|| {
+                for n in 0..TIMES {
+                    keeper.record([("unacked".into(), value(n)), ("position".into(), value(n))]);
+                }
+            });
+            while !recording.is_finished() {
+                let (_, batch) = keeper.take();
+                assert_eq!(batch.get("unacked".as_bytes()), batch.get("position".as_bytes()));
+            }
+        });
     }
 }

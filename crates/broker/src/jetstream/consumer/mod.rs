@@ -369,12 +369,12 @@ impl Consumer {
         if !state.config.is_durable() || self.is_stopped() {
             return None;
         }
-        for (seq, unacked) in touched {
-            let key = keys::unacked(self.stream.id, self.id, seq);
-            core.jetstream.keeper.record(key, unacked.map(|unacked| unacked.encode()));
-        }
-        let key = keys::position(self.stream.id, self.id);
-        Some(core.jetstream.keeper.record(key, Some(state.position.encode())))
+        let (stream, consumer) = (self.stream.id, self.id);
+        let unacked = touched.into_iter().map(|(seq, unacked)| {
+            (keys::unacked(stream, consumer, seq), unacked.map(|unacked| unacked.encode()))
+        });
+        let position = (keys::position(stream, consumer), Some(state.position.encode()));
+        Some(core.jetstream.keeper.record(unacked.chain([position])))
     }
 
     fn is_stopped(&self) -> bool {

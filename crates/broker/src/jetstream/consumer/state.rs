@@ -104,7 +104,14 @@ impl State {
 
     /// Takes back a delivery that was stored. What is left of its wait goes by the date, which may have jumped since: it is
     /// no longer than the whole.
+    ///
+    /// Versions before this one could store a delivery without the position behind it. Nobody could acknowledge it then, and
+    /// everything behind it waited for ever.
     pub fn restore(&mut self, seq: u64, stored: Unacked, now: Moment) {
+        let position = &mut self.position;
+        position.next_seq = position.next_seq.max(seq + 1);
+        position.next_delivery = position.next_delivery.max(stored.delivery + 1);
+        position.delivered_seq = position.delivered_seq.max(seq);
         let left = stored.due.saturating_sub(now.date).clamp(0, stored.wait.max(0));
         let due = now.after(left);
         let stored = Unacked { due: now.date.saturating_add(left), ..stored };
@@ -459,5 +466,26 @@ impl State {
     pub fn is_full(&self) -> bool {
         let most = usize::try_from(self.config.max_ack_pending).unwrap_or(usize::MAX);
         most > 0 && self.unacked.len() >= most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_that_was_stored_without_its_position_can_be_acknowledged() {
+        let now = Moment { at: Instant::now(), date: 1 };
+        let config = r#"{"durable_name": "d", "ack_policy": "explicit", "max_ack_pending": 1}"#;
+        let config = ConsumerConfig::parse_stored(config.as_bytes()).unwrap();
+        let mut state = State::new(config, Position { next_delivery: 5, next_seq: 5, ..Position::default() });
+        state.restore(5, Unacked { delivery: 5, attempts: 1, due: 0, wait: 1_000 }, now);
+        state.set_ahead(0, 5);
+        state.expire(now);
+        assert_eq!(state.candidate(), Candidate::Again(5));
+        let delivery = state.deliver(5, true, now).unwrap();
+        assert_eq!((delivery.attempt, delivery.delivery), (2, 6));
+        assert!(state.acked(5, delivery.delivery, now));
+        assert_eq!((state.unacked_count(), state.candidate()), (0, Candidate::LookFrom(6)));
     }
 }
