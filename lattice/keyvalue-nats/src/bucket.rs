@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
@@ -32,7 +33,7 @@ pub const PROMISE_KEY: &str = "provider/set-many";
 pub const LAST_AFTER_ALL: &str = "last-after-all";
 
 /// The header by which NATS's own tools mark that a key was deleted.
-const OPERATION: &str = "KV-Operation";
+pub(crate) const OPERATION: &str = "KV-Operation";
 const EXPECTED_REVISION: &str = "Nats-Expected-Last-Subject-Sequence";
 
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub struct Bucket {
 pub(crate) struct Opened {
     /// Whether it keeps older values of a key, too.
     pub(crate) has_history: bool,
+    /// Whether many keys can be read with one request, and as they are: there is one copy, and it is asked for them.
+    is_read_directly: bool,
 }
 
 /// A key's newest value, and the stream sequence at which it was written.
@@ -114,11 +117,20 @@ impl Bucket {
 
     pub async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<(String, Bytes)>>> {
         check_batch(keys.len())?;
-        let each = keys.into_iter().map(|key| async move {
-            let value = self.get(&key).await?;
-            Ok(value.map(|value| (key, value)))
-        });
-        stream::iter(each).buffered(BATCH_WIDTH).try_collect().await
+        keys.iter().try_for_each(|key| check_key(key))?;
+        if !self.open().await?.is_read_directly {
+            let each = keys.into_iter().map(|key| async move {
+                let value = self.get(&key).await?;
+                Ok(value.map(|value| (key, value)))
+            });
+            return stream::iter(each).buffered(BATCH_WIDTH).try_collect().await;
+        }
+        let values = self.get_direct(&keys).await?;
+        let with_its_key = |(key, value): (String, Option<Bytes>)| match key.as_str() {
+            PROMISE_KEY => Some((key, LAST_AFTER_ALL.into())),
+            _ => Some((key, value?)),
+        };
+        Ok(keys.into_iter().zip(values).map(with_its_key).collect())
     }
 
     /// Sets all but the last entry, in any order, and once they all are set, the last. If one cannot be set, the last is not.
@@ -154,8 +166,15 @@ impl Bucket {
         let subject = format!("{}.STREAM.INFO.{}", self.connection.api(), self.stream);
         match self.ask::<StreamInfo>("open the bucket", &subject, &json!({})).await? {
             Ok(info) => {
-                self.check(&info.config)?;
-                Ok(Some(Opened { has_history: info.config.max_msgs_per_subject != 1 }))
+                let StreamInfo { config } = info;
+                self.check(&config)?;
+                Ok(Some(Opened {
+                    has_history: config.max_msgs_per_subject != 1,
+                    is_read_directly: config.allow_direct
+                        && config.num_replicas <= 1
+                        && config.mirror.is_none()
+                        && self.connection.answers_for_many(),
+                }))
             }
             Err(refusal) if refusal.code == ErrorCode::STREAM_NOT_FOUND => Ok(None),
             Err(refusal) => Err(failed("open the bucket", refusal)),
@@ -321,6 +340,10 @@ struct StreamConfig {
     num_replicas: usize,
     #[serde(default)]
     subjects: Vec<String>,
+    #[serde(default)]
+    allow_direct: bool,
+    #[serde(default)]
+    mirror: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -355,7 +378,12 @@ fn is_deletion(headers: &str) -> bool {
     let operations = headers.lines().filter_map(|line| line.split_once(':'));
     operations
         .filter(|(name, _)| name.eq_ignore_ascii_case(OPERATION))
-        .any(|(_, value)| matches!(value.trim(), "DEL" | "PURGE"))
+        .any(|(_, value)| means_deletion(value))
+}
+
+/// What [`OPERATION`] says of a deleted key.
+pub(crate) fn means_deletion(operation: &str) -> bool {
+    matches!(operation.trim(), "DEL" | "PURGE")
 }
 
 #[cfg(test)]

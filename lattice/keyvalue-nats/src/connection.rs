@@ -1,13 +1,15 @@
 //! One link's connection to NATS: requests with a deadline, and an answer that says why there was none.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, ErrorCode, response::Response};
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Request, ServerError};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, ServerError, StatusCode};
 use bytes::Bytes;
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use thiserror::Error as ThisError;
 use tokio::sync::watch;
@@ -19,6 +21,9 @@ use crate::settings::{Credentials, Settings};
 
 /// How often an outage is looked at again.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(500);
+
+/// In the subjects of requests that a stream answers itself, rather than JetStream.
+const DIRECT: &str = ".DIRECT.GET.";
 
 #[derive(Debug)]
 pub struct Connection {
@@ -142,6 +147,28 @@ impl Connection {
         }
     }
 
+    /// Whether the server answers a request for several subjects.
+    pub fn answers_for_many(&self) -> bool {
+        self.client.is_server_compatible(2, 11, 0)
+    }
+
+    /// The same for an answer of many messages, of which the last has a status.
+    pub async fn ask_for_many(&self, question: Question<'_>, limit: Duration) -> Result<Vec<Message>> {
+        let mut patience = Patience::new(limit);
+        loop {
+            self.ready(question.doing, &mut patience, limit).await?;
+            let messages =
+                self.answered(&question, &patience, limit, self.ask_for_many_once(&question)).await?;
+            let is_heard = !messages.last().is_some_and(|end| end.status == Some(StatusCode::NO_RESPONDERS));
+            if is_heard {
+                return Ok(messages);
+            }
+            if !patience.pause(question.salt()).await {
+                return Err(self.nobody_took(&question));
+            }
+        }
+    }
+
     fn given_up<T>(
         &self,
         question: &Question<'_>,
@@ -150,11 +177,16 @@ impl Connection {
         if let Some(refusal) = refusal {
             return Ok(Err(refusal));
         }
-        if question.subject.starts_with(&self.api) && self.domain.is_none() {
-            return Err(Error::NoJetStream { servers: self.servers.clone() });
+        Err(self.nobody_took(question))
+    }
+
+    fn nobody_took(&self, question: &Question<'_>) -> Error {
+        let is_of_a_stream = !question.subject.starts_with(&self.api) || question.subject.contains(DIRECT);
+        if is_of_a_stream || self.domain.is_some() {
+            let why = "nobody takes it; is its stream gone, or without a leader?".to_owned();
+            return Error::Failed { doing: question.doing.to_owned(), why };
         }
-        let why = "nobody takes it; is its stream gone, or without a leader?".to_owned();
-        Err(Error::Failed { doing: question.doing.to_owned(), why })
+        Error::NoJetStream { servers: self.servers.clone() }
     }
 
     async fn ask_once(
@@ -163,26 +195,55 @@ impl Connection {
         patience: &Patience,
         limit: Duration,
     ) -> Result<Answer> {
-        let mut complaint = self.complaint.clone();
-        complaint.mark_unchanged();
         let mut request = Request::new().payload(question.payload.clone()).timeout(None);
         if let Some(headers) = &question.headers {
             request = request.headers(headers.clone());
         }
         let sent = self.client.send_request(question.subject.to_owned(), request);
+        let answered = async {
+            match sent.await {
+                Ok(message) => Ok(Answer::from(message.payload)),
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(Answer::NotNow(None)),
+                Err(error) => Err(question.failed(&error)),
+            }
+        };
+        self.answered(question, patience, limit, answered).await
+    }
+
+    async fn ask_for_many_once(&self, question: &Question<'_>) -> Result<Vec<Message>> {
+        let inbox = self.client.new_inbox();
+        let mut replies =
+            self.client.subscribe(inbox.clone()).await.map_err(|error| question.failed(&error))?;
+        let asked =
+            self.client.publish_with_reply(question.subject.to_owned(), inbox, question.payload.clone());
+        asked.await.map_err(|error| question.failed(&error))?;
+        let mut messages = Vec::new();
+        while let Some(message) = replies.next().await {
+            let is_last = message.status.is_some();
+            messages.push(message);
+            if is_last {
+                break;
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Waits for an answer, for as long as there is time and the server does not deny the request.
+    async fn answered<T>(
+        &self,
+        question: &Question<'_>,
+        patience: &Patience,
+        limit: Duration,
+        answer: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut complaint = self.complaint.clone();
+        complaint.mark_unchanged();
         tokio::select! {
             biased;
-            reply = tokio::time::timeout_at(patience.deadline(), sent) => match reply {
-                Ok(Ok(message)) => Ok(Answer::from(message.payload)),
-                Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Ok(Answer::NotNow(None)),
-                Ok(Err(error)) => {
-                    Err(Error::Failed { doing: question.doing.to_owned(), why: error.to_string() })
-                }
-                Err(_) => {
-                    let why = format!("NATS at {} is silent{}", self.servers, self.last_complaint());
-                    Err(Error::TimedOut { doing: question.doing.to_owned(), limit, why })
-                }
-            },
+            answer = tokio::time::timeout_at(patience.deadline(), answer) => answer.unwrap_or_else(|_| {
+                let why = format!("NATS at {} is silent{}", self.servers, self.last_complaint());
+                Err(Error::TimedOut { doing: question.doing.to_owned(), limit, why })
+            }),
             why = denial(&mut complaint, question.subject) => {
                 Err(Error::Denied { doing: question.doing.to_owned(), why })
             }
@@ -206,6 +267,10 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
+    fn failed(&self, why: &dyn Display) -> Error {
+        Error::Failed { doing: self.doing.to_owned(), why: why.to_string() }
+    }
+
     fn salt(&self) -> u64 {
         self.subject.bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
     }

@@ -18,7 +18,8 @@
 //!
 //! | what | promise |
 //! |---|---|
-//! | read | from the bucket's leader: what was written before is seen, by whomever, with replicas too |
+//! | read | what was written before is seen, by whomever, with replicas too |
+//! | many keys read | one request to NATS, since 2.11; one to the leader for each key of a bucket with replicas |
 //! | write | answered when JetStream has stored it |
 //! | delete | leaves nothing behind: a bucket is as large as what it holds |
 //! | `increment` | atomic, and goes on under contention for as long as the caller waits |
@@ -30,6 +31,7 @@
 
 pub mod bucket;
 pub mod connection;
+mod direct;
 pub mod error;
 mod increment;
 mod list;

@@ -11,10 +11,12 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, kv, stream};
 use bytes::Bytes;
 use common::{LIMIT, Nats, cluster_of_three};
+use futures::StreamExt;
 use keyvalue_nats::bucket::{BATCH_LEN_MAX, Bucket, LAST_AFTER_ALL, PROMISE_KEY};
 use keyvalue_nats::error::Error;
 
 const CREATE: (&str, &str) = ("enable_bucket_auto_create", "true");
+const REPLICATED: [(&str, &str); 2] = [CREATE, ("num_replicas", "3")];
 const SHORT: Duration = Duration::from_millis(600);
 
 async fn list_all(bucket: &Bucket) -> (Vec<usize>, Vec<String>) {
@@ -94,6 +96,81 @@ async fn batches_answer_in_the_order_asked_for() {
     assert!(matches!(bucket.set_many(one_is_bad).await, Err(Error::KeyCharacters { .. })));
 }
 
+/// How many requests to a part of JetStream's interface the work makes.
+async fn requests(nats: &Nats, api: &str, work: impl Future<Output = ()>) -> usize {
+    const MARK: &str = "$JS.API.INFO";
+    let client = nats.client().await;
+    let mut seen = client.subscribe("$JS.API.>").await.unwrap();
+    client.request(MARK, Bytes::new()).await.unwrap();
+    work.await;
+    client.request(MARK, Bytes::new()).await.unwrap();
+    let (mut marks, mut count) = (0, 0);
+    while marks < 2 {
+        let message = seen.next().await.unwrap();
+        marks += usize::from(message.subject.as_str() == MARK);
+        count += usize::from(message.subject.starts_with(&format!("$JS.API.{api}.")));
+    }
+    count
+}
+
+#[tokio::test]
+async fn many_keys_are_read_with_one_request() {
+    let nats = Nats::start();
+    let bucket = nats.bucket("b").await;
+    fill(&bucket, BATCH_LEN_MAX).await;
+    let store = jetstream::new(nats.client().await).get_key_value("b").await.unwrap();
+    store.delete("key.3").await.unwrap();
+    let keys: Vec<String> = (0..BATCH_LEN_MAX).map(|n| format!("key.{n}")).collect();
+    let asked = async || {
+        let found = bucket.get_many(keys.clone()).await.unwrap();
+        let missing = found.iter().position(Option::is_none);
+        assert_eq!((found.iter().flatten().count(), missing), (BATCH_LEN_MAX - 1, Some(3)));
+        assert_eq!(bucket.get_many(vec!["no.key".to_owned()]).await.unwrap(), [None]);
+        assert_eq!(bucket.get_many(Vec::new()).await.unwrap(), []);
+    };
+    assert_eq!(requests(&nats, "DIRECT.GET", asked()).await, 2);
+    assert_eq!(requests(&nats, "STREAM", asked()).await, 0);
+}
+
+/// An answer ends at so many bytes.
+#[tokio::test]
+async fn what_does_not_fit_into_one_answer_comes_with_the_next() {
+    const VALUE: usize = 1_000_000;
+    let nats = Nats::start();
+    let bucket = nats.bucket("b").await;
+    let keys: Vec<String> = (0..11).map(|n| format!("key.{n}")).collect();
+    for key in &keys {
+        bucket.set(key, vec![b'v'; VALUE].into()).await.unwrap();
+    }
+    let read = async || {
+        let found = bucket.get_many(keys.clone()).await.unwrap();
+        assert!(found.iter().all(|found| found.as_ref().is_some_and(|(_, value)| value.len() == VALUE)));
+    };
+    let asked = requests(&nats, "DIRECT.GET", read()).await;
+    assert_eq!(asked, 3, "for five keys each, and the last one");
+}
+
+/// Another server than the leader may be behind.
+#[tokio::test]
+async fn keys_of_a_bucket_with_replicas_are_read_from_its_leader() {
+    let [one, other, _] = &cluster_of_three();
+    for server in [one, other] {
+        let bucket = server.bucket_with("b", &REPLICATED, SHORT).await;
+        until(async || bucket.set("a", "0".into()).await.is_ok()).await;
+    }
+    let bucket = one.bucket_with("b", &REPLICATED, LIMIT).await;
+    let reader = other.bucket_with("b", &REPLICATED, LIMIT).await;
+    let read = async || {
+        for n in 0..100 {
+            let value = Bytes::from(n.to_string());
+            bucket.set("a", value.clone()).await.unwrap();
+            let found = reader.get_many(vec!["a".to_owned(), "b".to_owned()]).await.unwrap();
+            assert_eq!(found, [Some(("a".to_owned(), value)), None]);
+        }
+    };
+    assert_eq!(requests(other, "DIRECT.GET", read()).await, 0);
+}
+
 /// What the server refuses is known when it has answered: the last entry waits for that.
 #[tokio::test]
 async fn the_last_of_a_batch_is_set_after_all_others_are() {
@@ -141,7 +218,6 @@ async fn increments_of_many_processes_all_count() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn increments_on_a_cluster_all_count() {
-    const REPLICATED: [(&str, &str); 2] = [CREATE, ("num_replicas", "3")];
     let servers = cluster_of_three();
     // They are still finding each other.
     for server in &servers {
