@@ -1,16 +1,10 @@
-//! Who calls: known by an API key, in a header or in the cookie of a browser, or by the address that the request came
-//! from.
+//! Who calls: somebody with an API key, or anybody at the address that the request came from.
 
 use std::net::IpAddr;
 
-use trellis_kit::{Problem, Request, id};
+use trellis_kit::Request;
 
-use crate::cors::Site;
-use crate::session;
-use crate::settings::{Key, Settings};
-
-/// The most that is read of a key.
-const KEY_LEN_MAX: usize = 512;
+use crate::keys::Key;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
@@ -23,28 +17,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    pub fn identify(request: &Request, site: &Site<'_>, settings: &Settings) -> Result<Self, Problem> {
-        let mut sent = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-        let (first, second) = (sent.next(), sent.next());
-        if let Some((_, value)) = first {
-            let key = std::str::from_utf8(value).ok().filter(|_| second.is_none()).and_then(bearer);
-            let known = key.and_then(|key| holder_of(key, &settings.keys));
-            return known.map(Self::of).ok_or_else(|| {
-                Problem::unauthorized(
-                    "Send one Authorization header, `Bearer` and a key that is known here, or none.",
-                )
-            });
-        }
-        let Some(key) = session::key(request, site, settings) else { return Ok(Self::Anonymous) };
-        let known = holder_of(&key, &settings.keys);
-        known.map(Self::of).ok_or_else(|| {
-            Problem::unauthorized(
-                "The key that this browser signed in with is not known any more. It is signed out now.",
-            )
-        })
-    }
-
-    fn of(Key { name, roles, .. }: &Key) -> Self {
+    pub fn of(Key { name, roles, .. }: &Key) -> Self {
         Self::Key { name: name.clone(), roles: roles.clone() }
     }
 
@@ -69,21 +42,6 @@ impl Caller {
             Self::Key { .. } => "key",
         }
     }
-}
-
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, key) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(key)
-}
-
-/// Whose key this is. Every hash is compared to its end, so that the time it takes tells nothing.
-pub fn holder_of<'k>(key: &str, keys: &'k [Key]) -> Option<&'k Key> {
-    if !(1..=KEY_LEN_MAX).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return None;
-    }
-    let hash = id::sha256(key);
-    let differs = |known: &str| known.bytes().zip(hash.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
-    keys.iter().fold(None, |found, key| if differs(&key.hash) == 0 { Some(key) } else { found })
 }
 
 /// The address of the client, as far as the proxies that are believed say it. A network of IPv6 counts as one client. An

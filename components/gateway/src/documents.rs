@@ -6,22 +6,23 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use trellis_kit::{Problem, Response, Service, glance};
+use trellis_kit::http::Routes;
+use trellis_kit::{Problem, Response, Route, glance};
 
 use crate::memo::Memo;
+use crate::sources;
 use crate::table::{self, Table};
 use crate::trellis::registry::types::Parts;
-use crate::{Gateway, sources};
 
 /// Here a name is a path, at which services have operations side by side.
 const PATHS: &str = "/paths";
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-pub fn openapi() -> Result<Response, Problem> {
+pub fn openapi(own: Routes) -> Result<Response, Problem> {
     thread_local!(static KNOWN: Memo<Vec<Vec<u8>>, Vec<u8>> = const { Memo::new() });
     let document = json!({
         "openapi": "3.1.0",
-        "info": { "title": "Trellis", "version": Gateway::VERSION },
+        "info": { "title": "Trellis", "version": own.service.version },
         "servers": [{ "url": "/" }, { "url": "/api", "description": "The same." }],
     });
     respond(&KNOWN, |table, parts| {
@@ -29,7 +30,7 @@ pub fn openapi() -> Result<Response, Problem> {
         for (service, parts) in parts {
             let mut said = object(&parts.openapi);
             if let Some(Value::Object(paths)) = said.get_mut("paths") {
-                keep_own(paths, service, table);
+                keep_own(paths, service, table, own.all);
             }
             merged.take(service, said);
         }
@@ -37,11 +38,11 @@ pub fn openapi() -> Result<Response, Problem> {
     })
 }
 
-pub fn asyncapi() -> Result<Response, Problem> {
+pub fn asyncapi(own: Routes) -> Result<Response, Problem> {
     thread_local!(static KNOWN: Memo<Vec<Vec<u8>>, Vec<u8>> = const { Memo::new() });
     let document = json!({
         "asyncapi": "3.0.0",
-        "info": { "title": "Trellis", "version": Gateway::VERSION },
+        "info": { "title": "Trellis", "version": own.service.version },
     });
     respond(&KNOWN, |_, parts| {
         let mut merged = Merged::new(document, &["/channels", "/operations"]);
@@ -88,11 +89,11 @@ fn object(text: &str) -> Map<String, Value> {
 }
 
 /// Leaves out the operations that the service does not have, or not for the public.
-fn keep_own(paths: &mut Map<String, Value>, service: &str, table: &Table) {
+fn keep_own(paths: &mut Map<String, Value>, service: &str, table: &Table, own: &'static [Route]) {
     for (path, item) in paths.iter_mut() {
         let Value::Object(item) = item else { continue };
         item.retain(|key, _| {
-            let is_own = || table.owner(&key.to_ascii_uppercase(), path) == Some(service);
+            let is_own = || table.owner(own, &key.to_ascii_uppercase(), path) == Some(service);
             !METHODS.contains(&key.as_str()) || is_own()
         });
     }

@@ -1,16 +1,17 @@
 //! What happens to every request, in this order: where it comes from, who calls, how often, where to, whether they may.
 
 use serde_json::json;
-use trellis_kit::http::Path;
-use trellis_kit::{Problem, Request, Response, Service, Trace, glance, log, time};
+use trellis_kit::http::{Path, Routes};
+use trellis_kit::{Problem, Request, Response, Trace, glance, log, time};
 
 use crate::callers::Caller;
 use crate::cors::Site;
-use crate::policy::{Rules, Verdict, Who};
+use crate::identity::identify;
 use crate::refusal::Refusal;
+use crate::rules::{Verdict, Who};
 use crate::settings::Settings;
 use crate::table::{Found, Table};
-use crate::{Gateway, forward, policy, session, sources, table};
+use crate::{forward, policy, session, sources, table};
 
 /// Every path is there with and without it.
 const API: &str = "/api";
@@ -28,8 +29,9 @@ struct Note {
     caller: Option<&'static str>,
 }
 
-pub fn respond(request: &Request) -> Response {
-    logged(request, |settings, trace, note| answer(request, settings, trace, note))
+/// Answers a request: by the routes of the gateway itself, or as the service that it is for.
+pub fn respond(own: Routes, request: &Request) -> Response {
+    logged(request, |settings, trace, note| answer(own, request, settings, trace, note))
 }
 
 /// The answer to a request that cannot be read.
@@ -66,12 +68,12 @@ fn path_of(request: &Request) -> &str {
     request.target.split('?').next().unwrap_or_default()
 }
 
-fn answer(request: &Request, settings: &Settings, trace: &Trace, note: &mut Note) -> Response {
+fn answer(own: Routes, request: &Request, settings: &Settings, trace: &Trace, note: &mut Note) -> Response {
     let site = Site::of(request, &settings.origins);
-    let caller = Caller::identify(request, &site, settings);
+    let caller = identify(request, &site, settings);
     let is_known = caller.is_ok();
     note.caller = Some(caller.as_ref().map_or("unknown key", Caller::class));
-    let allowance = settings.limits.map(|limits| limits.count(request, &caller, settings)).transpose();
+    let allowance = settings.limits.map(|limits| limits.count(request, &caller, settings.hops)).transpose();
     let response = match &allowance {
         Err(problem) => Refusal::from(problem.clone()).respond(request, trace),
         Ok(Some(allowance)) if allowance.is_used_up() => {
@@ -80,7 +82,7 @@ fn answer(request: &Request, settings: &Settings, trace: &Trace, note: &mut Note
             );
             Refusal::from(problem).with("retry-after", allowance.reset().to_string()).respond(request, trace)
         }
-        Ok(_) => serve(request, &site, caller, settings, trace, note)
+        Ok(_) => serve(own, request, &site, caller, settings, trace, note)
             .unwrap_or_else(|refusal| refusal.respond(request, trace)),
     };
     let response = session::tell(request, is_known, settings, site.tell(response));
@@ -91,6 +93,7 @@ fn answer(request: &Request, settings: &Settings, trace: &Trace, note: &mut Note
 }
 
 fn serve(
+    own: Routes,
     request: &Request,
     site: &Site<'_>,
     caller: Result<Caller, Problem>,
@@ -110,7 +113,7 @@ fn serve(
     let mut seen = seen.iter().map(Option::as_ref);
     let (table, policy) = (seen.next().flatten(), seen.next().flatten());
     let table = Table::of(table)?;
-    let (service, who) = match table.find(&request.method, &path) {
+    let (service, who) = match table.find(own.all, &request.method, &path) {
         Found::Service(service, who) => (service, who.as_deref().and_then(Who::read)),
         Found::Nothing => return Err(Problem::not_found("There is nothing at this path.").into()),
         Found::Methods(methods) if request.method == "OPTIONS" => return options(request, site, methods),
@@ -118,7 +121,7 @@ fn serve(
             return Err(Refusal::from(Problem::method_not_allowed(&request.method)).with("allow", methods));
         }
     };
-    match Rules::in_force(policy, settings)?.judge(&caller, &request.method, &path, who.as_ref()) {
+    match policy::in_force(policy, settings)?.judge(&caller, &request.method, &path, who.as_ref()) {
         Verdict::Allowed => note.service = Some(service.to_owned()),
         Verdict::Denied => return Err(denied(who.as_ref()).into()),
         Verdict::NotDeclared => {
@@ -129,15 +132,15 @@ fn serve(
             return Err(who_are_you(Problem::unauthorized("This is for callers who show who they are.")));
         }
     }
-    if service != Gateway::NAME {
-        let response = forward::pass(request, target, service, &caller, trace)?;
+    if service != own.service.name {
+        let response = forward::pass(own.service, request, target, service, &caller, trace)?;
         return Ok(below(prefix, response));
     }
     let mut mine = Request { target: target.to_owned(), ..request.clone() };
     mine.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("traceparent"));
     let mine = mine.with("traceparent", trace.to_string());
     let (name, roles) = (caller.name().map(str::to_owned), caller.roles().to_vec());
-    Ok(below(prefix, Gateway::by_routes_for(&mine, name, roles)))
+    Ok(below(prefix, own.answer_for(&mine, name, roles)))
 }
 
 /// Refuses a caller who is known, and says why.

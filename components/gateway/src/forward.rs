@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use trellis_kit::http::{AskError, ask};
-use trellis_kit::{Problem, Request, Response, Trace};
+use trellis_kit::{Descriptor, Problem, Request, Response, Trace};
 
-use crate::Gateway;
 use crate::callers::Caller;
 use crate::refusal::Refusal;
 use crate::session;
@@ -37,6 +36,7 @@ const NOT_PASSED_ON: [&str; 7] =
 
 /// Passes a request on to a service, and its answer back.
 pub fn pass(
+    by: &Descriptor,
     request: &Request,
     target: &str,
     service: &str,
@@ -45,7 +45,7 @@ pub fn pass(
 ) -> Result<Response, Refusal> {
     let refusal = |error: AskError| refusal(service, error);
     let mut response =
-        ask::<Gateway>(service, &onward(request, target, caller, trace), PATIENCE).map_err(refusal)?;
+        ask(by, service, &onward(request, target, caller, trace), PATIENCE).map_err(refusal)?;
     let named = |response: &Response| {
         let values = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
         names_in(values.map(|(_, value)| value.as_str()))

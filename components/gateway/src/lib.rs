@@ -13,10 +13,13 @@ mod cors;
 mod documents;
 mod door;
 mod forward;
+mod identity;
+mod keys;
 mod limits;
 mod memo;
 mod policy;
 mod refusal;
+mod rules;
 mod session;
 mod settings;
 mod table;
@@ -48,8 +51,8 @@ impl Service for Gateway {
         POST "/signout" => session::sign_out,
         GET "/healthz" => ok(Self::healthy),
         GET "/readyz" => ok(Self::ready),
-        GET "/openapi.json" => |_| documents::openapi(),
-        GET "/asyncapi.json" => |_| documents::asyncapi(),
+        GET "/openapi.json" => |_| documents::openapi(Self::routes()),
+        GET "/asyncapi.json" => |_| documents::asyncapi(Self::routes()),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Policy>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
@@ -64,7 +67,7 @@ impl Service for Gateway {
     const ASKS: Asks = Asks::Anybody;
 
     fn respond(request: &Request) -> Response {
-        door::respond(request)
+        door::respond(Self::routes(), request)
     }
 
     fn refuse(request: &Request, problem: &Problem) -> Response {

@@ -7,7 +7,9 @@ use trellis_kit::tally::{Count, Tally};
 use trellis_kit::{Problem, Request, Response, Wire, config};
 
 use crate::callers::{self, Caller};
-use crate::settings::Settings;
+
+/// The key of the config.
+pub const CONFIG: &str = "limits";
 
 /// Callers of whom nothing is known share what so many would have each.
 const SHARED_BY: u64 = 10;
@@ -38,27 +40,28 @@ impl Limits {
         if text == "off" {
             return Ok(None);
         }
-        let limits: Self = config::read("limits", text)?;
+        let limits: Self = config::read(CONFIG, text)?;
         let Self { window_seconds, reads, writes } = limits;
         if !(1..=WINDOW_SECONDS_MAX).contains(&window_seconds) || reads == 0 || writes == 0 {
             let why = format!("a window has 1 to {WINDOW_SECONDS_MAX} seconds, and at least one request");
-            return Err(Fault::new(format!("config limits: {why}")));
+            return Err(Fault::new(format!("config {CONFIG}: {why}")));
         }
         Ok(Some(limits))
     }
 
-    /// Counts a request. Who shows a key that is not known is counted by their address, like everybody without one.
+    /// Counts a request. Who shows a key that is not known is counted by their address, like everybody without one: as
+    /// far as so many proxies are believed.
     pub fn count(
         self,
         request: &Request,
         caller: &Result<Caller, Problem>,
-        settings: &Settings,
+        hops: usize,
     ) -> Result<Allowance, Problem> {
         let is_read = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
         let (class, limit) = if is_read { ("reads", self.reads) } else { ("writes", self.writes) };
         let key = caller.as_ref().ok().and_then(Caller::name);
         // Nobody without a key can use up what somebody with one has: the two have no slot in common.
-        let (kind, who, limit) = match (key, callers::address(request, settings.hops)) {
+        let (kind, who, limit) = match (key, callers::address(request, hops)) {
             (Some(name), _) => (if is_read { "reads.key" } else { "writes.key" }, name.to_owned(), limit),
             (None, Some(address)) => (class, format!("address {address}"), limit),
             (None, None) => (class, "anybody".to_owned(), limit.saturating_mul(SHARED_BY)),

@@ -1,251 +1,44 @@
-//! Who may do what: rules, of which the first that speaks of a request decides. What no rule speaks of is denied.
+//! Who may do what: the rules in force, which an operator sets, or the config.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use trellis_kit::http::{self, Path};
-use trellis_kit::{Cx, Failure, FieldError, Glimpse, OPERATOR, Problem, config, id, log};
+use trellis_kit::{Cx, Failure, Glimpse, Problem, config, id, log};
 
 use crate::api::{NewPolicy, Policy};
-use crate::callers::Caller;
 use crate::memo::Memo;
-use crate::settings::{Key, POLICY_KEY, Settings};
+use crate::rules::{self, Rules};
+use crate::settings::Settings;
 use crate::trellis::gateway::events::PolicyEvent;
-use crate::trellis::gateway::types::{Effect, Rule};
+use crate::trellis::gateway::types::Rule;
 
 /// There is one policy, with this id.
 pub const ID: &str = "policy";
 pub const DOC: &str = "policy";
 
-const RULES_MAX: usize = 500;
-const METHODS_MAX: usize = 16;
-const PATH_LEN_MAX: usize = 256;
-const NAME_LEN_MAX: usize = 64;
-/// What is at the end of a path that stands for all below, too.
-const ALL_BELOW: &str = "/**";
-
-const ANYONE: &str = "anyone";
-
-/// A name that rules, logs and headers can carry.
-pub fn is_name(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'@');
-    (1..=NAME_LEN_MAX).contains(&text.len()) && text.bytes().all(plain)
-}
-
 /// Each route is for whom its service says.
 pub fn built_in() -> Policy {
-    let rule = Rule {
-        who: ANYONE.to_owned(),
-        methods: vec!["*".to_owned()],
-        path: ALL_BELOW.to_owned(),
-        effect: Effect::Declared,
-    };
-    let rules = vec![rule];
+    let rules = vec![rules::as_declared()];
     Policy { id: ID.to_owned(), rules, set_by: None, set_at: None, configured: None, version: 0 }
 }
 
-/// Rules as they are asked.
-#[derive(Debug)]
-pub struct Rules(Vec<Line>);
-
-#[derive(Debug)]
-struct Line {
-    who: Who,
-    methods: Vec<String>,
-    words: Vec<String>,
-    all_below: bool,
-    effect: Effect,
-}
-
-/// Whom a rule or a route speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Who {
-    Anyone,
-    SignedIn,
-    Role(String),
-    Key(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Allowed,
-    Denied,
-    /// Some may, and this caller has not said who they are.
-    WhoAreYou,
-    /// It is for the route's service to say, which has not said it.
-    NotDeclared,
-}
-
-impl Rules {
-    /// The rules in force: those that were set last, or those of the config until they are, or those that are built in.
-    pub fn in_force(policy: Option<&Glimpse>, settings: &Settings) -> Result<Rc<Self>, Problem> {
-        thread_local!(static KNOWN: Memo<Option<Vec<u8>>, Rules> = const { Memo::new() });
-        if let (None, Some(configured)) = (policy, &settings.rules) {
-            return Ok(Rc::clone(configured));
-        }
-        let bytes = policy.map(|policy| policy.bytes().to_vec());
-        KNOWN.with(|known| {
-            known.get(bytes, |_| {
-                let policy = policy.map_or(Ok(None), Glimpse::read::<Policy>)?;
-                Ok(Self::new(&policy.unwrap_or_else(built_in).rules))
-            })
+/// The rules in force: those that were set last, or those of the config until they are, or those that are built in.
+pub fn in_force(stored: Option<&Glimpse>, settings: &Settings) -> Result<Rc<Rules>, Problem> {
+    thread_local!(static KNOWN: Memo<Option<Vec<u8>>, Rules> = const { Memo::new() });
+    if let (None, Some(configured)) = (stored, &settings.rules) {
+        return Ok(Rc::clone(configured));
+    }
+    let bytes = stored.map(|policy| policy.bytes().to_vec());
+    KNOWN.with(|known| {
+        known.get(bytes, |_| {
+            let policy = stored.map_or(Ok(None), Glimpse::read::<Policy>)?;
+            Ok(Rules::new(&policy.unwrap_or_else(built_in).rules))
         })
-    }
-
-    /// Rules that have been [checked](check).
-    pub fn new(rules: &[Rule]) -> Self {
-        let line = |rule: &Rule| {
-            let (path, all_below) = split(&rule.path);
-            let words = http::words(path).map(str::to_owned).collect();
-            Some(Line {
-                who: Who::read(&rule.who)?,
-                methods: rule.methods.clone(),
-                words,
-                all_below,
-                effect: rule.effect,
-            })
-        };
-        Self(rules.iter().filter_map(line).collect())
-    }
-
-    /// `declared` is for whom the route is, if its service says so.
-    pub fn judge(&self, caller: &Caller, method: &str, path: &Path, declared: Option<&Who>) -> Verdict {
-        let concerned = || self.0.iter().filter(|line| line.is_about(method, &path.segments));
-        let deciding = concerned().find(|line| line.who.is(caller)).map(|line| line.effect);
-        match (deciding, declared) {
-            (Some(Effect::Allow), _) => return Verdict::Allowed,
-            (Some(Effect::Declared), Some(who)) if who.is(caller) => return Verdict::Allowed,
-            (Some(Effect::Declared), None) => return Verdict::NotDeclared,
-            _ => {}
-        }
-        let lets_some_in = |line: &Line| match line.effect {
-            Effect::Allow => true,
-            Effect::Deny => false,
-            Effect::Declared => declared.is_some(),
-        };
-        if *caller == Caller::Anonymous && concerned().any(lets_some_in) {
-            Verdict::WhoAreYou
-        } else {
-            Verdict::Denied
-        }
-    }
-}
-
-impl Line {
-    fn is_about(&self, method: &str, segments: &[String]) -> bool {
-        let method = if method == "HEAD" { "GET" } else { method };
-        let fits = |(word, segment): (&String, &String)| http::is_any(word) || word == segment;
-        let long_enough =
-            segments.len() == self.words.len() || (self.all_below && segments.len() > self.words.len());
-        long_enough
-            && self.methods.iter().any(|known| known == "*" || known == method)
-            && self.words.iter().zip(segments).all(fits)
-    }
-}
-
-impl Who {
-    pub fn read(text: &str) -> Option<Self> {
-        let named = |kind| text.strip_prefix(kind).filter(|name| is_name(name)).map(str::to_owned);
-        match text {
-            ANYONE => Some(Self::Anyone),
-            "signed-in" => Some(Self::SignedIn),
-            _ => named("role:").map(Self::Role).or_else(|| named("key:").map(Self::Key)),
-        }
-    }
-
-    fn is(&self, caller: &Caller) -> bool {
-        match self {
-            Self::Anyone => true,
-            Self::SignedIn => *caller != Caller::Anonymous,
-            Self::Role(role) => caller.roles().contains(role),
-            Self::Key(key) => matches!(caller, Caller::Key { name, .. } if name == key),
-        }
-    }
-}
-
-/// A path without the end that stands for all below, and whether it had one.
-fn split(path: &str) -> (&str, bool) {
-    match path.strip_suffix(ALL_BELOW) {
-        Some("") => ("/", true),
-        Some(path) => (path, true),
-        None => (path, false),
-    }
-}
-
-/// Refuses rules that make no sense, that contradict each other, or after which no operator could set other rules.
-pub fn check(rules: &[Rule], keys: &[Key]) -> Result<(), Problem> {
-    if rules.len() > RULES_MAX {
-        return Err(Problem::invalid("rules", format!("There may be {RULES_MAX} rules.")));
-    }
-    let mut errors = Vec::new();
-    let mut told: BTreeMap<(Who, &str, String), (usize, Effect)> = BTreeMap::new();
-    for (number, rule) in rules.iter().enumerate() {
-        let mut wrong = |field: &str, message: String| {
-            errors.push(FieldError { field: format!("rules.{number}.{field}"), message });
-        };
-        let Some(who) = Who::read(&rule.who) else {
-            wrong("who", "Must be anyone, signed-in, role:<name> or key:<name>.".to_owned());
-            continue;
-        };
-        if !are_methods(&rule.methods) {
-            wrong("methods", "Must be methods in capitals, or * alone.".to_owned());
-        }
-        let (path, all_below) = split(&rule.path);
-        if rule.path.len() > PATH_LEN_MAX || !http::is_pattern(path) {
-            wrong("path", "Must be a path like /posts/{id}, or with /** at its end.".to_owned());
-        }
-        if path == "/api" || path.starts_with("/api/") {
-            wrong("path", "Must be without /api: it is the same path with and without.".to_owned());
-        }
-        let shape = format!("{}{}", http::shape(path), if all_below { ALL_BELOW } else { "" });
-        for method in &rule.methods {
-            match told.insert((who.clone(), method.as_str(), shape.clone()), (number, rule.effect)) {
-                Some((other, effect)) if effect != rule.effect => {
-                    wrong("effect", format!("Contradicts rule {other}, which is about the same."));
-                }
-                _ => {}
-            }
-        }
-    }
-    if errors.is_empty() && !leaves_an_operator(rules, keys) {
-        let message =
-            "With these rules, no operator could set others: allow role:operator to PUT /gateway/policy.";
-        errors.push(FieldError { field: "rules".to_owned(), message: message.to_owned() });
-    }
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Problem { errors, ..Problem::invalid("rules", "") })
-}
-
-fn are_methods(methods: &[String]) -> bool {
-    let is_method = |method: &String| {
-        (1..=METHODS_MAX).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase())
-    };
-    let is_any = matches!(methods, [any] if any == "*");
-    is_any || ((1..=METHODS_MAX).contains(&methods.len()) && methods.iter().all(is_method))
-}
-
-/// Whether one of the operators that there are could set other rules; if there is none, whether one could who comes.
-fn leaves_an_operator(rules: &[Rule], keys: &[Key]) -> bool {
-    let rules = Rules::new(rules);
-    let as_caller = |key: &Key| Caller::Key { name: key.name.clone(), roles: key.roles.clone() };
-    let known =
-        keys.iter().map(as_caller).filter(|caller| caller.roles().iter().any(|role| role == OPERATOR));
-    let mut operators: Vec<Caller> = known.collect();
-    if operators.is_empty() {
-        // No name of a key is empty, so that no rule speaks of this one in particular.
-        operators.push(Caller::Key { name: String::new(), roles: vec![OPERATOR.to_owned()] });
-    }
-    let Ok(path) = Path::parse("/gateway/policy") else { return false };
-    let declared = Who::Role(OPERATOR.to_owned());
-    let may = |operator: &Caller| rules.judge(operator, "PUT", &path, Some(&declared)) == Verdict::Allowed;
-    operators.iter().any(may)
+    })
 }
 
 /// Sets other rules. The same again changes nothing.
 pub fn set(cx: &Cx, to: NewPolicy) -> Result<Policy, Problem> {
-    check(&to.rules, &Settings::load()?.keys)?;
+    rules::check(&to.rules, &Settings::load()?.keys)?;
     cx.execute(ID, |before: Option<&Policy>| {
         if before.is_some_and(|before| before.rules == to.rules) {
             return Ok(None);
@@ -261,9 +54,9 @@ pub fn set(cx: &Cx, to: NewPolicy) -> Result<Policy, Problem> {
 
 /// Sets the rules of the config, if it says something else than it said last.
 pub fn apply_config() -> Result<(), Failure> {
-    let Some(text) = config::text(POLICY_KEY)? else { return Ok(()) };
-    let new = match configured(&text, &Settings::load()?.keys) {
-        Ok(new) => new,
+    let Some(text) = config::text(rules::CONFIG)? else { return Ok(()) };
+    let rules = match rules::configured(&text, &Settings::load()?.keys) {
+        Ok(rules) => rules,
         Err(why) => {
             log::error(&format!("{why}. The rules stay as they are"));
             return Ok(());
@@ -274,7 +67,7 @@ pub fn apply_config() -> Result<(), Failure> {
         if before.is_some_and(|before| before.configured == said) {
             return Ok(None);
         }
-        let next = next(before, new.rules.clone());
+        let next = next(before, rules.clone());
         Ok(Some(PolicyEvent::Set(Policy { set_at: Some(cx.now()), configured: said.clone(), ..next })))
     })?;
     Ok(())
@@ -282,14 +75,4 @@ pub fn apply_config() -> Result<(), Failure> {
 
 fn next(before: Option<&Policy>, rules: Vec<Rule>) -> Policy {
     Policy { rules, version: before.map_or(1, |before| before.version + 1), ..built_in() }
-}
-
-/// The rules that the config says, or what is wrong with them.
-pub fn configured(text: &str, keys: &[Key]) -> Result<NewPolicy, String> {
-    let new: NewPolicy = config::read(POLICY_KEY, text).map_err(|fault| fault.to_string())?;
-    check(&new.rules, keys).map_err(|problem| {
-        let errors = problem.errors.iter().map(|error| format!(" {}: {}", error.field, error.message));
-        format!("config {POLICY_KEY}:{}", errors.collect::<String>())
-    })?;
-    Ok(new)
 }

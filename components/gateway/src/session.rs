@@ -6,8 +6,8 @@
 use trellis_kit::http::{self, Path, encoded};
 use trellis_kit::{Call, Problem, Request, Response};
 
-use crate::callers;
 use crate::cors::Site;
+use crate::keys::holder_of;
 use crate::settings::Settings;
 
 /// A browser takes a cookie with this prefix only from the very host that it goes to, over TLS.
@@ -23,7 +23,7 @@ pub fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
     let [key, to] = call.form(["key", "to"])?;
     let (key, to) = (key.trim(), place(&to)?);
     let settings = Settings::load()?;
-    if callers::holder_of(key, &settings.keys).is_none() {
+    if holder_of(key, &settings.keys).is_none() {
         return Ok(look_at(&format!("{to}?{REFUSED}")));
     }
     Ok(look_at(to).with("set-cookie", cookie(&settings, &encoded(key), "")))

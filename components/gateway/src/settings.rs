@@ -11,27 +11,25 @@
 //! | `access-log` | `off` leaves out the line for each request |
 //! | `plain-http` | `on` lets browsers keep the key in a cookie without TLS. Only for a machine on its own, and a browser that keeps no cookie with `Secure` of `http://127.0.0.1`, as Safari does not; Chromium, Firefox and curl do |
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use trellis_kit::platform::Fault;
-use trellis_kit::{Problem, Wire, config};
+use trellis_kit::{Problem, config};
 
-use crate::api::NewPolicy;
-use crate::limits::Limits;
+use crate::keys::{self, Key};
+use crate::limits::{self, Limits};
 use crate::memo::Memo;
-use crate::policy::{self, Rules};
+use crate::rules::{self, Rules};
 
-pub const POLICY_KEY: &str = "policy";
 const KEYS: [&str; 8] = [
-    "api-keys",
+    keys::CONFIG,
     "forwarded-hops",
     "host-hops",
-    "limits",
+    limits::CONFIG,
     "cors-origins",
     "access-log",
     "plain-http",
-    POLICY_KEY,
+    rules::CONFIG,
 ];
 /// More proxies than anybody has.
 const HOPS_MAX: usize = 16;
@@ -47,21 +45,6 @@ pub struct Settings {
     pub access_log: bool,
     /// Whether browsers come without TLS, and keep no cookie that is for TLS.
     pub plain_http: bool,
-}
-
-/// A key by which a caller is known.
-#[derive(Debug)]
-pub struct Key {
-    /// SHA-256 in hexadecimal.
-    pub hash: String,
-    pub name: String,
-    pub roles: Vec<String>,
-}
-
-#[derive(Debug, Wire)]
-struct Holder {
-    name: String,
-    roles: Vec<String>,
 }
 
 /// Values of the config, in the order of [`KEYS`].
@@ -80,10 +63,10 @@ impl Settings {
 
     fn read(texts: &Texts) -> Result<Self, Fault> {
         let [keys, hops, host_hops, limits, origins, access_log, plain_http, rules] = texts;
-        let keys = keys.as_deref().map_or(Ok(Vec::new()), read_keys)?;
-        let rules = rules.as_deref().and_then(|text| policy::configured(text, &keys).ok());
+        let keys = keys.as_deref().map_or(Ok(Vec::new()), keys::read)?;
+        let rules = rules.as_deref().and_then(|text| rules::configured(text, &keys).ok());
         Ok(Self {
-            rules: rules.map(|new: NewPolicy| Rc::new(Rules::new(&new.rules))),
+            rules: rules.map(|rules| Rc::new(Rules::new(&rules))),
             keys,
             limits: limits.as_deref().map_or(Ok(Some(Limits::BUILT_IN)), Limits::read)?,
             hops: hops.as_deref().or(host_hops.as_deref()).map_or(Ok(0), read_hops)?,
@@ -96,24 +79,6 @@ impl Settings {
 
 fn bad(key: &str, why: &str) -> Fault {
     Fault::new(format!("config {key}: {why}"))
-}
-
-fn read_keys(text: &str) -> Result<Vec<Key>, Fault> {
-    let holders: BTreeMap<String, Holder> = config::read("api-keys", text)?;
-    let keys = holders.into_iter().map(|(hash, Holder { name, roles })| {
-        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_hash {
-            return Err(bad(
-                "api-keys",
-                "each key stands there as its SHA-256, 64 hexadecimal digits in lower case",
-            ));
-        }
-        if !std::iter::once(&name).chain(&roles).all(|word| policy::is_name(word)) {
-            return Err(bad("api-keys", "names and roles are 1 to 64 letters, digits and any of . _ - @"));
-        }
-        Ok(Key { hash, name, roles })
-    });
-    keys.collect()
 }
 
 fn read_hops(text: &str) -> Result<usize, Fault> {

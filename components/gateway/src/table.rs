@@ -11,13 +11,12 @@ use std::rc::Rc;
 
 use trellis_kit::event::Old;
 use trellis_kit::http::{self, Path};
-use trellis_kit::{Docs, Event, Failure, Glimpse, Problem, Recorded, Service, Wire, Writer, id};
+use trellis_kit::{Docs, Event, Failure, Glimpse, Problem, Recorded, Route, Wire, Writer, id};
 
-use crate::Gateway;
 use crate::memo::Memo;
 use crate::sources;
 use crate::trellis::registry::events::{DocumentsEvent, ServiceEvent};
-use crate::trellis::registry::types::{Outline, Parts, Route};
+use crate::trellis::registry::types::{Outline, Parts, Route as Announced};
 
 pub const DOC: &str = "table";
 /// The id of the one table.
@@ -113,7 +112,7 @@ impl Table {
 
     fn put(&mut self, description: &Outline) {
         let public = description.routes.iter().filter(|route| route.public);
-        let line = |route: &Route| match &route.who {
+        let line = |route: &Announced| match &route.who {
             Some(who) => format!("{} {} {who}", route.method, route.path),
             None => format!("{} {}", route.method, route.path),
         };
@@ -131,7 +130,7 @@ impl Table {
 
     /// The services, the gateway before the others, with the ids of their documents.
     pub fn documents(&self) -> impl Iterator<Item = (&str, &str)> {
-        let own = |known: &&Known| known.name == Gateway::NAME;
+        let own = |known: &&Known| known.name == sources::GATEWAY.name;
         let others = self.services.iter().filter(move |known| !own(known));
         let all = self.services.iter().filter(own).chain(others);
         all.map(|known| (known.name.as_str(), known.documents.as_str()))
@@ -139,18 +138,19 @@ impl Table {
 
     /// The services whose routes these are, but for the gateway itself.
     pub fn others(&self) -> impl Iterator<Item = &str> {
-        self.services.iter().map(|known| known.name.as_str()).filter(|name| *name != Gateway::NAME)
+        self.services.iter().map(|known| known.name.as_str()).filter(|name| *name != sources::GATEWAY.name)
     }
 
-    /// All routes, those of who came first before the others. The gateway's own are there before any other.
-    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let own = Gateway::ROUTES.iter().map(|route| Line {
-            service: Gateway::NAME,
+    /// All routes, those of who came first before the others. `own` are the gateway's, which are there before any
+    /// other.
+    fn lines(&self, own: &'static [Route]) -> impl Iterator<Item = Line<'_>> {
+        let own = own.iter().map(|route| Line {
+            service: sources::GATEWAY.name,
             method: route.method,
             pattern: route.pattern,
             who: route.access.who(),
         });
-        let others = self.services.iter().filter(|known| known.name != Gateway::NAME);
+        let others = self.services.iter().filter(|known| known.name != sources::GATEWAY.name);
         own.chain(others.flat_map(|known| {
             known.routes.split(';').filter_map(|line| {
                 let mut words = line.split(' ');
@@ -163,9 +163,9 @@ impl Table {
     /// Who answers. HEAD is answered by whoever answers GET. Within a service, a path belongs to the pattern that says most
     /// of it, whatever the method. Between services the method counts first: whoever announces a method at `/posts/1` takes
     /// no other method there from who has `/posts/{id}`.
-    pub fn find(&self, method: &str, path: &Path) -> Found<'_> {
+    pub fn find(&self, own: &'static [Route], method: &str, path: &Path) -> Found<'_> {
         let method = if method == "HEAD" { "GET" } else { method };
-        let fitting = self.lines().filter_map(|line| Some((path.nearness(line.pattern)?, line)));
+        let fitting = self.lines(own).filter_map(|line| Some((path.nearness(line.pattern)?, line)));
         let fitting: Vec<(u64, Line<'_>)> = fitting.collect();
         let is_its_nearest = |(nearness, line): &&(u64, Line<'_>)| {
             !fitting.iter().any(|(other, of)| of.service == line.service && other > nearness)
@@ -183,9 +183,9 @@ impl Table {
     }
 
     /// Whose route this is, for a path as it stands in a route table.
-    pub fn owner(&self, method: &str, pattern: &str) -> Option<&str> {
+    pub fn owner(&self, own: &'static [Route], method: &str, pattern: &str) -> Option<&str> {
         let shape = http::shape(pattern);
-        let mut lines = self.lines().filter(|line| line.method == method);
+        let mut lines = self.lines(own).filter(|line| line.method == method);
         lines.find(|line| http::shape(line.pattern) == shape).map(|line| line.service)
     }
 }

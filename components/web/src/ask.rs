@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trellis_kit::http::{AskError, Request, ask, encoded};
-use trellis_kit::{Problem, Response, id, log};
+use trellis_kit::{Described, Problem, Response, id, log};
 
 use crate::Web;
 use crate::api::{Cx, Decision, Place};
@@ -146,7 +146,7 @@ fn on_behalf(cx: &Cx, method: &str, target: &str) -> Request {
 
 /// The answer of a service, if it is a good one.
 fn asked(service: &str, request: &Request, patience: Duration) -> Result<Response, Trouble> {
-    let answer = match ask::<Web>(service, request, patience) {
+    let answer = match ask(Web::DESCRIPTOR, service, request, patience) {
         Ok(answer) => answer,
         Err(AskError::NoService) => return Err(Trouble::Away),
         Err(AskError::TooLarge) => {

@@ -57,7 +57,7 @@ impl Service for Web {
 
     fn respond(request: &Request) -> Response {
         if request.method != "HEAD" {
-            return page::dressed(Self::by_routes(request));
+            return page::dressed(Self::routes().answer(request));
         }
         let whole = Self::respond(&Request { method: "GET".to_owned(), ..request.clone() });
         Response { body: Vec::new(), ..whole }

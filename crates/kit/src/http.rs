@@ -38,6 +38,6 @@ pub use path::{Path, allowed, encoded, is_any, is_pattern, shape, words};
 pub use route::{Access, Route};
 #[doc(hidden)]
 pub use route::{Answers, Argument, Function, Handler, Rest, Takes};
-pub(crate) use router::{Routes, answer as answer_by_routes, answer_for as answer_by_routes_for};
+pub use router::Routes;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use wasi::serve;

@@ -22,7 +22,7 @@ use crate::descriptor::{Described, Descriptor};
 use crate::handling::Outcome;
 use crate::models::generation;
 use crate::platform::{self, Fault, Platform};
-use crate::service::{Service, handler, routes};
+use crate::service::{Service, handler};
 use crate::upkeep::{rebuild, setup, wanted};
 use crate::{describe, guard, http, log};
 
@@ -39,7 +39,7 @@ pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[
         return answer(subject, reply_to, &carry_out::<S>(body));
     }
     if let Some(words) = subject.strip_prefix("$SRV.") {
-        return match describe::service_protocol(routes::<S>(), words) {
+        return match describe::service_protocol(S::routes(), words) {
             Some(description) => answer(subject, reply_to, description.to_string().as_bytes()),
             None => Ok(()),
         };
@@ -116,7 +116,7 @@ fn news<S: Service>(body: &[u8]) -> Result<(), String> {
 
 /// Everything is there.
 fn look_around<S: Service>() -> Result<(), String> {
-    describe::hello(routes::<S>()).map_err(|fault| complain(S::DESCRIPTOR, &fault))?;
+    describe::hello(S::routes()).map_err(|fault| complain(S::DESCRIPTOR, &fault))?;
     S::look_around().map_err(|failure| failure.to_string())
 }
 

@@ -4,7 +4,7 @@
 use crate::descriptor::{Asks, Described, Descriptor, Entity};
 use crate::failure::Failure;
 use crate::handling::{Handler, Projections, Reactions};
-use crate::http::{self, Request, Response, Route, Routes};
+use crate::http::{Request, Response, Route, Routes};
 use crate::problem::Problem;
 use crate::trace::Trace;
 
@@ -36,7 +36,7 @@ pub trait Service: 'static {
     /// raises it, and what was built before is built anew.
     const VIEWS_SCHEMA: u32 = 1;
 
-    /// Which services it asks, with [`http::ask`].
+    /// Which services it asks, with [`http::ask`](crate::http::ask).
     const ASKS: Asks = Asks::Nobody;
 
     /// Whether it looks at all others, with [`services`](crate::services): at their logs and at whether they listen.
@@ -50,23 +50,15 @@ pub trait Service: 'static {
     where
         Self: Sized,
     {
-        Self::by_routes(request)
+        Self::routes().answer(request)
     }
 
-    /// Answers by the routes, for the caller that a gateway names; there is always an answer.
-    fn by_routes(request: &Request) -> Response
+    /// What answers by its routes.
+    fn routes() -> Routes
     where
         Self: Sized,
     {
-        http::answer_by_routes(routes::<Self>(), request)
-    }
-
-    /// The same for a caller whom the service itself knows.
-    fn by_routes_for(request: &Request, caller: Option<String>, roles: Vec<String>) -> Response
-    where
-        Self: Sized,
-    {
-        http::answer_by_routes_for(routes::<Self>(), request, caller, roles)
+        Routes { service: Self::DESCRIPTOR, all: Self::ROUTES }
     }
 
     /// Answers a request that cannot be read, of which as much is there as could be.
@@ -106,9 +98,4 @@ impl<S: Service> Described for S {
 /// What a service does with events.
 pub(crate) fn handler<S: Service>() -> Handler {
     Handler { service: S::DESCRIPTOR, projections: S::PROJECTIONS, reactions: S::REACTIONS }
-}
-
-/// What a service answers.
-pub(crate) fn routes<S: Service>() -> Routes {
-    Routes { service: S::DESCRIPTOR, all: S::ROUTES }
 }

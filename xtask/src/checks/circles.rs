@@ -40,8 +40,7 @@ pub const MODULES_ARE_IN_NO_CIRCLE: Check = Check {
 };
 
 /// The crates whose modules are still tied, and why.
-const TIED: [(&str, &str); 5] = [
-    ("gateway", "its settings know the rules that are read from them"),
+const TIED: [(&str, &str); 4] = [
     ("moderation", "what reacts for the service is in a module of its own"),
     ("registry", "what the service does is in modules of their own"),
     ("trellis-broker", "a stream and its consumers know each other, and the core that both are in"),

@@ -10,17 +10,22 @@ use trellis_names as names;
 use super::error::AskError;
 use super::exchange::{MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response};
 use super::message::{declared_len, write_request};
-use crate::descriptor::Described;
+use crate::descriptor::Descriptor;
 use crate::id;
 use crate::platform::{self, Fault, Platform};
 
-/// Sends a request of service `S` to another, and waits for the answer.
-pub fn ask<S: Described>(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {
+/// Sends a request of a service to another, and waits for the answer.
+pub fn ask(
+    by: &Descriptor,
+    service: &str,
+    request: &Request,
+    patience: Duration,
+) -> Result<Response, AskError> {
     if !id::is_valid(service) {
         return Err(AskError::NoService);
     }
-    if !S::DESCRIPTOR.asks.include(service) {
-        let what = format!("{} asks {service}, which its ASKS do not say", S::DESCRIPTOR.name);
+    if !by.asks.include(service) {
+        let what = format!("{} asks {service}, which its ASKS do not say", by.name);
         return Err(AskError::Failed(Fault::new(what)));
     }
     let message = write_request(request);

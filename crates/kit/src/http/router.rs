@@ -27,28 +27,26 @@ const LAG_HEADER: &str = "x-trellis-lag";
 
 /// The routes of a service.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Routes {
+pub struct Routes {
     pub service: &'static Descriptor,
     pub all: &'static [Route],
 }
 
-/// Answers any request, for the caller that a gateway names; there is always an answer.
-pub(crate) fn answer(routes: Routes, request: &Request) -> Response {
-    answer_with(routes, request, || {
-        let caller = said_by_gateway(request, CALLER_HEADER)?.map(str::to_owned);
-        let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default().split(',').map(str::trim);
-        Ok((caller, roles.filter(|role| !role.is_empty()).map(str::to_owned).collect()))
-    })
-}
+impl Routes {
+    /// Answers any request, for the caller that a gateway names; there is always an answer.
+    pub fn answer(self, request: &Request) -> Response {
+        answer_with(self, request, || {
+            let caller = said_by_gateway(request, CALLER_HEADER)?.map(str::to_owned);
+            let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default();
+            let roles = roles.split(',').map(str::trim).filter(|role| !role.is_empty());
+            Ok((caller, roles.map(str::to_owned).collect()))
+        })
+    }
 
-/// The same for a caller whom the service itself knows.
-pub(crate) fn answer_for(
-    routes: Routes,
-    request: &Request,
-    caller: Option<String>,
-    roles: Vec<String>,
-) -> Response {
-    answer_with(routes, request, || Ok((caller, roles)))
+    /// The same for a caller whom the service itself knows.
+    pub fn answer_for(self, request: &Request, caller: Option<String>, roles: Vec<String>) -> Response {
+        answer_with(self, request, || Ok((caller, roles)))
+    }
 }
 
 /// A caller's name and roles.

@@ -18,7 +18,7 @@ impl Service for Curious {
 }
 
 fn ask(service: &str, request: &Request, patience: Duration) -> Result<Response, AskError> {
-    http::ask::<Curious>(service, request, patience)
+    http::ask(Curious::DESCRIPTOR, service, request, patience)
 }
 
 /// What is made of an answer.
@@ -202,7 +202,7 @@ fn a_service_asks_those_that_it_says_it_asks() {
     for name in ["other", "another"] {
         platform().listen(&format!("svc.{name}"), |_| Some(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()));
     }
-    let asked = |name: &str| http::ask::<Shy>(name, &Request::new("GET", "/"), PATIENCE);
+    let asked = |name: &str| http::ask(Shy::DESCRIPTOR, name, &Request::new("GET", "/"), PATIENCE);
     assert_eq!(asked("other").unwrap().status, 204);
     assert!(
         matches!(asked("another"), Err(AskError::Failed(fault)) if fault.to_string().contains("shy asks another"))

@@ -6,7 +6,7 @@ use super::*;
 use crate::describe;
 
 fn documents() -> (Value, Value) {
-    let about = describe::describe(crate::service::routes::<Notes>());
+    let about = describe::describe(Notes::routes());
     let part = |name: &str| serde_json::from_str(about[name].as_str().unwrap()).unwrap();
     (part("openapi"), part("asyncapi"))
 }
