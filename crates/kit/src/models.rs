@@ -16,7 +16,7 @@ pub(crate) mod index;
 pub(crate) mod kept;
 pub(crate) mod offset;
 pub(crate) mod progress;
-mod writer;
+pub(crate) mod writer;
 
 pub use docs::Docs;
 pub use glance::{DocKey, Glimpse, glance};

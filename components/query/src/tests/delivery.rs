@@ -84,7 +84,7 @@ fn dying_between_any_two_calls() {
             assert_eq!(read_models(), expected, "call {nth}");
             assert_eq!(send::<Query>("GET", "/posts", "").header("x-trellis-lag"), Some("0"), "call {nth}");
             if nth > calls {
-                assert!(nth > 60, "the test has seen it all");
+                assert!(nth > 40, "the test has seen it all");
                 break;
             }
         }

@@ -114,8 +114,8 @@ fn note_failed(
     note: impl FnOnce(&Offset, &Delivery<'_>) -> Result<Entry, Fault>,
 ) -> Result<(), Fault> {
     let Some(name) = delivery.generation else { return Ok(()) };
-    let (_, offset) = Offset::load(delivery.source, delivery.partition, name)?;
-    let Some(offset) = offset else { return Ok(()) };
+    let loaded = Offset::load(delivery.source, delivery.partition, name, Vec::new())?;
+    let Some(offset) = loaded.offset else { return Ok(()) };
     let (key, value) = note(&offset, delivery)?;
     platform::current().set(&key, &value)
 }

@@ -1,5 +1,7 @@
 //! Handling an event: writing what it means for read models, or doing something about it.
 
+use std::cell::RefCell;
+
 use trellis_names as names;
 
 use super::put_off;
@@ -13,7 +15,8 @@ use crate::limits::ATTEMPTS;
 use crate::log;
 use crate::models::Writer;
 use crate::models::generation::{self, Generations};
-use crate::models::offset::Offset;
+use crate::models::offset::{Loaded, Offset};
+use crate::models::writer::Before;
 use crate::platform::Fault;
 use crate::upkeep::{rebuild, wanted};
 
@@ -66,12 +69,30 @@ impl Handler {
         incoming: &Incoming,
         term: Term,
     ) -> Result<(), Failure> {
-        let (mut generations, mut offset) = Offset::load(delivery.source, delivery.partition, name)?;
-        if offset.is_none() {
+        let mut concerned = self.projections.of(delivery.source).peekable();
+        let writer = |generation, before| Writer {
+            source: delivery.source,
+            partition: delivery.partition,
+            entity: &incoming.envelope.subject,
+            seq: delivery.seq,
+            generation,
+            term,
+            before,
+            ..Writer::default()
+        };
+        let load = || {
+            // The keys of a generation follow from its name. What goes wrong here goes wrong again below.
+            let noting = writer(name, Before::Noted(RefCell::default()));
+            concerned.clone().try_for_each(|(_, project)| project(incoming, &noting)).ok();
+            Offset::load(delivery.source, delivery.partition, name, noting.into_noted())
+        };
+        let mut loaded = load()?;
+        if loaded.offset.is_none() {
             // Perhaps the bucket does not know yet.
             generation::noted(self.service)?;
-            (generations, offset) = Offset::load(delivery.source, delivery.partition, name)?;
+            loaded = load()?;
         }
+        let Loaded { generations, offset, values } = loaded;
         let Some(offset) = offset else {
             return Ok(()); // A straggler of a generation that nobody reads any more.
         };
@@ -83,7 +104,6 @@ impl Handler {
                 self.service.views_schema
             )));
         }
-        let mut concerned = self.projections.of(delivery.source).peekable();
         if concerned.peek().is_none() {
             return Err(Failure::not_ours(format!("its read models do not follow {}", delivery.source)));
         }
@@ -93,15 +113,7 @@ impl Handler {
                 return Err(Failure::passing(what));
             }
         }
-        let writer = Writer {
-            source: delivery.source,
-            partition: delivery.partition,
-            entity: &incoming.envelope.subject,
-            seq: delivery.seq,
-            generation,
-            term,
-            ..Writer::default()
-        };
+        let writer = writer(generation, Before::Read(values));
         concerned.try_for_each(|(_, project)| project(incoming, &writer))?;
         if !delivery.is_still_ours(term) {
             return Err(Failure::left(

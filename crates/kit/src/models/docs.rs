@@ -63,7 +63,7 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
         if writer.has_changed(&key) {
             return Ok(());
         }
-        let before = kept::load::<T>(&key, writer.generation)?;
+        let Some(before) = writer.before::<T>(&key)? else { return Ok(()) };
         if before.as_ref().is_some_and(|before| before.seq >= writer.seq) {
             return Ok(());
         }

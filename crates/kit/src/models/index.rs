@@ -128,7 +128,7 @@ fn add(writer: &Writer<'_>, name: &str, lane: &str, id: &str) -> Result<(), Fail
     if writer.has_changed(&key("head")) {
         return Ok(());
     }
-    let head = kept::load::<Head>(&key("head"), writer.generation)?;
+    let Some(head) = writer.before::<Head>(&key("head"))? else { return Ok(()) };
     if head.as_ref().is_some_and(|head| head.seq >= writer.seq) {
         return Ok(());
     }

@@ -43,20 +43,35 @@ pub(crate) struct Watched {
     until_ms: u64,
 }
 
+/// What handling an event begins with.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub generations: Generations,
+    /// None if nobody reads that generation any more.
+    pub offset: Option<Offset>,
+    /// By key.
+    pub values: BTreeMap<String, Option<Vec<u8>>>,
+}
+
 /// How long a key is watched.
 const WATCH: Duration = Duration::from_secs(5 * 60);
 /// The most keys of a partition that are watched; the newest count.
 const WATCHED_MAX: usize = 64;
 
 impl Offset {
-    /// The generations and, for the same price, the offset in a partition of the one that consumers know by this name.
-    pub fn load(source: &str, partition: u32, name: u64) -> Result<(Generations, Option<Self>), Fault> {
-        let keys = [generation::KEY.to_owned(), names::place_key(name, source, partition)];
-        let [generations, offset] = exactly(platform::current().get_many(&keys)?)?;
-        let generations = Generations::parse(generations)?;
-        let Some(generation) = generations.named(name) else { return Ok((generations, None)) };
+    /// The generations and, for the same price, the offset in a partition of the one that consumers know by this name, and
+    /// what these keys hold.
+    pub fn load(source: &str, partition: u32, name: u64, keys: Vec<String>) -> Result<Loaded, Fault> {
+        let first = [generation::KEY.to_owned(), names::place_key(name, source, partition)];
+        let all: Vec<String> = first.into_iter().chain(keys).collect();
+        let mut values = platform::current().get_many(&all)?.into_iter();
+        let generations = Generations::parse(values.next().flatten())?;
+        let (offset, values) = (values.next().flatten(), all.into_iter().skip(2).zip(values).collect());
+        let Some(generation) = generations.named(name) else {
+            return Ok(Loaded { generations, offset: None, values });
+        };
         let offset = parse(offset, generation)?.unwrap_or(Self { generation, ..Self::default() });
-        Ok((generations, Some(offset)))
+        Ok(Loaded { generations, offset: Some(offset), values })
     }
 
     pub fn generation(&self) -> u64 {
@@ -145,8 +160,4 @@ pub(crate) fn follow(partitions: &[(&'static str, u32)]) -> Result<(), Fault> {
 pub(super) fn parse(value: Option<Vec<u8>>, generation: u64) -> Result<Option<Offset>, Fault> {
     let offset: Option<Offset> = value.map(|bytes| document::read("an offset", &bytes)).transpose()?;
     Ok(offset.filter(|offset| offset.generation == generation))
-}
-
-fn exactly<const N: usize>(values: Vec<Option<Vec<u8>>>) -> Result<[Option<Vec<u8>>; N], Fault> {
-    values.try_into().map_err(|_| Fault::new("asked for some keys, answered for another number"))
 }

@@ -1,10 +1,15 @@
 //! What projections write with, and what handlers read with.
+//!
+//! **A projection runs twice for an event.** The first time nothing is read or written: the keys that it changes are noted.
+//! They are read with one call, along with what else is needed to handle the event. The second time it sees what they hold.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::kept::Kept;
+use super::kept::{self, Kept};
 use crate::delivery::Term;
 use crate::failure::Failure;
 use crate::platform::{self, Entry, Fault, Platform};
@@ -20,6 +25,22 @@ pub struct Writer<'a> {
     pub(crate) generation: u64,
     pub(crate) term: Term,
     pub(crate) changes: RefCell<Vec<Entry>>,
+    pub(crate) before: Before,
+}
+
+/// What is known of the keys that an event changes.
+#[derive(Debug)]
+pub(crate) enum Before {
+    /// Which they are, as far as the projections have said.
+    Noted(RefCell<Vec<String>>),
+    /// What they hold, of those that were read together.
+    Read(BTreeMap<String, Option<Vec<u8>>>),
+}
+
+impl Default for Before {
+    fn default() -> Self {
+        Self::Read(BTreeMap::new())
+    }
 }
 
 /// What read models are read with: the generation that answers now.
@@ -29,6 +50,29 @@ pub struct Reader {
 }
 
 impl Writer<'_> {
+    /// What a key holds that the event changes; outer none if it is only noted this time, and nothing is to be changed.
+    pub(crate) fn before<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Option<Kept<T>>>, Fault> {
+        match &self.before {
+            Before::Noted(keys) => {
+                keys.borrow_mut().push(key.to_owned());
+                Ok(None)
+            }
+            Before::Read(read) => Ok(Some(match read.get(key) {
+                Some(None) => None,
+                Some(Some(bytes)) => kept::parse(key, bytes, self.generation)?,
+                None => kept::load(key, self.generation)?,
+            })),
+        }
+    }
+
+    /// The keys that were noted.
+    pub(crate) fn into_noted(self) -> Vec<String> {
+        match self.before {
+            Before::Noted(keys) => keys.into_inner(),
+            Before::Read(_) => Vec::new(),
+        }
+    }
+
     /// Will write a value, with everything else that the event changes.
     pub(crate) fn save<T: Serialize>(&self, key: String, value: &T) -> Result<(), Failure> {
         let bytes = self.kept(value)?;
