@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use trellis_kit::http::{AskError, Request, ask, encoded};
-use trellis_kit::{Described, Problem, Response, id, log};
+use trellis_kit::{Descriptor, Problem, Response, id, log};
 
-use crate::Web;
 use crate::api::{Cx, Decision, Place};
 use crate::trellis::comments::types::{Comment, NewComment};
 use crate::trellis::moderation::types::{NewOutcome, Verdict, VerdictPage};
@@ -57,60 +56,124 @@ impl Written {
     }
 }
 
-pub fn feed(cx: &Cx, place: &Place) -> Result<Read<FeedPage>, Trouble> {
-    let answer = read(cx, "query", "/posts", place)?;
-    let shown = FeedPage { items: understood(answer.read())?, next: next(&answer) };
-    Ok(Read { shown, is_behind: is_behind(&answer) })
+/// The services, as they are asked on behalf of whoever looks at a page.
+#[derive(Debug, Clone, Copy)]
+pub struct Services<'a> {
+    /// The service of the pages, which asks the others.
+    by: &'static Descriptor,
+    cx: &'a Cx,
 }
 
-pub fn post(cx: &Cx, id: &str, place: &Place) -> Result<Read<PostPage>, Trouble> {
-    let answer = read(cx, "query", &format!("/posts/{}", known(id)?), place)?;
-    let shown = PostPage { post: understood(answer.read())?, next: next(&answer) };
-    Ok(Read { shown, is_behind: is_behind(&answer) })
-}
+impl<'a> Services<'a> {
+    pub fn new(by: &'static Descriptor, cx: &'a Cx) -> Self {
+        Self { by, cx }
+    }
 
-pub fn write_post(cx: &Cx, title: &str) -> Result<Written, Trouble> {
-    let request = on_behalf(cx, "POST", "/posts").with_json(&NewPost { title: title.to_owned() });
-    let answer = asked("posts", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
-    let Post { id, .. } = understood(answer.read())?;
-    Ok(Written { id, position: position(&answer) })
-}
+    /// Whoever looks at the page, if they are signed in.
+    pub fn caller(self) -> Option<&'a str> {
+        self.cx.caller.as_deref()
+    }
 
-pub fn write_comment(cx: &Cx, post: &str, content: &str) -> Result<Written, Trouble> {
-    let request = on_behalf(cx, "POST", &format!("/posts/{}/comments", known(post)?))
-        .with_json(&NewComment { content: content.to_owned() });
-    let answer = asked("comments", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
-    let Comment { id, .. } = understood(answer.read())?;
-    Ok(Written { id, position: position(&answer) })
-}
+    pub fn feed(self, place: &Place) -> Result<Read<FeedPage>, Trouble> {
+        let answer = self.read("query", "/posts", place)?;
+        let shown = FeedPage { items: understood(answer.read())?, next: next(&answer) };
+        Ok(Read { shown, is_behind: is_behind(&answer) })
+    }
 
-pub fn verdicts(cx: &Cx, shown: Shown, place: &Place) -> Result<Read<VerdictPage>, Trouble> {
-    let path = match shown {
-        Shown::Rejected => "/moderation/queue?status=rejected",
-        Shown::Approved => "/moderation/queue?status=approved",
-        Shown::All => "/moderation/queue",
-    };
-    let answer = read(cx, "moderation", path, place)?;
-    let shown = VerdictPage { items: understood(answer.read())?, next: next(&answer) };
-    Ok(Read { shown, is_behind: is_behind(&answer) })
-}
+    pub fn post(self, id: &str, place: &Place) -> Result<Read<PostPage>, Trouble> {
+        let answer = self.read("query", &format!("/posts/{}", known(id)?), place)?;
+        let shown = PostPage { post: understood(answer.read())?, next: next(&answer) };
+        Ok(Read { shown, is_behind: is_behind(&answer) })
+    }
 
-pub fn verdict(cx: &Cx, comment: &str) -> Result<Verdict, Trouble> {
-    let request = on_behalf(cx, "GET", &format!("/moderation/{}", known(comment)?));
-    understood(asked("moderation", &request, READ_PATIENCE)?.read())
-}
+    pub fn write_post(self, title: &str) -> Result<Written, Trouble> {
+        let request = self.request("POST", "/posts").with_json(&NewPost { title: title.to_owned() });
+        let answer = self.asked("posts", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
+        let Post { id, .. } = understood(answer.read())?;
+        Ok(Written { id, position: position(&answer) })
+    }
 
-pub fn decide(cx: &Cx, Decision { comment, status, .. }: &Decision) -> Result<Written, Trouble> {
-    let request = on_behalf(cx, "POST", &format!("/moderation/{}", known(comment)?))
-        .with_json(&NewOutcome { status: *status });
-    let answer = asked("moderation", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
-    let Verdict { id, .. } = understood(answer.read())?;
-    Ok(Written { id, position: position(&answer) })
-}
+    pub fn write_comment(self, post: &str, content: &str) -> Result<Written, Trouble> {
+        let request = self
+            .request("POST", &format!("/posts/{}/comments", known(post)?))
+            .with_json(&NewComment { content: content.to_owned() });
+        let answer = self.asked("comments", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
+        let Comment { id, .. } = understood(answer.read())?;
+        Ok(Written { id, position: position(&answer) })
+    }
 
-pub fn flows(cx: &Cx) -> Result<Vec<Flow>, Trouble> {
-    let request = on_behalf(cx, "GET", "/registry/flow?limit=100");
-    understood(asked("registry", &request, READ_PATIENCE)?.read())
+    pub fn verdicts(self, shown: Shown, place: &Place) -> Result<Read<VerdictPage>, Trouble> {
+        let path = match shown {
+            Shown::Rejected => "/moderation/queue?status=rejected",
+            Shown::Approved => "/moderation/queue?status=approved",
+            Shown::All => "/moderation/queue",
+        };
+        let answer = self.read("moderation", path, place)?;
+        let shown = VerdictPage { items: understood(answer.read())?, next: next(&answer) };
+        Ok(Read { shown, is_behind: is_behind(&answer) })
+    }
+
+    pub fn verdict(self, comment: &str) -> Result<Verdict, Trouble> {
+        let request = self.request("GET", &format!("/moderation/{}", known(comment)?));
+        understood(self.asked("moderation", &request, READ_PATIENCE)?.read())
+    }
+
+    pub fn decide(self, Decision { comment, status, .. }: &Decision) -> Result<Written, Trouble> {
+        let request = self
+            .request("POST", &format!("/moderation/{}", known(comment)?))
+            .with_json(&NewOutcome { status: *status });
+        let answer = self.asked("moderation", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
+        let Verdict { id, .. } = understood(answer.read())?;
+        Ok(Written { id, position: position(&answer) })
+    }
+
+    pub fn flows(self) -> Result<Vec<Flow>, Trouble> {
+        let request = self.request("GET", "/registry/flow?limit=100");
+        understood(self.asked("registry", &request, READ_PATIENCE)?.read())
+    }
+
+    fn read(self, service: &str, path: &str, place: &Place) -> Result<Response, Trouble> {
+        let word = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!("{name}={}", encoded(value)))
+        };
+        let words = [word("after", &place.after), word("position", &place.position)];
+        let query = words.into_iter().flatten().collect::<Vec<_>>().join("&");
+        let mark = if path.contains('?') { '&' } else { '?' };
+        self.asked(service, &self.request("GET", &format!("{path}{mark}{query}")), READ_PATIENCE)
+    }
+
+    /// A request of the one who looks at the page.
+    fn request(self, method: &str, target: &str) -> Request {
+        let roles = (!self.cx.roles.is_empty()).then(|| self.cx.roles.join(","));
+        let headers = [
+            (CALLER, self.cx.caller.clone()),
+            (ROLES, roles),
+            ("traceparent", self.cx.traceparent.clone()),
+            ("idempotency-key", self.cx.idempotency_key.clone()),
+        ];
+        let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        headers.fold(Request::new(method, target), |request, (name, value)| request.with(name, value))
+    }
+
+    /// The answer of a service, if it is a good one.
+    fn asked(self, service: &str, request: &Request, patience: Duration) -> Result<Response, Trouble> {
+        let answer = match ask(self.by, service, request, patience) {
+            Ok(answer) => answer,
+            Err(AskError::NoService) => return Err(Trouble::Away),
+            Err(AskError::TooLarge) => {
+                return Err(Trouble::Refused(Problem::too_large("That is more than can be sent.")));
+            }
+            Err(error) => return Err(unsure(service, error)),
+        };
+        match (answer.status, answer.problem()) {
+            (200 | 201, _) => Ok(answer),
+            (400..500, Some(problem)) => Err(Trouble::Refused(problem)),
+            (status @ 500.., _) => Err(Trouble::Unsure { status }),
+            (status, _) => {
+                Err(unsure(service, AskError::Garbled(format!("status {status} means nothing here"))))
+            }
+        }
+    }
 }
 
 /// An id, if it could be one: it becomes part of a path.
@@ -119,46 +182,6 @@ fn known(id: &str) -> Result<&str, Trouble> {
         Ok(id)
     } else {
         Err(Trouble::Refused(Problem::not_found("There is no such post or comment.")))
-    }
-}
-
-fn read(cx: &Cx, service: &str, path: &str, place: &Place) -> Result<Response, Trouble> {
-    let word =
-        |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={}", encoded(value)));
-    let words = [word("after", &place.after), word("position", &place.position)];
-    let query = words.into_iter().flatten().collect::<Vec<_>>().join("&");
-    let mark = if path.contains('?') { '&' } else { '?' };
-    asked(service, &on_behalf(cx, "GET", &format!("{path}{mark}{query}")), READ_PATIENCE)
-}
-
-/// A request of the one who looks at the page.
-fn on_behalf(cx: &Cx, method: &str, target: &str) -> Request {
-    let roles = (!cx.roles.is_empty()).then(|| cx.roles.join(","));
-    let headers = [
-        (CALLER, cx.caller.clone()),
-        (ROLES, roles),
-        ("traceparent", cx.traceparent.clone()),
-        ("idempotency-key", cx.idempotency_key.clone()),
-    ];
-    let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    headers.fold(Request::new(method, target), |request, (name, value)| request.with(name, value))
-}
-
-/// The answer of a service, if it is a good one.
-fn asked(service: &str, request: &Request, patience: Duration) -> Result<Response, Trouble> {
-    let answer = match ask(Web::DESCRIPTOR, service, request, patience) {
-        Ok(answer) => answer,
-        Err(AskError::NoService) => return Err(Trouble::Away),
-        Err(AskError::TooLarge) => {
-            return Err(Trouble::Refused(Problem::too_large("That is more than can be sent.")));
-        }
-        Err(error) => return Err(unsure(service, error)),
-    };
-    match (answer.status, answer.problem()) {
-        (200 | 201, _) => Ok(answer),
-        (400..500, Some(problem)) => Err(Trouble::Refused(problem)),
-        (status @ 500.., _) => Err(Trouble::Unsure { status }),
-        (status, _) => Err(unsure(service, AskError::Garbled(format!("status {status} means nothing here")))),
     }
 }
 

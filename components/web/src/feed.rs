@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
 
-use crate::api::{Cx, Page, Place};
-use crate::ask::{self, Trouble};
+use crate::api::{Page, Place};
+use crate::ask::{Services, Trouble};
 use crate::form::{Draft, Form};
 use crate::trellis::comments::types::ReadComment;
 use crate::trellis::query::types::{FeedPage, ReadPost};
@@ -22,8 +22,8 @@ const FORM: Form<'_> = Form {
 /// How many characters the feed has of a comment.
 const LATEST_MAX: usize = 300;
 
-pub fn page(cx: &Cx, place: &Place, draft: &Draft) -> Page {
-    let read = ask::feed(cx, place);
+pub fn page(services: Services<'_>, place: &Place, draft: &Draft) -> Page {
+    let read = services.feed(place);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(problem);
     }
@@ -47,8 +47,8 @@ pub fn page(cx: &Cx, place: &Place, draft: &Draft) -> Page {
 }
 
 /// The newest posts, as they are now.
-pub fn live(cx: &Cx) -> Result<Markup, Trouble> {
-    Ok(list(&ask::feed(cx, &page::NEWEST)?.shown))
+pub fn live(services: Services<'_>) -> Result<Markup, Trouble> {
+    Ok(list(&services.feed(&page::NEWEST)?.shown))
 }
 
 fn list(feed: &FeedPage) -> Markup {

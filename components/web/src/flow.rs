@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use trellis_kit::services::LATELY;
 
-use crate::api::{Cx, Page};
-use crate::ask::{self, Trouble};
+use crate::api::Page;
+use crate::ask::{Services, Trouble};
 use crate::page;
 use crate::trellis::registry::types::{Flow, Presence};
 
@@ -17,8 +17,8 @@ const TO: usize = WIDTH - FROM;
 const ROW: usize = 36;
 const NAME_LEN_MAX: usize = 14;
 
-pub fn page(cx: &Cx) -> Page {
-    let read = ask::flows(cx);
+pub fn page(services: Services<'_>) -> Page {
+    let read = services.flows();
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(problem);
     }
@@ -36,8 +36,8 @@ pub fn page(cx: &Cx) -> Page {
 }
 
 /// The same, as it is now.
-pub fn live(cx: &Cx) -> Result<Markup, Trouble> {
-    Ok(show(&ask::flows(cx)?))
+pub fn live(services: Services<'_>) -> Result<Markup, Trouble> {
+    Ok(show(&services.flows()?))
 }
 
 /// Who hears a log, and how much of it they have yet to hear.

@@ -19,9 +19,10 @@ mod tests;
 mod time;
 
 use api::{Cx, Decision, Guest, Page, Place, Queue};
+use ask::Services;
 use form::Draft;
 use trellis_kit::http::Request;
-use trellis_kit::{Asks, Call, OPERATOR, Problem, Response, Route, Service, routes};
+use trellis_kit::{Asks, Call, Described, OPERATOR, Problem, Response, Route, Service, routes};
 
 trellis_kit::bindings!(web; posts, comments, moderation, query, registry);
 trellis_kit::export!(Web);
@@ -36,22 +37,22 @@ impl Service for Web {
     const PARTITIONS: u32 = 0;
     const ASKS: Asks = Asks::These(&["query", "posts", "comments", "moderation", "registry"]);
     const ROUTES: &[Route] = routes! {
-        GET "/" => |r| page::answer(Self::feed(r.cx(), place(r))),
+        GET "/" => |r| page::answer(Self::feed(r.cx(), page::place(r))),
         POST "/" => |r| {
             let (cx, title) = typed(r, "title")?;
             page::answer(Self::write_post(&cx, title))
         },
-        GET "/live" => |r| page::part(r, feed::live(r.cx())),
-        GET "/p/{id}" => |r| page::answer(Self::post(r.cx(), r.param("id"), place(r))),
+        GET "/live" => |r| page::part(r, feed::live(services(r.cx()))),
+        GET "/p/{id}" => |r| page::answer(Self::post(r.cx(), r.param("id"), page::place(r))),
         POST "/p/{id}" => |r| {
             let (cx, content) = typed(r, "content")?;
             page::answer(Self::write_comment(&cx, r.param("id"), content))
         },
-        GET "/p/{id}/live" => |r| page::part(r, post::live(r.cx(), &r.param("id"))),
+        GET "/p/{id}/live" => |r| page::part(r, post::live(services(r.cx()), &r.param("id"))),
         GET "/moderation" => |r| page::answer(Self::moderation(r.cx(), moderation::asked_for(r)?)),
         POST "/moderation" => |r| page::answer(Self::decide(r.cx(), moderation::said(r)?)),
         only(OPERATOR) GET "/flow" => |r| page::answer(Self::flow(r.cx())),
-        only(OPERATOR) GET "/flow/live" => |r| page::part(r, flow::live(r.cx())),
+        only(OPERATOR) GET "/flow/live" => |r| page::part(r, flow::live(services(r.cx()))),
         GET "/assets/{file}" => |r| assets::answer(&r.param("file")),
     };
 
@@ -66,44 +67,45 @@ impl Service for Web {
 
 impl Guest for Web {
     fn feed(cx: &Cx, from: Place) -> Page {
-        feed::page(cx, &from, &Draft::empty())
+        feed::page(services(cx), &from, &Draft::empty())
     }
 
     fn post(cx: &Cx, id: String, from: Place) -> Page {
-        post::page(cx, &id, &from, &Draft::empty())
+        post::page(services(cx), &id, &from, &Draft::empty())
     }
 
     fn write_post(cx: &Cx, title: String) -> Page {
-        match ask::write_post(cx, &title) {
+        match services(cx).write_post(&title) {
             Ok(written) => page::look_at(&written.shown_at("/", "post")),
-            Err(trouble) => feed::page(cx, &page::NEWEST, &Draft::refused(cx, title, trouble)),
+            Err(trouble) => feed::page(services(cx), &page::NEWEST, &Draft::refused(cx, title, trouble)),
         }
     }
 
     fn write_comment(cx: &Cx, post: String, content: String) -> Page {
-        match ask::write_comment(cx, &post, &content) {
+        match services(cx).write_comment(&post, &content) {
             Ok(written) => page::look_at(&written.shown_at(&format!("/p/{post}"), "comment")),
-            Err(trouble) => post::page(cx, &post, &page::NEWEST, &Draft::refused(cx, content, trouble)),
+            Err(trouble) => {
+                post::page(services(cx), &post, &page::NEWEST, &Draft::refused(cx, content, trouble))
+            }
         }
     }
 
     fn moderation(cx: &Cx, queue: Queue) -> Page {
-        moderation::page(cx, &queue, None)
+        moderation::page(services(cx), &queue, None)
     }
 
     fn flow(cx: &Cx) -> Page {
-        flow::page(cx)
+        flow::page(services(cx))
     }
 
     fn decide(cx: &Cx, decision: Decision) -> Page {
-        moderation::decide(cx, &decision)
+        moderation::decide(services(cx), &decision)
     }
 }
 
-/// What the address asks to see.
-fn place(call: &Call<'_>) -> Place {
-    let word = |name| call.query(name).map(str::to_owned);
-    Place { after: word("after"), position: word("position") }
+/// The services, for the pages.
+fn services(cx: &Cx) -> Services<'_> {
+    Services::new(Web::DESCRIPTOR, cx)
 }
 
 /// What was typed into a form of ours, and the context with the key that makes it count once.

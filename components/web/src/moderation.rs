@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use trellis_kit::http::encoded;
 use trellis_kit::{Call, Problem, id};
 
-use crate::api::{Cx, Decision, Page, Queue};
-use crate::ask::{self, Read, Trouble};
+use crate::api::{Decision, Page, Queue};
+use crate::ask::{Read, Services, Trouble};
 use crate::trellis::moderation::types::{Outcome, Verdict, VerdictPage};
 use crate::trellis::web::types::Shown;
 use crate::{origin, page, post, signin, time};
@@ -23,7 +23,7 @@ const SHOWN: [(Shown, &str, &str); 3] = [
 pub fn asked_for(call: &Call<'_>) -> Result<Queue, Problem> {
     Ok(Queue {
         shown: call.query_as("status")?.unwrap_or(Shown::Rejected),
-        from: crate::place(call),
+        from: page::place(call),
         decided: call.query("decided").map(str::to_owned),
         refused: call.query("signin") == Some("refused"),
     })
@@ -43,9 +43,9 @@ pub fn said(call: &Call<'_>) -> Result<Decision, Problem> {
     Ok(Decision { comment, status, shown })
 }
 
-pub fn decide(cx: &Cx, decision: &Decision) -> Page {
+pub fn decide(services: Services<'_>, decision: &Decision) -> Page {
     let Decision { comment, shown, .. } = decision;
-    match ask::decide(cx, decision) {
+    match services.decide(decision) {
         Ok(written) => {
             let position = written.position.map(|position| format!("&position={}", encoded(&position)));
             let position = position.unwrap_or_default();
@@ -53,26 +53,24 @@ pub fn decide(cx: &Cx, decision: &Decision) -> Page {
         }
         Err(trouble) => {
             let queue = Queue { shown: *shown, from: page::NEWEST, decided: None, refused: false };
-            page(cx, &queue, Some(&trouble))
+            page(services, &queue, Some(&trouble))
         }
     }
 }
 
 /// The page, after a decision that was in vain if there is trouble with one.
-pub fn page(cx: &Cx, queue: &Queue, trouble: Option<&Trouble>) -> Page {
-    if cx.caller.is_none() {
-        return sign_in(queue.refused);
-    }
-    let read = match ask::verdicts(cx, queue.shown, &queue.from) {
-        Err(Trouble::Refused(problem)) if problem.status == 403 => return not_for(cx, queue.refused),
+pub fn page(services: Services<'_>, queue: &Queue, trouble: Option<&Trouble>) -> Page {
+    let Some(caller) = services.caller() else { return sign_in(queue.refused) };
+    let read = match services.verdicts(queue.shown, &queue.from) {
+        Err(Trouble::Refused(problem)) if problem.status == 403 => return not_for(caller, queue.refused),
         Err(Trouble::Refused(problem)) => return page::refusal(&problem),
         read => read,
     };
     let status = trouble.or(read.as_ref().err()).map_or(200, Trouble::status);
-    let decided = queue.decided.as_ref().and_then(|comment| ask::verdict(cx, comment).ok());
+    let decided = queue.decided.as_ref().and_then(|comment| services.verdict(comment).ok());
     let main = html! {
         h1 { "Moderation" }
-        (signin::whoever(cx, PATH))
+        (signin::whoever(caller, PATH))
         (tabs(queue))
         @if let Some(trouble) = trouble { (in_vain(trouble)) }
         @if let Some(verdict) = &decided { (done(verdict, &read, queue)) }
@@ -96,10 +94,10 @@ fn sign_in(was_refused: bool) -> Page {
     page::document(401, "Sign in to moderate", &main)
 }
 
-fn not_for(cx: &Cx, was_refused: bool) -> Page {
+fn not_for(caller: &str, was_refused: bool) -> Page {
     let main = html! {
         h1 { "Moderation" }
-        (signin::whoever(cx, PATH))
+        (signin::whoever(caller, PATH))
         div.notice role="alert" {
             strong { "This is for moderators" }
             p { "Your key is known, but does not make you one. An operator can change that; or sign in with another key." }

@@ -18,6 +18,12 @@ const HTML: &str = "text/html; charset=utf-8";
 /// What a browser is asked to wait before it comes again to a service that is away, in seconds.
 const COME_AGAIN: &str = "2";
 
+/// What the address asks to see.
+pub fn place(call: &Call<'_>) -> Place {
+    let word = |name| call.query(name).map(str::to_owned);
+    Place { after: word("after"), position: word("position") }
+}
+
 /// A whole document.
 pub fn document(status: u16, title: &str, main: &Markup) -> Page {
     let html = html! {

@@ -3,15 +3,15 @@
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
 
-use crate::api::{Cx, Page, Place};
-use crate::ask::{self, Trouble};
+use crate::api::{Page, Place};
+use crate::ask::{Services, Trouble};
 use crate::form::{Draft, Form};
 use crate::trellis::comments::types::{ReadComment, Status};
 use crate::trellis::query::types::{PostPage, ReadPost};
 use crate::{page, time};
 
-pub fn page(cx: &Cx, id: &str, place: &Place, draft: &Draft) -> Page {
-    let read = ask::post(cx, id, place);
+pub fn page(services: Services<'_>, id: &str, place: &Place, draft: &Draft) -> Page {
+    let read = services.post(id, place);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(problem);
     }
@@ -40,8 +40,8 @@ pub fn page(cx: &Cx, id: &str, place: &Place, draft: &Draft) -> Page {
 }
 
 /// The newest comments of a post, as they are now.
-pub fn live(cx: &Cx, id: &str) -> Result<Markup, Trouble> {
-    Ok(list(&ask::post(cx, id, &page::NEWEST)?.shown))
+pub fn live(services: Services<'_>, id: &str) -> Result<Markup, Trouble> {
+    Ok(list(&services.post(id, &page::NEWEST)?.shown))
 }
 
 /// Whoever wrote something.

@@ -2,8 +2,6 @@
 
 use maud::{Markup, html};
 
-use crate::api::Cx;
-
 /// A form that asks for the API key, for the page at this path.
 pub fn form(to: &str, was_refused: bool) -> Markup {
     let described_by = if was_refused { "wrong hint" } else { "hint" };
@@ -23,10 +21,10 @@ pub fn form(to: &str, was_refused: bool) -> Markup {
 }
 
 /// Who is signed in, and the way out.
-pub fn whoever(cx: &Cx, to: &str) -> Markup {
+pub fn whoever(caller: &str, to: &str) -> Markup {
     html! {
         form.whoever method="post" action="/signout" {
-            p { "Signed in as " bdi.author { (cx.caller.as_deref().unwrap_or_default()) } }
+            p { "Signed in as " bdi.author { (caller) } }
             input type="hidden" name="to" value=(to);
             button.quiet type="submit" { "Sign out" }
         }
