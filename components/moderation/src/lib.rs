@@ -8,8 +8,8 @@ mod tests;
 
 use api::{Cx, Guest, NewOutcome, Outcome, PageRequest, Problem, Review, Verdict, VerdictPage};
 use trellis::comments::events::CommentEvent;
-use trellis::moderation::events::VerdictEvent;
-use trellis::moderation::types::Overturning;
+use trellis::moderation::events::{ReviewEvent, VerdictEvent};
+use trellis::moderation::types::{Overturning, Progress};
 use trellis_kit::{
     Aggregate, Docs, Entity, Failure, Index, OPERATOR, Projections, Reaction, Reactions, Reader, Recorded,
     Route, Service, Writer, projections, reactions, routes,
@@ -154,6 +154,27 @@ impl Aggregate for Verdict {
                 Some(Self { status, reason, moderator, review, decided_at, version, ..before })
             }
             _ => None,
+        }
+    }
+}
+
+impl Aggregate for Review {
+    type Service = Moderation;
+    type Event = ReviewEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &ReviewEvent) -> Option<Self> {
+        let moved = |progress: &Progress, finished| {
+            let before = before.clone().filter(|review| !review.finished)?;
+            Some(Self { progress: *progress, finished, version: before.version + 1, ..before })
+        };
+        match event {
+            ReviewEvent::Started(review) => before.is_none().then(|| review.clone()),
+            ReviewEvent::Advanced(progress) => moved(progress, false),
+            ReviewEvent::Finished(progress) => moved(progress, true),
         }
     }
 }

@@ -2,36 +2,15 @@
 //! service's reaction to that event is the next part. So it goes on wherever it was interrupted, whoever did the
 //! part before, and a part that is done twice changes nothing the second time.
 
-use trellis_kit::{Aggregate, Failure, Problem, Reaction, Recorded};
+use trellis_kit::{Failure, Problem, Reaction, Recorded};
 
 use crate::api::{Cx, Review, Verdict};
+use crate::rules;
 use crate::trellis::moderation::events::{ReviewEvent, VerdictEvent};
 use crate::trellis::moderation::types::{Overturning, Progress};
-use crate::{Moderation, rules};
 
 /// How many events one part looks at.
 const PART_LEN: usize = 50;
-
-impl Aggregate for Review {
-    type Service = Moderation;
-    type Event = ReviewEvent;
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn evolve(before: Option<Self>, event: &ReviewEvent) -> Option<Self> {
-        let moved = |progress: &Progress, finished| {
-            let before = before.clone().filter(|review| !review.finished)?;
-            Some(Self { progress: *progress, finished, version: before.version + 1, ..before })
-        };
-        match event {
-            ReviewEvent::Started(review) => before.is_none().then(|| review.clone()),
-            ReviewEvent::Advanced(progress) => moved(progress, false),
-            ReviewEvent::Finished(progress) => moved(progress, true),
-        }
-    }
-}
 
 pub fn start(cx: &Cx) -> Result<Review, Problem> {
     let rules = rules::load()?;

@@ -40,8 +40,7 @@ pub const MODULES_ARE_IN_NO_CIRCLE: Check = Check {
 };
 
 /// The crates whose modules are still tied, and why.
-const TIED: [(&str, &str); 3] = [
-    ("moderation", "what reacts for the service is in a module of its own"),
+const TIED: [(&str, &str); 2] = [
     ("registry", "what the service does is in modules of their own"),
     ("trellis-broker", "a stream and its consumers know each other, and the core that both are in"),
 ];
