@@ -1,8 +1,14 @@
 //! Who has which public route.
 
-use trellis_kit::{Wire, http};
+use trellis_kit::{Docs, Wire, http};
 
+use crate::sources;
 use crate::trellis::registry::types::{Outline, Route};
+
+/// It is one document.
+pub const CATALOGUE: Docs<Catalogue> = Docs::of_one_partition(sources::REGISTRY, "catalogue");
+/// The id of that document.
+pub const THE_CATALOGUE: &str = "all";
 
 /// The services that are not gone, the one that has been there longest first.
 #[derive(Debug, Default, PartialEq, Wire)]

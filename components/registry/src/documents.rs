@@ -1,28 +1,14 @@
 //! What services say in documents. They are long and seldom change, so they are kept once, and are known by their hash.
 
 use serde_json::{Map, Value};
-use trellis_kit::{Aggregate, Cx, Docs, Failure, Problem, Reader, Recorded, Writer, id};
+use trellis_kit::{Cx, Docs, Failure, Problem, Reader, Recorded, Writer, id};
 
+use crate::sources;
 use crate::trellis::registry::events::DocumentsEvent;
 use crate::trellis::registry::types::{Description, Documents, Outline, Parts};
-use crate::{Registry, sources};
 
 /// The parts of the two documents, by their id.
 const PARTS: Docs<Parts> = Docs::new(sources::REGISTRY, "parts");
-
-impl Aggregate for Documents {
-    type Service = Registry;
-    type Event = DocumentsEvent;
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn evolve(before: Option<Self>, event: &DocumentsEvent) -> Option<Self> {
-        let DocumentsEvent::Noted(Parts { openapi, asyncapi }) = event;
-        before.is_none().then(|| Self { id: id_of(openapi, asyncapi), version: 1 })
-    }
-}
 
 pub fn follow(event: &Recorded<DocumentsEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
     let DocumentsEvent::Noted(parts) = &event.data;
@@ -68,6 +54,6 @@ pub fn name(holder: &mut Map<String, Value>) -> Result<(), String> {
 }
 
 /// Longer than a name of a service may be: the two share a log.
-fn id_of(openapi: &str, asyncapi: &str) -> String {
+pub fn id_of(openapi: &str, asyncapi: &str) -> String {
     format!("documents-{}", id::sha256(&format!("{openapi}\n{asyncapi}")))
 }

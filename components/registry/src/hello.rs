@@ -5,9 +5,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use trellis_kit::{Cx, Failure, http, id, log, services};
 
+use crate::catalogue::{CATALOGUE, THE_CATALOGUE};
+use crate::documents;
 use crate::trellis::registry::events::ServiceEvent;
-use crate::trellis::registry::types::{Description, Outline, Presence, Route, Sighting};
-use crate::{CATALOGUE, Registered, THE_CATALOGUE, documents};
+use crate::trellis::registry::types::{
+    Description, Outline, Presence, Route, Service as Registered, Sighting,
+};
 
 /// How long a description may be.
 const BYTES_MAX: usize = 192 * 1024;

@@ -12,12 +12,13 @@ mod tests;
 mod watch;
 
 use api::{Cx, DescribedService, FlowPage, Guest, PageRequest, Problem, ServicePage};
-use catalogue::Catalogue;
-use trellis::registry::events::ServiceEvent;
+use catalogue::{CATALOGUE, Catalogue, THE_CATALOGUE};
+use trellis::registry::events::{DocumentsEvent, ServiceEvent};
 use trellis::registry::types::{
-    Documents, ListedRoute, ListedService, Outline, Presence, Service as Registered, Sighting,
+    Documents, ListedRoute, ListedService, Outline, Parts, Presence, Service as Registered, Sighting,
 };
 use trellis_kit::event::Old;
+use trellis_kit::services::Others;
 use trellis_kit::{
     Aggregate, Docs, Entity, Event, Failure, Index, OPERATOR, Projections, Recorded, Route, Service, Writer,
     log, projections, routes,
@@ -33,10 +34,6 @@ pub struct Registry;
 const SERVICES: Docs<Registered> = Docs::new(sources::REGISTRY, "service");
 /// Their names, as they first came.
 const ALL: Index = Index::new(sources::REGISTRY, "all");
-/// Those that are not gone, in one document.
-const CATALOGUE: Docs<Catalogue> = Docs::of_one_partition(sources::REGISTRY, "catalogue");
-/// The id of that document.
-const THE_CATALOGUE: &str = "all";
 
 impl Service for Registry {
     const NAME: &str = "registry";
@@ -58,7 +55,7 @@ impl Service for Registry {
     const PROVISIONS: bool = true;
 
     fn look_around() -> Result<(), Failure> {
-        watch::look()
+        watch::look(Others::of::<Self>())
     }
 
     fn hear(subject: &str, body: &[u8]) -> Result<(), Failure> {
@@ -89,7 +86,9 @@ impl Guest for Registry {
         let views = cx.views()?;
         let listed = ALL.list(&views, &page)?;
         let services = SERVICES.get_many(&views, &listed.ids)?;
-        let items = services.into_iter().map(flow::of).collect::<Result<_, _>>()?;
+        let others = Others::of::<Self>();
+        let items =
+            services.into_iter().map(|service| flow::of(others, service)).collect::<Result<_, _>>()?;
         Ok(FlowPage { items, next: listed.next })
     }
 }
@@ -168,6 +167,20 @@ impl Aggregate for Registered {
             }
             _ => None,
         }
+    }
+}
+
+impl Aggregate for Documents {
+    type Service = Registry;
+    type Event = DocumentsEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &DocumentsEvent) -> Option<Self> {
+        let DocumentsEvent::Noted(Parts { openapi, asyncapi }) = event;
+        before.is_none().then(|| Self { id: documents::id_of(openapi, asyncapi), version: 1 })
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use trellis_kit::services::{self, Listening};
+use trellis_kit::services::{Listening, Others};
 use trellis_kit::{Cx, Failure, log};
 
+use crate::catalogue::{CATALOGUE, THE_CATALOGUE};
 use crate::trellis::registry::events::ServiceEvent;
-use crate::trellis::registry::types::Presence;
-use crate::{CATALOGUE, Registered, Registry, THE_CATALOGUE};
+use crate::trellis::registry::types::{Presence, Service as Registered};
 
 /// How long a service may be missing before it is gone.
 const GRACE: Duration = Duration::from_secs(20);
@@ -16,11 +16,11 @@ const LOOK_TIME: Duration = Duration::from_secs(6);
 
 /// Asks every service that is known whether it listens. Only silence where nobody listens means anything: who is
 /// busy or late is there.
-pub fn look() -> Result<(), Failure> {
+pub fn look(others: Others) -> Result<(), Failure> {
     let cx = Cx::nobody();
     let catalogue = CATALOGUE.get(&cx.views()?, THE_CATALOGUE)?.unwrap_or_default();
     let names = catalogue.services.into_iter().map(|entry| entry.name).collect();
-    for (name, listening) in services::ask_around::<Registry>(names, LOOK_TIME) {
+    for (name, listening) in others.ask_around(names, LOOK_TIME) {
         if listening == Listening::Nobody {
             note_absent(&cx, &name)?;
         }
