@@ -72,8 +72,23 @@ pub fn bindings(input: TokenStream) -> TokenStream {
     );
     match written_down(&service, &module, &followed, &by_hand) {
         Ok(code) => [generate, code].iter().flat_map(|code| parse(code)).collect(),
-        Err(why) => error(Span::call_site(), &format!("wit/{service} cannot be read: {why:#}")),
+        Err(why) => unreadable(&service, &format!("{why:#}")),
     }
+}
+
+/// What is wrong with a contract, and modules with nothing in them: without these, the compiler would say that crates of their
+/// names are missing.
+fn unreadable(service: &str, why: &str) -> TokenStream {
+    let advice = if why.contains("defined more than once") {
+        "\nA function cannot have the name of a type that its interface uses: name it by a verb."
+    } else {
+        ""
+    };
+    let message = format!(
+        "wit/{service} cannot be read: {why}{advice}\nWhat the compiler misses in `api`, `trellis` and `sources` is missing because of this."
+    );
+    let modules = parse("pub mod api {} pub mod trellis {} pub mod sources {}");
+    error(Span::call_site(), &message).into_iter().chain(modules).collect()
 }
 
 /// What the binding generator does not make of the WIT of a service and of those that it follows.
