@@ -1,13 +1,10 @@
 //! Comments: anybody says something about a post, and others read it once moderation has approved it.
 //!
 //! That a post exists is known from what posts tells. A post that was written just now may not be known yet, so whoever
-//! comments on it is only told after `GRACE` that there is none. Reads do not wait for what nobody says exists: who has
-//! written the post brings its position along.
+//! comments on it waits for it. Reads do not wait: who has written the post brings its position along.
 
 #[cfg(test)]
 mod tests;
-
-use std::time::Duration;
 
 use api::{Comment, CommentPage, Cx, Guest, NewComment, PageRequest, Problem, ReadComment};
 use trellis::comments::events::CommentEvent;
@@ -16,8 +13,8 @@ use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::{Outcome, Verdict};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Failure, Lists, Projections, Reaction, Reactions, Recorded, Route, Service,
-    Writer, id, projections, reactions, routes, text,
+    Aggregate, Docs, Entity, Failure, Known, Lists, Projections, Reaction, Reactions, Recorded, Route,
+    Service, Writer, projections, reactions, routes, text,
 };
 
 trellis_kit::bindings!(comments: posts, moderation);
@@ -28,14 +25,11 @@ pub struct Comments;
 
 /// How many characters a comment may have.
 const CONTENT_MAX: usize = 2000;
-/// How long the news of a post may take, and how often to look for it.
-const GRACE: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// Whoever has this role sees what others do not.
 const MODERATOR: &str = "moderator";
 
 /// The posts that there are.
-const POSTS: Docs<()> = Docs::new(sources::POSTS, "known");
+const POSTS: Known<PostEvent> = Known::new(sources::POSTS);
 /// What lists show of each comment.
 const COMMENTS: Docs<Comment> = Docs::new(sources::COMMENTS, "comment");
 /// The comments of each post, as they came.
@@ -60,7 +54,7 @@ impl Service for Comments {
 impl Guest for Comments {
     fn create(cx: &Cx, post: String, new: NewComment) -> Result<Comment, Problem> {
         let content = text::lines("content", &new.content, CONTENT_MAX)?;
-        expect_post(cx, &post)?;
+        POSTS.expect(cx, &post)?;
         cx.create_below(&post, &new, |id| {
             CommentEvent::Created(Comment {
                 id,
@@ -85,23 +79,12 @@ impl Guest for Comments {
 
     fn list(cx: &Cx, post: String, page: PageRequest) -> Result<CommentPage, Problem> {
         let views = cx.views()?;
-        POSTS.get(&views, &post)?.ok_or_else(no_such_post)?;
+        POSTS.find(&views, &post)?;
         let listed = OF_POST.list(&views, &post, &page)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
         let items = comments.into_iter().map(|comment| comment.for_reader(cx)).collect();
         Ok(CommentPage { items, next: listed.next })
     }
-}
-
-/// Goes on once the post is known, which is at once for all but those that were written just now.
-fn expect_post(cx: &Cx, id: &str) -> Result<(), Problem> {
-    let could_be = id::is_valid(id) && id::root(id) == id;
-    let patience = if could_be { GRACE } else { Duration::ZERO };
-    cx.within(patience, LOOK_EVERY, || POSTS.get(&cx.views()?, id))?.ok_or_else(no_such_post)
-}
-
-fn no_such_post() -> Problem {
-    Problem::not_found("There is no such post.")
 }
 
 impl Comment {
@@ -159,10 +142,7 @@ fn heed(event: &Recorded<VerdictEvent>, reaction: &Reaction) -> Result<(), Failu
 
 /// Keeps the posts that there are.
 fn follow_posts(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
-    match event.data {
-        PostEvent::Created(_) => POSTS.put(writer, &event.entity, &()),
-        PostEvent::Retitled(_) => Ok(()),
-    }
+    POSTS.follow(event, writer)
 }
 
 /// Keeps the comments of each post.

@@ -3,65 +3,35 @@
 mod events;
 mod http;
 
+use std::time::Duration;
+
 use trellis_kit::platform::Platform as _;
-use trellis_kit::testing::{anonymous, caller, caller_as, given, given_nothing, platform, settle, start};
+use trellis_kit::testing::{
+    anonymous, caller, caller_as, given, given_nothing, platform, play, settle, start,
+};
 
 use super::*;
 use crate::trellis::moderation::types::Overturning;
 use crate::trellis::posts::types::{NewTitle, Post};
 
-/// The service that posts come from, as far as its log tells.
-#[derive(Debug)]
-pub struct Posts;
-
-impl Service for Posts {
-    const NAME: &str = "posts";
-    const VERSION: &str = "0.0.0";
-    const ENTITIES: &[Entity] = &[Entity::of::<Post>()];
-    const ROUTES: &[Route] = &[];
-}
-
-impl Aggregate for Post {
-    type Service = Posts;
-    type Event = PostEvent;
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn evolve(before: Option<Self>, event: &PostEvent) -> Option<Self> {
-        match event {
+play! {
+    /// The service that posts come from.
+    Posts: sources::POSTS {
+        Post.id by PostEvent: |before, event| match event {
             PostEvent::Created(post) => Some(post.clone()),
             PostEvent::Retitled(to) => {
-                before.map(|post| Self { title: to.title.clone(), version: post.version + 1, ..post })
+                before.map(|post| Post { title: to.title.clone(), version: post.version + 1, ..post })
             }
         }
     }
 }
 
-/// The service that verdicts come from, likewise.
-#[derive(Debug)]
-pub struct Moderation;
-
-impl Service for Moderation {
-    const NAME: &str = "moderation";
-    const VERSION: &str = "0.0.0";
-    const ENTITIES: &[Entity] = &[Entity::of::<Verdict>()];
-    const ROUTES: &[Route] = &[];
-}
-
-impl Aggregate for Verdict {
-    type Service = Moderation;
-    type Event = VerdictEvent;
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn evolve(before: Option<Self>, event: &VerdictEvent) -> Option<Self> {
-        match event {
+play! {
+    /// The service that verdicts come from.
+    Moderation: sources::MODERATION {
+        Verdict.id by VerdictEvent: |before, event| match event {
             VerdictEvent::Given(verdict) => Some(verdict.clone()),
-            VerdictEvent::Overturned(to) => before.map(|verdict| Self {
+            VerdictEvent::Overturned(to) => before.map(|verdict| Verdict {
                 status: to.status,
                 reason: to.reason.clone(),
                 version: verdict.version + 1,
@@ -70,6 +40,9 @@ impl Aggregate for Verdict {
         }
     }
 }
+
+/// How long the news of a post may take.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A post that comments knows of.
 pub fn post(id: &str) {

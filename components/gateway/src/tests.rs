@@ -10,7 +10,7 @@ mod refusals;
 mod routing;
 mod sessions;
 
-use trellis_kit::testing::{Json, given, json, message, parse, platform, settle, start};
+use trellis_kit::testing::{Json, given, json, message, parse, platform, play, settle, start};
 
 use super::*;
 use crate::trellis::registry::events::{DocumentsEvent, ServiceEvent};
@@ -18,57 +18,31 @@ use crate::trellis::registry::types::{
     Documents, Outline, Parts, Presence, Route as Told, Service as Registered, Sighting,
 };
 
-/// The service that tells of services, as far as its log tells.
-#[derive(Debug)]
-pub struct Registry;
-
-impl Service for Registry {
-    const NAME: &str = "registry";
-    const VERSION: &str = "0.0.0";
-    const PARTITIONS: u32 = 1;
-    const ROUTES: &[Route] = &[];
-    const ENTITIES: &[Entity] = &[Entity::of::<Registered>(), Entity::of::<Documents>()];
-}
-
-impl Aggregate for Registered {
-    type Service = Registry;
-    type Event = ServiceEvent;
-
-    fn id(&self) -> &str {
-        &self.name
-    }
-
-    fn evolve(before: Option<Self>, event: &ServiceEvent) -> Option<Self> {
-        let presence = match event {
-            ServiceEvent::Registered(to) | ServiceEvent::Changed(to) => {
-                return Some(Self {
-                    name: to.description.name.clone(),
-                    description: to.description.clone(),
-                    presence: Presence::Present,
-                    since: to.at.clone(),
-                    news: to.news,
-                    news_since: to.at.clone(),
-                    version: before.map_or(1, |before| before.version + 1),
-                });
-            }
-            ServiceEvent::Missing(_) => Presence::Missing,
-            ServiceEvent::Gone(_) => Presence::Gone,
-        };
-        before.map(|before| Self { presence, version: before.version + 1, ..before })
-    }
-}
-
-impl Aggregate for Documents {
-    type Service = Registry;
-    type Event = DocumentsEvent;
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn evolve(_before: Option<Self>, event: &DocumentsEvent) -> Option<Self> {
-        let DocumentsEvent::Noted(parts) = event;
-        Some(Self { id: id_of(parts), version: 1 })
+play! {
+    /// The service that tells of services.
+    Registry: sources::REGISTRY {
+        Registered.name by ServiceEvent: |before, event| {
+            let presence = match event {
+                ServiceEvent::Registered(to) | ServiceEvent::Changed(to) => {
+                    return Some(Registered {
+                        name: to.description.name.clone(),
+                        description: to.description.clone(),
+                        presence: Presence::Present,
+                        since: to.at.clone(),
+                        news: to.news,
+                        news_since: to.at.clone(),
+                        version: before.map_or(1, |before| before.version + 1),
+                    });
+                }
+                ServiceEvent::Missing(_) => Presence::Missing,
+                ServiceEvent::Gone(_) => Presence::Gone,
+            };
+            before.map(|before| Registered { presence, version: before.version + 1, ..before })
+        },
+        Documents.id by DocumentsEvent: |_before, event| {
+            let DocumentsEvent::Noted(parts) = event;
+            Some(Documents { id: id_of(parts), version: 1 })
+        },
     }
 }
 

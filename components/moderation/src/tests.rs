@@ -4,36 +4,21 @@ mod http;
 mod reviews;
 
 use trellis_kit::platform::memory::Harm;
-use trellis_kit::testing::{Json, anonymous, caller, caller_as, deliver, given, given_nothing, parse};
-use trellis_kit::testing::{platform, settle, start};
+use trellis_kit::testing::{
+    Json, anonymous, caller, caller_as, deliver, every_event_twice, given, given_nothing, parse, platform,
+    play, settle, start, trouble_at_every_call,
+};
 
 use super::*;
 use crate::trellis::comments::types::{Comment, Status};
 
-/// The service that comments come from, as far as its log tells.
-#[derive(Debug)]
-pub struct Comments;
-
-impl Service for Comments {
-    const NAME: &str = "comments";
-    const VERSION: &str = "0.0.0";
-    const ENTITIES: &[Entity] = &[Entity::of::<Comment>()];
-    const ROUTES: &[Route] = &[];
-}
-
-impl Aggregate for Comment {
-    type Service = Comments;
-    type Event = CommentEvent;
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn evolve(before: Option<Self>, event: &CommentEvent) -> Option<Self> {
-        match event {
+play! {
+    /// The service that comments come from.
+    Comments: sources::COMMENTS {
+        Comment.id by CommentEvent: |before, event| match event {
             CommentEvent::Created(comment) => Some(comment.clone()),
             CommentEvent::Approved(_) | CommentEvent::Rejected(_) => {
-                before.map(|comment| Self { version: comment.version + 1, ..comment })
+                before.map(|comment| Comment { version: comment.version + 1, ..comment })
             }
         }
     }
@@ -328,46 +313,34 @@ fn what_happens_to_a_comment_later_gives_no_second_verdict() {
     assert_eq!(platform().stored("LOG_moderation").len(), 1);
 }
 
-/// Comments come, one verdict is overturned, everything is delivered with trouble at one call; for every call.
+/// Comments come, and one verdict is overturned.
+fn some_history() {
+    for (id, content) in [("p1-a", "apple"), ("p1-b", "orange")] {
+        given::<Comment>(id, [commented(id, content)]);
+    }
+    given::<Verdict>("p1-c", [given_verdict("p1-c", "apple", Outcome::Approved, None)]);
+    say(&mia(), "p1-c", Outcome::Rejected).unwrap();
+    start::<Moderation>();
+}
+
+fn assert_all_done(when: &str) {
+    assert_eq!(platform().stored("LOG_moderation").len(), 4, "{when}");
+    assert_eq!(platform().stored("DEAD_moderation"), [], "{when}");
+    assert_eq!(whole_queue(Some(Outcome::Approved), 10), ids(["p1-a"]), "{when}");
+    let mut rejected = whole_queue(Some(Outcome::Rejected), 10);
+    rejected.sort();
+    assert_eq!(rejected, ids(["p1-b", "p1-c"]), "{when}");
+}
+
+#[test]
+fn every_event_twice_changes_nothing() {
+    every_event_twice::<Moderation, _>(some_history, |(), when| assert_all_done(when));
+}
+
 #[test]
 fn trouble_at_any_call_leaves_nothing_undone_and_nothing_done_twice() {
-    for harm in [|| Harm::DiesBefore, || Harm::DiesAfter, || Harm::AnswerLost] as [fn() -> Harm; 3] {
-        let mut nth = 0;
-        loop {
-            for stream in ["LOG_comments", "LOG_moderation", "DEAD_moderation"] {
-                platform().lose_stream(stream);
-            }
-            platform().forget_bucket();
-            for (id, content) in [("p1-a", "apple"), ("p1-b", "orange")] {
-                given::<Comment>(id, [commented(id, content)]);
-            }
-            given::<Verdict>("p1-c", [given_verdict("p1-c", "apple", Outcome::Approved, None)]);
-            say(&mia(), "p1-c", Outcome::Rejected).unwrap();
-            start::<Moderation>();
-            let first = platform().calls();
-            platform().harm(nth, harm());
-            while let Some(delivery) = platform().deliver("moderation") {
-                let _ = deliver::<Moderation>(&delivery);
-                platform().revive_if_dead();
-                let _ = deliver::<Moderation>(&delivery);
-            }
-            let calls = platform().calls() - first;
-            platform().revive();
-            settle::<Moderation>();
-            let when = format!("{:?} at call {nth}", harm());
-            assert_eq!(platform().stored("LOG_moderation").len(), 4, "{when}");
-            assert_eq!(platform().stored("DEAD_moderation"), [], "{when}");
-            assert_eq!(whole_queue(Some(Outcome::Approved), 10), ids(["p1-a"]), "{when}");
-            let mut rejected = whole_queue(Some(Outcome::Rejected), 10);
-            rejected.sort();
-            assert_eq!(rejected, ids(["p1-b", "p1-c"]), "{when}");
-            if nth > calls {
-                assert!(nth > 40, "the test has seen the whole history");
-                break;
-            }
-            nth += 1;
-        }
-    }
+    let calls = trouble_at_every_call::<Moderation, _>(1, some_history, |(), when| assert_all_done(when));
+    assert!(calls > 30, "the test has seen the whole history");
 }
 
 /// Others read these for ever: a change here is a new version of the events, and an `upcast`.

@@ -4,9 +4,8 @@ mod delivery;
 mod price;
 
 use trellis_kit::testing::{
-    Json, anonymous, caller, caller_as, given, json, message, platform, request, send, settle, start,
+    Json, anonymous, caller, caller_as, given, json, message, platform, play, request, send, settle, start,
 };
-use trellis_kit::{Aggregate, Entity};
 
 use super::*;
 use crate::trellis::comments::types::VerdictRef;
@@ -14,28 +13,10 @@ use crate::trellis::posts::types::NewTitle;
 
 const TIME: &str = "2026-01-01T00:00:00.000Z";
 
-/// The service that posts come from, as far as its log tells.
-#[derive(Debug)]
-pub struct Posts;
-
-impl Service for Posts {
-    const NAME: &str = "posts";
-    const VERSION: &str = "0.0.0";
-    const ENTITIES: &[Entity] = &[Entity::of::<Post>()];
-    const ROUTES: &[Route] = &[];
-    const PARTITIONS: u32 = sources::POSTS.partitions;
-}
-
-impl Aggregate for Post {
-    type Service = Posts;
-    type Event = PostEvent;
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn evolve(before: Option<Self>, event: &PostEvent) -> Option<Self> {
-        match event {
+play! {
+    /// The service that posts come from.
+    Posts: sources::POSTS {
+        Post.id by PostEvent: |before, event| match event {
             PostEvent::Created(post) => Some(post.clone()),
             PostEvent::Retitled(to) => {
                 before.map(|post| Post { title: to.title.clone(), version: post.version + 1, ..post })
@@ -44,32 +25,16 @@ impl Aggregate for Post {
     }
 }
 
-/// The service that comments come from, likewise.
-#[derive(Debug)]
-pub struct Comments;
-
-impl Service for Comments {
-    const NAME: &str = "comments";
-    const VERSION: &str = "0.0.0";
-    const ENTITIES: &[Entity] = &[Entity::of::<Comment>()];
-    const ROUTES: &[Route] = &[];
-    const PARTITIONS: u32 = 8;
-}
-
-impl Aggregate for Comment {
-    type Service = Comments;
-    type Event = CommentEvent;
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn evolve(before: Option<Self>, event: &CommentEvent) -> Option<Self> {
-        let with = |status| before.map(|comment| Comment { status, version: comment.version + 1, ..comment });
-        match event {
-            CommentEvent::Created(comment) => Some(comment.clone()),
-            CommentEvent::Approved(_) => with(Status::Approved),
-            CommentEvent::Rejected(_) => with(Status::Rejected),
+play! {
+    /// The service that comments come from.
+    Comments: sources::COMMENTS {
+        Comment.id by CommentEvent: |before, event| {
+            let status = match event {
+                CommentEvent::Created(comment) => return Some(comment.clone()),
+                CommentEvent::Approved(_) => Status::Approved,
+                CommentEvent::Rejected(_) => Status::Rejected,
+            };
+            before.map(|comment| Comment { status, version: comment.version + 1, ..comment })
         }
     }
 }

@@ -32,7 +32,9 @@
 //! | let in callers with a role only | `only("moderator")` before the route |
 //! | change what a projection makes of events | a higher [`Service::VIEWS_SCHEMA`]: all is built anew while the old answers |
 //! | change events or entities that are stored | `bindings!(likes except LikeEvent)`, and [`Event`] by hand: a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
-//! | play the services that it follows, in tests | [`testing::given`] with their events, and [`testing::settle`] |
+//! | have entities that belong to those of another service | [`Known`]: which of these there are, also of those that come just now |
+//! | play the services that it follows, in tests | [`play!`](testing::play), [`testing::given`] with their events, and [`testing::settle`] |
+//! | see that nothing is lost or done twice, in tests | [`testing::every_event_twice`] and [`testing::trouble_at_every_call`] |
 //!
 //! # What is promised
 //!
@@ -97,6 +99,7 @@ pub mod id;
 mod instant;
 mod jetstream;
 mod json;
+mod known;
 mod limits;
 pub mod log;
 mod macros;
@@ -131,6 +134,7 @@ pub use eventlog::{Aggregate, Event, Incoming, Recorded, event};
 pub use failure::{Cause, Failure};
 pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table};
 pub use http::{Call, Request, Response, Route};
+pub use known::Known;
 pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Reader, Writer, glance};
 pub use problem::{FieldError, Problem};
 pub use schema::Wire;

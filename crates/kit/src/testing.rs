@@ -5,7 +5,11 @@
 //!     .when(|| Posts::retitle(&caller("bob"), "p1".into(), NewTitle { title: "Mine".into() }))
 //!     .then_problem(403);
 //! ```
-//! Each test has a platform of its own (see [`memory`]), on which time stands still.
+//! Each test has a platform of its own (see [`memory`]), on which time stands still. Other services are [played](play!),
+//! and [`trouble_at_every_call`] shows that nothing is lost or done twice when instances die.
+
+mod play;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -15,6 +19,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 pub use serde_json::Value as Json;
 use trellis_names as names;
+
+pub use play::play;
+pub use trouble::{every_event_twice, trouble_at_every_call};
 
 use crate::contract::types::Context;
 use crate::cx::Cx;

@@ -1,7 +1,6 @@
 //! What comments make of what others tell, in whatever order, however often, and whenever they are interrupted.
 
-use trellis_kit::platform::memory::Harm;
-use trellis_kit::testing::{Json, deliver, parse};
+use trellis_kit::testing::{Json, deliver, every_event_twice, parse, trouble_at_every_call};
 
 use super::*;
 
@@ -99,49 +98,15 @@ fn assert_all_done(when: &str) {
     assert_eq!(platform().stored("DEAD_comments"), [], "{when}");
 }
 
-fn forget_everything() {
-    for stream in ["LOG_posts", "LOG_comments", "LOG_moderation", "DEAD_comments"] {
-        platform().lose_stream(stream);
-    }
-    platform().forget_bucket();
-}
-
 #[test]
 fn every_event_twice_changes_nothing() {
-    some_history();
-    while let Some(delivery) = platform().deliver("comments") {
-        deliver::<Comments>(&delivery).unwrap();
-        let (bucket, log) = (platform().bucket(), platform().stored("LOG_comments").len());
-        deliver::<Comments>(&delivery).unwrap();
-        assert_eq!((platform().bucket(), platform().stored("LOG_comments").len()), (bucket, log));
-    }
-    assert_all_done("twice");
+    every_event_twice::<Comments, _>(some_history, |(), when| assert_all_done(when));
 }
 
 #[test]
 fn dying_at_any_call_leaves_nothing_undone_and_nothing_done_twice() {
-    for death in [|| Harm::DiesBefore, || Harm::DiesAfter, || Harm::AnswerLost] as [fn() -> Harm; 3] {
-        let mut nth = 0;
-        loop {
-            forget_everything();
-            some_history();
-            let first = platform().calls();
-            platform().harm(nth, death());
-            while let Some(delivery) = platform().deliver("comments") {
-                let _ = deliver::<Comments>(&delivery);
-                platform().revive_if_dead();
-            }
-            let calls = platform().calls() - first;
-            platform().revive();
-            settle::<Comments>();
-            assert_all_done(&format!("{:?} at call {nth}", death()));
-            if nth > calls {
-                assert!(nth > 40, "the test has seen the whole history");
-                break;
-            }
-            nth += 1;
-        }
-    }
+    let calls = trouble_at_every_call::<Comments, _>(1, some_history, |(), when| assert_all_done(when));
+    assert!(calls > 40, "the test has seen the whole history");
 }
 
 #[test]

@@ -139,53 +139,28 @@ fn an_empty_review_is_done_at_once() {
     assert_eq!((done.progress.examined, done.finished, done.version), (0, true, 2));
 }
 
-/// A review of three parts, with trouble at one call and everything delivered twice. There are many calls that are
-/// all alike: every 29th is tried, from another one on for each kind of trouble.
+/// A review of three parts. There are many calls that are all alike: every 29th gets into trouble.
 #[test]
 fn trouble_at_any_call_only_delays_it() {
-    let harms: [(u64, fn() -> Harm); 3] =
-        [(0, || Harm::DiesBefore), (10, || Harm::DiesAfter), (20, || Harm::AnswerLost)];
-    for (mut nth, harm) in harms {
-        loop {
-            for stream in ["LOG_moderation", "DEAD_moderation"] {
-                platform().lose_stream(stream);
-            }
-            platform().forget_bucket();
-            platform().configure("rules", LEMON);
-            let ids = judged_by_old_rules(51);
-            settle::<Moderation>();
-            let started = Moderation::apply_rules(&olaf()).unwrap();
-            let first = platform().calls();
-            platform().harm(nth, harm());
-            while let Some(delivery) = platform().deliver("moderation") {
-                let _ = deliver::<Moderation>(&delivery);
-                platform().revive_if_dead();
-                let _ = deliver::<Moderation>(&delivery);
-            }
-            let calls = platform().calls() - first;
-            platform().revive();
-            settle::<Moderation>();
-            let when = format!("{:?} at call {nth}", harm());
-            let done = review(&started.id);
-            let changed = (0..51).filter(|n| (n % 3 == 0) != (n % 5 == 0)).count() as u64;
-            assert_eq!((done.finished, done.progress.examined), (true, 51), "{when}");
-            assert_eq!(done.progress.overturned, changed, "{when}");
-            assert_eq!(
-                platform().stored("LOG_moderation").len() as u64,
-                51 + changed + done.version,
-                "{when}"
-            );
-            assert_eq!(platform().stored("DEAD_moderation"), [], "{when}");
-            for (n, id) in ids.iter().enumerate() {
-                assert_eq!(verdict(id).status, should_be(n), "{when}");
-            }
-            if nth > calls {
-                assert!(nth > 100, "the test has seen the whole review");
-                break;
-            }
-            nth += 29;
+    let tell = || {
+        platform().configure("rules", LEMON);
+        let ids = judged_by_old_rules(51);
+        settle::<Moderation>();
+        (ids, Moderation::apply_rules(&olaf()).unwrap())
+    };
+    let check = |(ids, started): &(Vec<String>, Review), when: &str| {
+        let done = review(&started.id);
+        let changed = (0..51).filter(|n| (n % 3 == 0) != (n % 5 == 0)).count() as u64;
+        assert_eq!((done.finished, done.progress.examined), (true, 51), "{when}");
+        assert_eq!(done.progress.overturned, changed, "{when}");
+        assert_eq!(platform().stored("LOG_moderation").len() as u64, 51 + changed + done.version, "{when}");
+        assert_eq!(platform().stored("DEAD_moderation"), [], "{when}");
+        for (n, id) in ids.iter().enumerate() {
+            assert_eq!(verdict(id).status, should_be(n), "{when}");
         }
-    }
+    };
+    let calls = trouble_at_every_call::<Moderation, _>(29, tell, check);
+    assert!(calls > 100, "the test has seen the whole review");
 }
 
 #[test]

@@ -136,6 +136,17 @@ impl Memory {
         self.0.borrow_mut().streams.lose(stream);
     }
 
+    /// All messages of all streams.
+    pub fn all_stored(&self) -> BTreeMap<String, Vec<Stored>> {
+        self.0.borrow().streams.all_stored()
+    }
+
+    /// Loses all that was ever written: streams, consumers and the bucket.
+    pub fn forget_everything(&self) {
+        self.0.borrow_mut().streams = Streams::default();
+        self.forget_bucket();
+    }
+
     /// As where NATS runs without JetStream.
     pub fn lose_jetstream(&self) {
         self.0.borrow_mut().has_no_jetstream = true;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::delivery::Delivery;
 use crate::platform::memory::Harm;
-use crate::testing::{deliver, settle, start};
+use crate::testing::{deliver, every_event_twice, settle, start, trouble_at_every_call};
 
 /// An event that neither the read models nor the reactions can handle is a letter of each.
 const BOTH: [&str; 2] = ["notes.1.g1", "notes.1.r"];
@@ -53,45 +53,21 @@ fn read_models_follow_and_reactions_happen_once() {
     assert_all_done(&ids);
 }
 
-#[test]
-fn every_event_twice_changes_nothing() {
+fn started_with_some_history() -> Vec<String> {
     start::<Notes>();
-    let ids = some_history();
-    while let Some(delivery) = platform().deliver("notes") {
-        deliver::<Notes>(&delivery).unwrap();
-        let (bucket, log) = (platform().bucket(), stored().len());
-        deliver::<Notes>(&delivery).unwrap();
-        assert_eq!((platform().bucket(), stored().len()), (bucket, log));
-    }
-    assert_all_done(&ids);
+    some_history()
 }
 
-/// The whole history is handled with the instance dying at one call; for every call.
+#[test]
+fn every_event_twice_changes_nothing() {
+    every_event_twice::<Notes, _>(started_with_some_history, |ids, _| assert_all_done(ids));
+}
+
 #[test]
 fn dying_anywhere_leaves_nothing_undone_and_nothing_done_twice() {
-    for death in [|| Harm::DiesBefore, || Harm::DiesAfter] as [fn() -> Harm; 2] {
-        let mut nth = 0;
-        loop {
-            lose_everything();
-            start::<Notes>();
-            let ids = some_history();
-            let first = platform().calls();
-            platform().harm(nth, death());
-            while let Some(delivery) = platform().deliver("notes") {
-                let _ = deliver::<Notes>(&delivery);
-                platform().revive_if_dead();
-            }
-            let calls = platform().calls() - first;
-            platform().revive();
-            settle::<Notes>();
-            assert_all_done(&ids);
-            if nth > calls {
-                assert!(nth > 30, "the test has seen the whole history");
-                break;
-            }
-            nth += 1;
-        }
-    }
+    let calls =
+        trouble_at_every_call::<Notes, _>(1, started_with_some_history, |ids, _| assert_all_done(ids));
+    assert!(calls > 30, "the test has seen the whole history");
 }
 
 #[test]

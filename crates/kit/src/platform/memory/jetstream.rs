@@ -67,6 +67,10 @@ impl Streams {
         self.0.get(stream).map(|stream| stream.messages.clone()).unwrap_or_default()
     }
 
+    pub fn all_stored(&self) -> BTreeMap<String, Vec<Stored>> {
+        self.0.iter().map(|(name, stream)| (name.clone(), stream.messages.clone())).collect()
+    }
+
     pub fn lose(&mut self, stream: &str) {
         self.0.remove(stream);
     }
