@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use trellis_kit::http::{AskError, ask};
+use trellis_kit::http::{AskError, CALLER, ROLES, ask};
 use trellis_kit::{Descriptor, Problem, Request, Response, Trace};
 
 use crate::callers::Caller;
@@ -14,9 +14,6 @@ use crate::session;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// When to come again, in seconds, if nobody answers.
 const RETRY_AFTER: &str = "2";
-
-pub const CALLER: &str = "trellis-caller";
-pub const ROLES: &str = "trellis-roles";
 
 /// What concerns one connection alone.
 const HOP_BY_HOP: [&str; 9] = [

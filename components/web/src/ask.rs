@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use trellis_kit::http::{AskError, Request, ask, encoded};
-use trellis_kit::{Descriptor, Problem, Response, id, log};
+use trellis_kit::http::{Answer, AskError, Asker, CallError, encoded};
+use trellis_kit::{Descriptor, PageRequest, Problem, id, log};
 
 use crate::api::{Cx, Decision, Place};
+use crate::clients::{comments, moderation, posts, query, registry};
 use crate::trellis::comments::types::{Comment, NewComment};
-use crate::trellis::moderation::types::{NewOutcome, Verdict, VerdictPage};
+use crate::trellis::moderation::types::{NewOutcome, Outcome, Verdict, VerdictPage};
 use crate::trellis::posts::types::{NewPost, Post};
 use crate::trellis::query::types::{FeedPage, PostPage};
 use crate::trellis::registry::types::Flow;
@@ -18,9 +19,8 @@ use crate::trellis::web::types::Shown;
 const READ_PATIENCE: Duration = Duration::from_millis(2500);
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How services are told who asks, by a gateway and by us.
-const CALLER: &str = "trellis-caller";
-const ROLES: &str = "trellis-roles";
+/// How many services the page of flows has room for.
+const FLOWS_MAX: u32 = 100;
 
 /// Why there is nothing to show.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,29 +31,6 @@ pub enum Trouble {
     Unsure { status: u16 },
     /// It said no.
     Refused(Problem),
-}
-
-/// A part of a list.
-#[derive(Debug)]
-pub struct Read<T> {
-    pub shown: T,
-    /// Whether there is news that it does not have yet.
-    pub is_behind: bool,
-}
-
-/// Something that is written now.
-#[derive(Debug)]
-pub struct Written {
-    pub id: String,
-    pub position: Option<String>,
-}
-
-impl Written {
-    /// The address at which it shows: the page there waits until it has it.
-    pub fn shown_at(&self, path: &str, name: &str) -> String {
-        let position = self.position.as_ref().map(|position| format!("?position={}", encoded(position)));
-        format!("{path}{}#{name}-{}", position.unwrap_or_default(), self.id)
-    }
 }
 
 /// The services, as they are asked on behalf of whoever looks at a page.
@@ -74,109 +51,70 @@ impl<'a> Services<'a> {
         self.cx.caller.as_deref()
     }
 
-    pub fn feed(self, place: &Place) -> Result<Read<FeedPage>, Trouble> {
-        let answer = self.read("query", "/posts", place)?;
-        let shown = FeedPage { items: understood(answer.read())?, next: next(&answer) };
-        Ok(Read { shown, is_behind: is_behind(&answer) })
+    pub fn feed(self, place: &Place) -> Result<Answer<FeedPage>, Trouble> {
+        Ok(query::feed(&self.reads(place), &part(place))?)
     }
 
-    pub fn post(self, id: &str, place: &Place) -> Result<Read<PostPage>, Trouble> {
-        let answer = self.read("query", &format!("/posts/{}", known(id)?), place)?;
-        let shown = PostPage { post: understood(answer.read())?, next: next(&answer) };
-        Ok(Read { shown, is_behind: is_behind(&answer) })
+    pub fn post(self, id: &str, place: &Place) -> Result<Answer<PostPage>, Trouble> {
+        Ok(query::get(&self.reads(place), known(id)?, &part(place))?)
     }
 
-    pub fn write_post(self, title: &str) -> Result<Written, Trouble> {
-        let request = self.request("POST", "/posts").with_json(&NewPost { title: title.to_owned() });
-        let answer = self.asked("posts", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
-        let Post { id, .. } = understood(answer.read())?;
-        Ok(Written { id, position: position(&answer) })
+    pub fn write_post(self, title: &str) -> Result<Answer<Post>, Trouble> {
+        Ok(posts::create(&self.writes(), &NewPost { title: title.to_owned() })?)
     }
 
-    pub fn write_comment(self, post: &str, content: &str) -> Result<Written, Trouble> {
-        let request = self
-            .request("POST", &format!("/posts/{}/comments", known(post)?))
-            .with_json(&NewComment { content: content.to_owned() });
-        let answer = self.asked("comments", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
-        let Comment { id, .. } = understood(answer.read())?;
-        Ok(Written { id, position: position(&answer) })
+    pub fn write_comment(self, post: &str, content: &str) -> Result<Answer<Comment>, Trouble> {
+        let new = NewComment { content: content.to_owned() };
+        Ok(comments::create(&self.writes(), known(post)?, &new)?)
     }
 
-    pub fn verdicts(self, shown: Shown, place: &Place) -> Result<Read<VerdictPage>, Trouble> {
-        let path = match shown {
-            Shown::Rejected => "/moderation/queue?status=rejected",
-            Shown::Approved => "/moderation/queue?status=approved",
-            Shown::All => "/moderation/queue",
+    pub fn verdicts(self, shown: Shown, place: &Place) -> Result<Answer<VerdictPage>, Trouble> {
+        let status = match shown {
+            Shown::Rejected => Some(Outcome::Rejected),
+            Shown::Approved => Some(Outcome::Approved),
+            Shown::All => None,
         };
-        let answer = self.read("moderation", path, place)?;
-        let shown = VerdictPage { items: understood(answer.read())?, next: next(&answer) };
-        Ok(Read { shown, is_behind: is_behind(&answer) })
+        Ok(moderation::queue(&self.reads(place), status, &part(place))?)
     }
 
     pub fn verdict(self, comment: &str) -> Result<Verdict, Trouble> {
-        let request = self.request("GET", &format!("/moderation/{}", known(comment)?));
-        understood(self.asked("moderation", &request, READ_PATIENCE)?.read())
+        Ok(moderation::get(&self.asker(READ_PATIENCE), known(comment)?)?.value)
     }
 
-    pub fn decide(self, Decision { comment, status, .. }: &Decision) -> Result<Written, Trouble> {
-        let request = self
-            .request("POST", &format!("/moderation/{}", known(comment)?))
-            .with_json(&NewOutcome { status: *status });
-        let answer = self.asked("moderation", &request.map_err(Trouble::Refused)?, WRITE_PATIENCE)?;
-        let Verdict { id, .. } = understood(answer.read())?;
-        Ok(Written { id, position: position(&answer) })
+    pub fn decide(self, Decision { comment, status, .. }: &Decision) -> Result<Answer<Verdict>, Trouble> {
+        Ok(moderation::overturn(&self.writes(), known(comment)?, &NewOutcome { status: *status })?)
     }
 
     pub fn flows(self) -> Result<Vec<Flow>, Trouble> {
-        let request = self.request("GET", "/registry/flow?limit=100");
-        understood(self.asked("registry", &request, READ_PATIENCE)?.read())
+        let first = PageRequest { limit: Some(FLOWS_MAX), after: None };
+        Ok(registry::flow(&self.asker(READ_PATIENCE), &first)?.value.items)
     }
 
-    fn read(self, service: &str, path: &str, place: &Place) -> Result<Response, Trouble> {
-        let word = |name: &str, value: &Option<String>| {
-            value.as_ref().map(|value| format!("{name}={}", encoded(value)))
-        };
-        let words = [word("after", &place.after), word("position", &place.position)];
-        let query = words.into_iter().flatten().collect::<Vec<_>>().join("&");
-        let mark = if path.contains('?') { '&' } else { '?' };
-        self.asked(service, &self.request("GET", &format!("{path}{mark}{query}")), READ_PATIENCE)
+    fn reads(self, place: &'a Place) -> Asker<'a> {
+        self.asker(READ_PATIENCE).at(place.position.as_deref())
     }
 
-    /// A request of the one who looks at the page.
-    fn request(self, method: &str, target: &str) -> Request {
-        let roles = (!self.cx.roles.is_empty()).then(|| self.cx.roles.join(","));
-        let headers = [
-            (CALLER, self.cx.caller.clone()),
-            (ROLES, roles),
-            ("traceparent", self.cx.traceparent.clone()),
-            ("idempotency-key", self.cx.idempotency_key.clone()),
-        ];
-        let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        headers.fold(Request::new(method, target), |request, (name, value)| request.with(name, value))
+    fn writes(self) -> Asker<'a> {
+        self.asker(WRITE_PATIENCE)
     }
 
-    /// The answer of a service, if it is a good one.
-    fn asked(self, service: &str, request: &Request, patience: Duration) -> Result<Response, Trouble> {
-        let answer = match ask(self.by, service, request, patience) {
-            Ok(answer) => answer,
-            Err(AskError::NoService) => return Err(Trouble::Away),
-            Err(AskError::TooLarge) => {
-                return Err(Trouble::Refused(Problem::too_large("That is more than can be sent.")));
-            }
-            Err(error) => return Err(unsure(service, error)),
-        };
-        match (answer.status, answer.problem()) {
-            (200 | 201, _) => Ok(answer),
-            (400..500, Some(problem)) => Err(Trouble::Refused(problem)),
-            (status @ 500.., _) => Err(Trouble::Unsure { status }),
-            (status, _) => {
-                Err(unsure(service, AskError::Garbled(format!("status {status} means nothing here"))))
-            }
-        }
+    fn asker(self, patience: Duration) -> Asker<'a> {
+        Asker::new(self.by, self.cx, patience)
     }
 }
 
-/// An id, if it could be one: it becomes part of a path.
+/// The address at which something that is written now shows: the page there waits until it has it.
+pub fn shown_at<T>(written: &Answer<T>, path: &str, name: &str, id: &str) -> String {
+    let position = written.position.as_ref().map(|position| format!("?position={}", encoded(position)));
+    format!("{path}{}#{name}-{id}", position.unwrap_or_default())
+}
+
+/// The part of a list that a page shows.
+fn part(place: &Place) -> PageRequest {
+    PageRequest { limit: None, after: place.after.clone() }
+}
+
+/// An id, if it could be one: nobody is asked for what cannot be there.
 fn known(id: &str) -> Result<&str, Trouble> {
     if id::is_valid(id) {
         Ok(id)
@@ -185,26 +123,19 @@ fn known(id: &str) -> Result<&str, Trouble> {
     }
 }
 
-fn understood<T>(answer: Result<T, AskError>) -> Result<T, Trouble> {
-    answer.map_err(|error| unsure("a service", error))
-}
-
-fn unsure(service: &str, error: AskError) -> Trouble {
-    log::warn(&format!("{service}: {error}"));
-    Trouble::Unsure { status: Problem::from(error).status }
-}
-
-/// What the next part of a list is asked for with.
-fn next(answer: &Response) -> Option<String> {
-    let (target, _) = answer.header("link")?.strip_prefix('<')?.split_once(">; rel=\"next\"")?;
-    let (_, query) = target.split_once('?')?;
-    query.split('&').find_map(|pair| pair.strip_prefix("after=")).map(str::to_owned)
-}
-
-fn position(answer: &Response) -> Option<String> {
-    answer.header("trellis-position").map(str::to_owned)
-}
-
-fn is_behind(answer: &Response) -> bool {
-    answer.header("x-trellis-lag").is_some_and(|events| events != "0")
+impl From<CallError> for Trouble {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(problem) => Self::Refused(problem),
+            CallError::Failed { status } => Self::Unsure { status },
+            CallError::NoAnswer { error: AskError::NoService, .. } => Self::Away,
+            CallError::NoAnswer { error: AskError::TooLarge, .. } => {
+                Self::Refused(Problem::too_large("That is more than can be sent."))
+            }
+            CallError::NoAnswer { service, error } => {
+                log::warn(&format!("{service}: {error}"));
+                Self::Unsure { status: Problem::from(error).status }
+            }
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub fn page(services: Services<'_>, place: &Place, draft: &Draft) -> Page {
         return page::refusal(problem);
     }
     let status = draft.status().or_else(|| Some(read.as_ref().err()?.status())).unwrap_or(200);
-    let shown = read.as_ref().map_or_else(|_| page::unreadable(place), |read| list(&read.shown));
+    let shown = read.as_ref().map_or_else(|_| page::unreadable(place), |read| list(&read.value));
     if place.after.is_some() {
         let main = html! {
             h1 { "Older posts" }
@@ -48,7 +48,7 @@ pub fn page(services: Services<'_>, place: &Place, draft: &Draft) -> Page {
 
 /// The newest posts, as they are now.
 pub fn live(services: Services<'_>) -> Result<Markup, Trouble> {
-    Ok(list(&services.feed(&page::NEWEST)?.shown))
+    Ok(list(&services.feed(&page::NEWEST)?.value))
 }
 
 fn list(feed: &FeedPage) -> Markup {

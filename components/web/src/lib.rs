@@ -35,7 +35,7 @@ impl Service for Web {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     /// It has nothing to tell.
     const PARTITIONS: u32 = 0;
-    const ASKS: Asks = Asks::These(&["query", "posts", "comments", "moderation", "registry"]);
+    const ASKS: Asks = clients::ASKED;
     const ROUTES: &[Route] = routes! {
         GET "/" => |r| page::answer(Self::feed(r.cx(), page::place(r))),
         POST "/" => |r| {
@@ -76,14 +76,17 @@ impl Guest for Web {
 
     fn write_post(cx: &Cx, title: String) -> Page {
         match services(cx).write_post(&title) {
-            Ok(written) => page::look_at(&written.shown_at("/", "post")),
+            Ok(written) => page::look_at(&ask::shown_at(&written, "/", "post", &written.value.id)),
             Err(trouble) => feed::page(services(cx), &page::NEWEST, &Draft::refused(cx, title, trouble)),
         }
     }
 
     fn write_comment(cx: &Cx, post: String, content: String) -> Page {
         match services(cx).write_comment(&post, &content) {
-            Ok(written) => page::look_at(&written.shown_at(&format!("/p/{post}"), "comment")),
+            Ok(written) => {
+                let path = format!("/p/{post}");
+                page::look_at(&ask::shown_at(&written, &path, "comment", &written.value.id))
+            }
             Err(trouble) => {
                 post::page(services(cx), &post, &page::NEWEST, &Draft::refused(cx, content, trouble))
             }

@@ -2,11 +2,11 @@
 //! what slides away under the hand is decided about by mistake.
 
 use maud::{Markup, html};
-use trellis_kit::http::encoded;
+use trellis_kit::http::{Answer, encoded};
 use trellis_kit::{Call, Problem, id};
 
 use crate::api::{Decision, Page, Queue};
-use crate::ask::{Read, Services, Trouble};
+use crate::ask::{Services, Trouble};
 use crate::trellis::moderation::types::{Outcome, Verdict, VerdictPage};
 use crate::trellis::web::types::Shown;
 use crate::{origin, page, post, signin, time};
@@ -75,7 +75,7 @@ pub fn page(services: Services<'_>, queue: &Queue, trouble: Option<&Trouble>) ->
         @if let Some(trouble) = trouble { (in_vain(trouble)) }
         @if let Some(verdict) = &decided { (done(verdict, &read, queue)) }
         @match &read {
-            Ok(read) => (list(&read.shown, queue)),
+            Ok(read) => (list(&read.value, queue)),
             Err(_) => (unreadable()),
         }
         @if queue.from.after.is_some() {
@@ -212,7 +212,7 @@ fn otherwise(verdict: &Verdict, shown: Shown, said: &str) -> Markup {
 }
 
 /// What was decided a moment ago, with the way back.
-fn done(verdict: &Verdict, read: &Result<Read<VerdictPage>, Trouble>, queue: &Queue) -> Markup {
+fn done(verdict: &Verdict, read: &Result<Answer<VerdictPage>, Trouble>, queue: &Queue) -> Markup {
     let what = if verdict.status == Outcome::Approved { "is published" } else { "is not published any more" };
     let is_behind = queue.from.position.is_some() && read.as_ref().is_ok_and(|read| read.is_behind);
     html! {

@@ -1,10 +1,11 @@
 //! The frame that all pages share, and what goes with them to the browser.
 
 use maud::{DOCTYPE, Markup, html};
+use trellis_kit::http::Answer;
 use trellis_kit::{Call, Problem, Response};
 
 use crate::api::{Page, Place};
-use crate::ask::{Read, Trouble};
+use crate::ask::Trouble;
 use crate::assets::{self, ICON, SCRIPT, STYLE};
 
 /// The first part of a list.
@@ -87,7 +88,7 @@ pub fn unreadable(place: &Place) -> Markup {
 }
 
 /// What somebody is told who has just written and does not see it yet.
-pub fn not_yet<T>(read: &Result<Read<T>, Trouble>, place: &Place) -> Markup {
+pub fn not_yet<T>(read: &Result<Answer<T>, Trouble>, place: &Place) -> Markup {
     let is_behind = place.position.is_some() && read.as_ref().is_ok_and(|read| read.is_behind);
     html! {
         @if is_behind { p.notice role="status" { "Published. It may take a moment until it shows here." } }

@@ -17,10 +17,10 @@ pub fn page(services: Services<'_>, id: &str, place: &Place, draft: &Draft) -> P
     }
     let status = draft.status().or_else(|| Some(read.as_ref().err()?.status())).unwrap_or(200);
     let (title, heading) = match &read {
-        Ok(read) => (read.shown.post.title.as_str(), heading(&read.shown.post)),
+        Ok(read) => (read.value.post.title.as_str(), heading(&read.value.post)),
         Err(_) => ("A post", html! { h1.unseen { "A post" } }),
     };
-    let shown = read.as_ref().map_or_else(|_| page::unreadable(place), |read| list(&read.shown));
+    let shown = read.as_ref().map_or_else(|_| page::unreadable(place), |read| list(&read.value));
     let path = format!("/p/{id}");
     let main = if place.after.is_some() {
         html! {
@@ -41,7 +41,7 @@ pub fn page(services: Services<'_>, id: &str, place: &Place, draft: &Draft) -> P
 
 /// The newest comments of a post, as they are now.
 pub fn live(services: Services<'_>, id: &str) -> Result<Markup, Trouble> {
-    Ok(list(&services.post(id, &page::NEWEST)?.shown))
+    Ok(list(&services.post(id, &page::NEWEST)?.value))
 }
 
 /// Whoever wrote something.

@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use wit_parser::{Function, Interface, Type, TypeDefKind, UnresolvedPackage, UnresolvedPackageGroup};
 
+use crate::routes::{Route, Routes};
+
 /// The package of a service.
 pub struct Contract(UnresolvedPackage);
 
@@ -97,6 +99,75 @@ impl Contract {
             pub const {}: ::trellis_kit::Source = ::trellis_kit::Source::new({name:?}, {partitions});",
             snake(name).to_uppercase()
         ))
+    }
+
+    /// A module with a function for each of these that has a route, which asks it by that.
+    pub fn client(&self, routes: &Routes) -> anyhow::Result<String> {
+        let name = &self.0.name.name;
+        let module = snake(name);
+        let mut functions = String::new();
+        for function in self.api() {
+            let rust = snake(&function.name);
+            if let Some(route) = routes.all.iter().find(|route| route.function == rust) {
+                functions += &self.asking(name, function, route)?;
+            }
+        }
+        let Routes { file, .. } = routes;
+        Ok(format!(
+            "/// Asks {name}.
+            pub mod {module} {{
+                #[allow(unused_imports, reason = \"which types the functions take is theirs to say\")]
+                use super::super::trellis::{module}::types::*;
+                use ::trellis_kit::PageRequest;
+                use ::trellis_kit::http::{{Answer, Asker, CallError}};
+
+                // Whoever changes the routes changes these functions.
+                const _: &str = ::core::include_str!({file:?});
+
+                {functions}
+            }}"
+        ))
+    }
+
+    /// A function that asks for another one by its route.
+    fn asking(&self, service: &str, function: &Function, route: &Route) -> anyhow::Result<String> {
+        let (mut takes, mut sends) = (String::new(), String::new());
+        for param in &function.params {
+            let (name, of) = (snake(&param.name), self.rust(param.ty)?);
+            let (taken, sent) = match (param.ty, of.as_str()) {
+                (_, CONTEXT) => continue,
+                (Type::String, _) => ("&str".to_owned(), format!(".word(r#{name})")),
+                (_, "PageRequest") => ("&PageRequest".to_owned(), format!(".page(r#{name})")),
+                (_, of) if of.starts_with("::core::option::Option") => {
+                    (of.to_owned(), format!(".parameter(r#{name}.as_ref())?"))
+                }
+                (_, of) => (format!("&{of}"), format!(".body(r#{name})?")),
+            };
+            takes += &format!("r#{name}: {taken}, ");
+            sends += &sent;
+        }
+        let Route { method, pattern, answer, .. } = route;
+        let reads = if answer == "page" { "part" } else { "whole" };
+        let result = function.result.context("a function that has a route has a result")?;
+        let answer = self.rust(self.good(result)?)?;
+        let name = snake(&function.name);
+        Ok(format!(
+            "#[doc = {:?}]
+            pub fn r#{name}(asker: &Asker<'_>, {takes}) -> ::core::result::Result<Answer<{answer}>, CallError> {{
+                asker.question({service:?}, {method:?}, {pattern:?}){sends}.{reads}()
+            }}",
+            docs(function)
+        ))
+    }
+
+    /// What a result is if all went well.
+    fn good(&self, result: Type) -> anyhow::Result<Type> {
+        let Type::Id(id) = result else { return Ok(result) };
+        let kind = &self.0.types.get(id).context("a type that is not in the package")?.kind;
+        match kind {
+            TypeDefKind::Result(of) => of.ok.context("a function that has a route answers something"),
+            _ => Ok(result),
+        }
     }
 
     fn api(&self) -> impl Iterator<Item = &Function> {

@@ -5,6 +5,7 @@
 mod code;
 mod contract;
 mod item;
+mod routes;
 
 use proc_macro::{Delimiter, Group, Span, TokenStream, TokenTree};
 
@@ -15,8 +16,10 @@ use crate::item::{Item, Part};
 ///
 /// `bindings!(posts)` reads `wit/posts`; `bindings!(comments: posts, moderation)` brings in the events of those
 /// services too, to follow or react to. They are named here and not in the service's own WIT, because packages
-/// cannot use one another in a circle, and services do listen to one another. `bindings!(web; query)` brings in what
-/// is only used in the service's own WIT. Paths are seen from a component's
+/// cannot use one another in a circle, and services do listen to one another. `bindings!(web; query)` brings in the types of
+/// services that it asks, and for each of their functions one in `clients` that asks it: `clients::query::feed(&asker, &page)`
+/// sends the request that the route of `feed` stands for, as the route table in `components/query/src/lib.rs` says, and
+/// reads the answer. `clients::ASKED` is for [`ASKS`](../trellis_kit/trait.Service.html). Paths are seen from a component's
 /// folder, `components/<service>`. The types can be compared, printed, and written as JSON (see [`Wire`]); what all
 /// services share comes from `trellis_kit` itself. The functions to implement are those of `api::Guest`,
 /// which take a `trellis_kit::Cx` where the WIT says context; what `wit/posts` has in its interface `events` is in
@@ -27,8 +30,8 @@ use crate::item::{Item, Part};
 /// leaves that event to be said by hand, with its schema.
 #[proc_macro]
 pub fn bindings(input: TokenStream) -> TokenStream {
-    let (mut module, mut followed, mut used, mut by_hand) = (None, Vec::new(), Vec::new(), Vec::new());
-    let mut is_used = false;
+    let (mut module, mut followed, mut asked, mut by_hand) = (None, Vec::new(), Vec::new(), Vec::new());
+    let mut is_asked = false;
     for token in input {
         match token {
             TokenTree::Ident(name) if name.to_string() == "except" => {}
@@ -37,11 +40,11 @@ pub fn bindings(input: TokenStream) -> TokenStream {
             }
             // What is `my_service` in Rust is `my-service` in WIT.
             TokenTree::Ident(name) if module.is_some() => {
-                let others = if is_used { &mut used } else { &mut followed };
+                let others = if is_asked { &mut asked } else { &mut followed };
                 others.push(name.to_string().replace('_', "-"));
             }
             TokenTree::Ident(name) => module = Some(name.to_string()),
-            TokenTree::Punct(mark) => is_used |= mark.as_char() == ';',
+            TokenTree::Punct(mark) => is_asked |= mark.as_char() == ';',
             _ => {}
         }
     }
@@ -50,16 +53,17 @@ pub fn bindings(input: TokenStream) -> TokenStream {
     };
     let service = module.replace('_', "-");
     let paths: String =
-        followed.iter().chain(&used).map(|other| format!("\"../../wit/{other}\", ")).collect();
-    let events: String =
-        followed.iter().map(|other| format!("import trellis:{other}/events@0.1.0; ")).collect();
+        followed.iter().chain(&asked).map(|other| format!("\"../../wit/{other}\", ")).collect();
+    let events = followed.iter().map(|other| format!("import trellis:{other}/events@0.1.0; "));
+    let types = asked.iter().map(|other| format!("import trellis:{other}/types@0.1.0; "));
+    let imports: String = events.chain(types).collect();
     let generate = format!(
         r#"
         #[allow(unsafe_code, missing_debug_implementations, clippy::indexing_slicing, reason = "generated")]
         mod bindings {{
             ::trellis_kit::rt::wit_bindgen::generate!({{
                 path: ["../../wit", {paths}"../../wit/{service}"],
-                inline: "package trellis:{service}-listens; world contract {{ include trellis:{service}/contract@0.1.0; {events} }}",
+                inline: "package trellis:{service}-listens; world contract {{ include trellis:{service}/contract@0.1.0; {imports} }}",
                 world: "contract",
                 runtime_path: "::trellis_kit::rt::wit_bindgen::rt",
                 additional_derives: [PartialEq, ::trellis_kit::Wire],
@@ -70,7 +74,7 @@ pub fn bindings(input: TokenStream) -> TokenStream {
         }}
         pub use bindings::trellis;"#
     );
-    match written_down(&service, &module, &followed, &by_hand) {
+    match written_down(&service, &module, &followed, &asked, &by_hand) {
         Ok(code) => [generate, code].iter().flat_map(|code| parse(code)).collect(),
         Err(why) => unreadable(&service, &format!("{why:#}")),
     }
@@ -85,9 +89,9 @@ fn unreadable(service: &str, why: &str) -> TokenStream {
         ""
     };
     let message = format!(
-        "wit/{service} cannot be read: {why}{advice}\nWhat the compiler misses in `api`, `trellis` and `sources` is missing because of this."
+        "wit/{service} cannot be read: {why}{advice}\nWhat the compiler misses in `api`, `clients`, `sources` and `trellis` is missing because of this."
     );
-    let modules = parse("pub mod api {} pub mod trellis {} pub mod sources {}");
+    let modules = parse("pub mod api {} pub mod trellis {} pub mod sources {} pub mod clients {}");
     error(Span::call_site(), &message).into_iter().chain(modules).collect()
 }
 
@@ -96,6 +100,7 @@ fn written_down(
     service: &str,
     module: &str,
     followed: &[String],
+    asked: &[String],
     by_hand: &[String],
 ) -> anyhow::Result<String> {
     let own = contract::read(service)?;
@@ -109,7 +114,28 @@ fn written_down(
     Ok(format!(
         "{functions} {guest} {events}
         /// The logs that the service has to do with.
-        pub mod sources {{ {sources} }}"
+        pub mod sources {{ {sources} }}
+        {}",
+        clients(asked)?
+    ))
+}
+
+/// A module for each service that is asked, with a function for each of its functions.
+fn clients(asked: &[String]) -> anyhow::Result<String> {
+    if asked.is_empty() {
+        return Ok(String::new());
+    }
+    let mut modules = String::new();
+    for service in asked {
+        modules += &contract::read(service)?.client(&routes::read(service)?)?;
+    }
+    Ok(format!(
+        "/// The services that it asks, by their functions.
+        pub mod clients {{
+            /// All of them.
+            pub const ASKED: ::trellis_kit::Asks = ::trellis_kit::Asks::These(&{asked:?});
+            {modules}
+        }}"
     ))
 }
 
@@ -214,6 +240,9 @@ fn roles(item: &Item) -> String {
                 type Part = {kind};
                 fn parts(self) -> (Self::Part, ::core::option::Option<::std::string::String>) {{
                     (self.{field}, self.next)
+                }}
+                fn whole({field}: Self::Part, next: ::core::option::Option<::std::string::String>) -> Self {{
+                    Self {{ {field}, next }}
                 }}
             }}"
         ));

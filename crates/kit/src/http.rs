@@ -13,6 +13,7 @@
 pub mod answer;
 mod ask;
 mod call;
+mod client;
 mod error;
 mod exchange;
 mod form;
@@ -28,7 +29,8 @@ mod wasi;
 
 pub use ask::ask;
 pub use call::Call;
-pub use error::AskError;
+pub use client::{Answer, Asker, CALLER, ROLES};
+pub use error::{AskError, CallError};
 pub use exchange::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response};
 pub(crate) use message::answer as answer_message;
 #[cfg(test)]

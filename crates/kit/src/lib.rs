@@ -26,6 +26,7 @@
 //! |---|---|
 //! | follow what another service tells | `bindings!(likes: posts)`, and a line `sources::POSTS => follow` in [`projections!`] |
 //! | do something because of it | the same, and a line in [`reactions!`] |
+//! | ask another service, for somebody who waits | `bindings!(web; posts)`, and `clients::posts::create` with an [`http::Asker`] |
 //! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
 //! | keep entities in order that belong to one other | [`Cx::create_below`]: they share its partition |
 //! | count, by what they belong to | [`Docs::update`] of a document with that id; each event changes it once |

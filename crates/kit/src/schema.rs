@@ -17,10 +17,13 @@ pub trait Record: Wire + DeserializeOwned {}
 
 /// A part of a list: a record of that and of `next`. The derive of [`Wire`] says which types are.
 pub trait Page {
-    type Part: Wire + Serialize;
+    type Part: Wire + Serialize + DeserializeOwned;
 
     /// The part, and what to ask for the next one with.
     fn parts(self) -> (Self::Part, Option<String>);
+
+    /// The same again, of both.
+    fn whole(part: Self::Part, next: Option<String>) -> Self;
 }
 
 /// The JSON of a type.

@@ -25,6 +25,29 @@ pub enum AskError {
     Failed(#[source] Fault),
 }
 
+/// Why a function of another service has no result.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum CallError {
+    /// The service refused, and nothing was done.
+    #[error("refused with {}", .0.status)]
+    Refused(Problem),
+    /// The service failed, with this status; what was asked for may have been done.
+    #[error("failed with {status}")]
+    Failed { status: u16 },
+    #[error("{service}: {error}")]
+    NoAnswer {
+        service: &'static str,
+        #[source]
+        error: AskError,
+    },
+}
+
+impl From<Problem> for CallError {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
 impl From<Fault> for AskError {
     fn from(fault: Fault) -> Self {
         match fault {

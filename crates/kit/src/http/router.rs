@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::call::Call;
+use super::client;
 use super::exchange::{Request, Response};
 use super::path::{Path, allowed};
 use super::remembered;
@@ -21,9 +22,6 @@ use crate::{config, position};
 const CALLER_HEADER: &str = "caller-header";
 /// Likewise the header in which it says what the caller is trusted with: names with commas between them.
 const ROLES_HEADER: &str = "roles-header";
-
-/// How many events the read models that answered had not yet seen.
-const LAG_HEADER: &str = "x-trellis-lag";
 
 /// The routes of a service.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +86,7 @@ fn tell(cx: &Cx, response: &mut Response) {
         }
         response.headers.push((position::HEADER.into(), position));
     }
-    response.headers.extend(cx.lag().map(|events| (LAG_HEADER.into(), events.to_string())));
+    response.headers.extend(cx.lag().map(|events| (client::LAG.into(), events.to_string())));
 }
 
 fn context(request: &Request, trace: &Trace, (caller, roles): Caller) -> Result<Context, Problem> {
