@@ -65,23 +65,22 @@ impl Guest for Query {
     fn feed(cx: &Cx, page: PageRequest) -> Result<FeedPage, Problem> {
         let views = cx.views()?;
         let listed = FEED.list(&views, &page)?;
-        let posts = POSTS.get_many(&views, &listed.ids)?;
-        let ids: Vec<String> = posts.iter().map(|post| post.id.clone()).collect();
-        let threads = THREADS.get_each(&views, &ids)?;
-        let items = posts.into_iter().zip(threads).map(|(post, thread)| {
+        let listed_posts = POSTS.get_each_with(&THREADS, &views, &listed.ids)?;
+        let items = listed_posts.into_iter().filter_map(|(post, thread)| {
             let Thread { count, newest } = thread.unwrap_or_default();
             let readable = newest.into_iter().filter(|comment| may_read(cx, comment));
-            with_comments(cx, post, count, readable.take(SHOWN_IN_FEED))
+            Some(with_comments(cx, post?, count, readable.take(SHOWN_IN_FEED)))
         });
         Ok(FeedPage { items: items.collect(), next: listed.next })
     }
 
     fn get(cx: &Cx, id: String, comments: PageRequest) -> Result<PostPage, Problem> {
         let views = cx.views()?;
-        let Some(post) = POSTS.get(&views, &id)? else {
+        let (post, thread) = POSTS.get_with(&THREADS, &views, &id)?;
+        let Some(post) = post else {
             return Err(Problem::not_found("There is no such post."));
         };
-        let count = THREADS.get(&views, &id)?.map_or(0, |thread| thread.count);
+        let count = thread.map_or(0, |thread| thread.count);
         let listed = COMMENTS_OF.list(&views, &id, &comments)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
         Ok(PostPage { post: with_comments(cx, post, count, comments), next: listed.next })

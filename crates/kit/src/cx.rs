@@ -11,7 +11,7 @@ use crate::contract::types::Context;
 use crate::descriptor::Descriptor;
 use crate::id;
 use crate::models::Reader;
-use crate::models::progress::Progress;
+use crate::models::progress::{self, Progress};
 use crate::platform::{self, Fault, Platform};
 use crate::position::Position;
 use crate::problem::Problem;
@@ -31,9 +31,12 @@ pub struct Cx {
     /// The newest positions of what it wrote, or found written already.
     written: RefCell<BTreeMap<(&'static str, u32), u64>>,
     /// What it is answered from, once that has been asked for.
+    reader: RefCell<Option<Reader>>,
     reached: RefCell<Option<Rc<Progress>>>,
     /// How far behind that was.
     lag: Cell<Option<u64>>,
+    /// Whether nothing was asked of this instance before.
+    is_first: bool,
 }
 
 impl From<Context> for Cx {
@@ -43,8 +46,10 @@ impl From<Context> for Cx {
             service: None,
             wanted: RefCell::default(),
             written: RefCell::default(),
+            reader: RefCell::default(),
             reached: RefCell::default(),
             lag: Cell::default(),
+            is_first: false,
         }
     }
 }
@@ -71,7 +76,7 @@ impl Cx {
 
     /// A request to a service.
     pub(crate) fn of_request(service: &'static Descriptor, context: Context) -> Self {
-        Self { service: Some(service), ..Self::from(context) }
+        Self { service: Some(service), is_first: progress::is_first_request(), ..Self::from(context) }
     }
 
     /// Reads shall wait for these, but for those of sources that the service does not follow: they will never come here.
@@ -106,7 +111,18 @@ impl Cx {
 
     /// How many events the read models that answered had not yet seen.
     pub(crate) fn lag(&self) -> Option<u64> {
-        self.lag.get()
+        let from_backlogs = || {
+            let (service, reader) = (self.service?, self.reader.borrow());
+            let (generation, noted) = reader.as_ref()?.backlogs()?;
+            let noted = noted.of_generation(generation);
+            Some(noted.fresh(service.name, service.projected_sources()).total())
+        };
+        self.lag.get().or_else(from_backlogs)
+    }
+
+    /// Whether the first answer of an instance is wanted as it is now: then the progress is not asked for.
+    pub(crate) fn needs_no_progress(&self) -> bool {
+        self.service.is_none() || (self.is_first && self.wanted.borrow().is_empty())
     }
 
     /// The read models, once they have what the request wants or have been waited for long enough.
@@ -134,13 +150,24 @@ impl Cx {
 
     /// The read models as they are now or, if the request brings positions, as soon as they have come so far.
     pub fn views(&self) -> Result<Reader, Problem> {
-        Ok(Reader { generation: self.reached()?.generation })
+        if let Some(reader) = &*self.reader.borrow() {
+            return Ok(reader.clone());
+        }
+        let is_reached = self.reached.borrow().is_some();
+        let reader = if self.needs_no_progress() && !is_reached {
+            Reader::new()
+        } else {
+            Reader::of(self.reached()?.generation)
+        };
+        self.reader.replace(Some(reader.clone()));
+        Ok(reader)
     }
 
     /// The same, once they also have what this request itself has written.
     pub fn views_with_mine(&self) -> Result<Reader, Problem> {
         self.wanted.borrow_mut().extend(self.written());
         self.reached.take();
+        self.reader.take();
         self.views()
     }
 }

@@ -9,6 +9,7 @@
 //! leftover counts as absent. So storage stays within twice the size of the read models, and no key is ever
 //! searched for.
 
+pub(crate) mod backlogs;
 mod docs;
 pub(crate) mod generation;
 mod glance;
@@ -16,9 +17,11 @@ pub(crate) mod index;
 pub(crate) mod kept;
 pub(crate) mod offset;
 pub(crate) mod progress;
+mod reader;
 pub(crate) mod writer;
 
 pub use docs::Docs;
 pub use glance::{DocKey, Glimpse, glance};
 pub use index::{Index, Listed, Lists};
-pub use writer::{Reader, Writer};
+pub use reader::Reader;
+pub use writer::Writer;

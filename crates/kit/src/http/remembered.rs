@@ -8,6 +8,8 @@ use super::call::Call;
 use super::exchange::Response;
 use super::route::Route;
 use crate::descriptor::Descriptor;
+#[cfg(test)]
+use crate::models::progress;
 use crate::models::progress::Progress;
 use crate::problem::Problem;
 
@@ -36,6 +38,9 @@ struct Asked {
 pub(super) fn answer(service: &Descriptor, route: &Route, call: &Call<'_>) -> Result<Response, Problem> {
     let follows_from_read_models = service.partitions == 0 && !service.projected.is_empty();
     if !follows_from_read_models || route.method != "GET" || route.function.is_none() {
+        return (route.call)(call);
+    }
+    if call.cx.needs_no_progress() {
         return (route.call)(call);
     }
     let from = call.cx.reached()?;
@@ -77,4 +82,5 @@ impl Answers {
 #[cfg(test)]
 pub(crate) fn forget() {
     ANSWERS.set(None);
+    progress::forget();
 }

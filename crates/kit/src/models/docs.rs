@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trellis_names as names;
 
-use super::kept;
-use super::writer::{Reader, Writer};
+use super::reader::Reader;
+use super::writer::Writer;
 use crate::descriptor::Source;
 use crate::failure::Failure;
 use crate::id;
@@ -77,7 +77,20 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
         if !id::is_valid(id) {
             return Ok(None);
         }
-        Ok(kept::load(&self.key(reader.generation, id), reader.generation)?.map(|found| found.value))
+        Ok(self.get_each(reader, &[id.to_owned()])?.into_iter().flatten().next())
+    }
+
+    /// A document, and for the same price one of another kind with the same id.
+    pub fn get_with<U: DeserializeOwned>(
+        &self,
+        others: &Docs<U>,
+        reader: &Reader,
+        id: &str,
+    ) -> Result<(Option<T>, Option<U>), Problem> {
+        if !id::is_valid(id) {
+            return Ok((None, None));
+        }
+        Ok(self.get_each_with(others, reader, &[id.to_owned()])?.pop().unwrap_or_default())
     }
 
     /// The documents of these ids, in their order, for the price of one read; what is not there is left out.
@@ -87,13 +100,30 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
 
     /// The document of each of these ids, or none, for the price of one read.
     pub fn get_each(&self, reader: &Reader, ids: &[String]) -> Result<Vec<Option<T>>, Problem> {
-        let keys: Vec<String> = ids.iter().map(|id| self.key(reader.generation, id)).collect();
-        let found = kept::load_many(&keys, reader.generation)?;
-        Ok(found.into_iter().map(|found| Some(found?.value)).collect())
+        Ok(reader.read(None, |generation| self.keys(generation, ids))?.parse(..)?)
     }
 
+    /// The documents of these ids, and for the same price those of another kind with the same ids.
+    pub fn get_each_with<U: DeserializeOwned>(
+        &self,
+        others: &Docs<U>,
+        reader: &Reader,
+        ids: &[String],
+    ) -> Result<Vec<(Option<T>, Option<U>)>, Problem> {
+        let both = |generation| [self.keys(generation, ids), others.keys(generation, ids)].concat();
+        let found = reader.read(None, both)?;
+        let (docs, others) = (found.parse(..ids.len())?, found.parse(ids.len()..)?);
+        Ok(docs.into_iter().zip(others).collect())
+    }
+}
+
+impl<T> Docs<T> {
     fn key(&self, generation: u64, id: &str) -> String {
         names::doc_key(generation, self.source.name, self.name, id)
+    }
+
+    fn keys(&self, generation: u64, ids: &[String]) -> Vec<String> {
+        ids.iter().map(|id| self.key(generation, id)).collect()
     }
 }
 

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 use trellis_names as names;
 
-use super::kept;
-use super::writer::{Reader, Writer};
+use super::reader::Reader;
+use super::writer::Writer;
 use crate::contract::types::PageRequest;
 use crate::descriptor::Source;
 use crate::failure::Failure;
@@ -154,13 +154,12 @@ impl Pages {
         };
         // A list that was begun in one generation is read on in it: it stays where it is until after the next
         // rebuild.
-        let generation = cursor.as_ref().map_or(reader.generation, |cursor| cursor.generation);
-        let mut lanes = self.lanes(generation, cursor.as_ref())?;
+        let (generation, mut lanes) = self.lanes(reader, cursor.as_ref())?;
         let limit = limit as usize;
         let mut ids = Vec::with_capacity(limit);
         let mut before = cursor.map_or(u64::MAX, |cursor| cursor.before);
         while ids.len() < limit {
-            self.refill(generation, &mut lanes, limit - ids.len(), before)?;
+            self.refill(reader, generation, &mut lanes, limit - ids.len(), before)?;
             let Some((seq, id)) = pop_newest(&mut lanes) else { break };
             before = seq;
             ids.push(id);
@@ -171,34 +170,39 @@ impl Pages {
         Ok(Listed { ids, next })
     }
 
-    /// Where reading begins in each partition.
-    fn lanes(&self, generation: u64, cursor: Option<&Cursor>) -> Result<Vec<Lane>, Problem> {
-        let keys: Vec<String> = self.lanes.iter().map(|lane| self.key(generation, lane, "head")).collect();
-        let heads = kept::load_many::<Head>(&keys, generation)?;
+    /// Which generation is read, and where reading begins in each partition.
+    fn lanes(&self, reader: &Reader, cursor: Option<&Cursor>) -> Result<(u64, Vec<Lane>), Problem> {
+        let keys = |generation| self.lanes.iter().map(|lane| self.key(generation, lane, "head")).collect();
+        let read = reader.read(cursor.map(|cursor| cursor.generation), keys)?;
+        let heads = read.parse::<Head>(..)?;
         let positions = cursor.map(|cursor| cursor.positions.iter().copied().map(Some).collect());
         let positions = positions.unwrap_or_else(|| vec![None; heads.len()]);
         let before = cursor.map_or(u64::MAX, |cursor| cursor.before);
-        heads
-            .into_iter()
-            .zip(positions)
-            .map(|(head, position)| match (head, position) {
-                (None, None) | (_, Some(0)) => Ok(Lane::default()),
-                (None, Some(_)) => Err(bad_cursor()),
-                (Some(head), position) => Lane::new(head.value, position, before).ok_or_else(bad_cursor),
-            })
-            .collect()
+        let lanes = heads.into_iter().zip(positions).map(|(head, position)| match (head, position) {
+            (None, None) | (_, Some(0)) => Ok(Lane::default()),
+            (None, Some(_)) => Err(bad_cursor()),
+            (Some(head), position) => Lane::new(head, position, before).ok_or_else(bad_cursor),
+        });
+        Ok((read.generation, lanes.collect::<Result<_, _>>()?))
     }
 
     /// Reads on where too little is at hand to know what comes next. All partitions that may run dry are read
     /// at once, so this reads twice at the very most, however the ids are spread.
-    fn refill(&self, generation: u64, lanes: &mut [Lane], wanted: usize, before: u64) -> Result<(), Problem> {
+    fn refill(
+        &self,
+        reader: &Reader,
+        generation: u64,
+        lanes: &mut [Lane],
+        wanted: usize,
+        before: u64,
+    ) -> Result<(), Problem> {
         while lanes.iter().any(Lane::is_dry) {
             let short = |lane: &Lane| lane.pages_left > 0 && lane.items.len() < wanted;
             let names = self.lanes.iter().zip(lanes.iter()).filter(|(_, lane)| short(lane));
             let keys: Vec<String> = names
                 .map(|(name, lane)| self.key(generation, name, &(lane.pages_left - 1).to_string()))
                 .collect();
-            let pages = kept::load_many::<Vec<Item>>(&keys, generation)?;
+            let pages = reader.read(Some(generation), |_| keys.clone())?.parse::<Vec<Item>>(..)?;
             for (lane, (page, key)) in
                 lanes.iter_mut().filter(|lane| short(lane)).zip(pages.into_iter().zip(&keys))
             {
@@ -206,7 +210,7 @@ impl Pages {
                     return Err(Problem::internal(format_args!("page {key} is missing")));
                 };
                 lane.pages_left -= 1;
-                lane.extend(lane.pages_left, page.value, before);
+                lane.extend(lane.pages_left, page, before);
                 // Only a cursor that was not made here points before pages that hold nothing older than itself.
                 // Following it could mean to read them all.
                 if lane.items.is_empty() {

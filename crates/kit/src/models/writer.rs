@@ -1,4 +1,4 @@
-//! What projections write with, and what handlers read with.
+//! What projections write with.
 //!
 //! **A projection runs twice for an event.** The first time nothing is read or written: the keys that it changes are noted.
 //! They are read with one call, along with what else is needed to handle the event. The second time it sees what they hold.
@@ -41,12 +41,6 @@ impl Default for Before {
     fn default() -> Self {
         Self::Read(BTreeMap::new())
     }
-}
-
-/// What read models are read with: the generation that answers now.
-#[derive(Debug, Clone, Copy)]
-pub struct Reader {
-    pub(crate) generation: u64,
 }
 
 impl Writer<'_> {

@@ -47,6 +47,7 @@ fn a_read_of_the_same_is_answered_for_one_call() {
     write(&anonymous(), new("a")).unwrap();
     settle::<Board>();
     let first = get("/notes", "ann");
+    assert_eq!(get("/notes", "ann"), first, "the second finds out what there is to compare");
     let before = platform().calls();
     assert_eq!(get("/notes", "ann"), first);
     // The places, and the two clocks that waiting and lag go by, which are none.
@@ -109,4 +110,17 @@ fn remembering_comes_to_the_same_as_forgetting() {
         }
     }
     assert!(differ > 10, "the answers must have changed: {differ}");
+}
+
+#[test]
+fn an_instance_that_was_just_made_answers_with_what_it_reads_of_the_list() {
+    started();
+    write(&anonymous(), new("a")).unwrap();
+    settle::<Board>();
+    get("/notes", "ann");
+    forget();
+    let before = platform().calls();
+    assert_eq!(get("/notes", "bob").header("x-trellis-lag"), Some("0"));
+    // The heads of the list with what says which of them count, and the documents.
+    assert_eq!(platform().calls() - before, 2);
 }
