@@ -13,6 +13,9 @@ use crate::failure::Failure;
 use crate::id;
 use crate::problem::Problem;
 
+/// Two documents of one id, of different kinds; none is not there.
+pub type Pair<T, U> = (Option<T>, Option<U>);
+
 /// Documents of one kind, by id. `T` is what is kept of each.
 pub struct Docs<T> {
     source: Source,
@@ -86,7 +89,7 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
         others: &Docs<U>,
         reader: &Reader,
         id: &str,
-    ) -> Result<(Option<T>, Option<U>), Problem> {
+    ) -> Result<Pair<T, U>, Problem> {
         if !id::is_valid(id) {
             return Ok((None, None));
         }
@@ -109,7 +112,7 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
         others: &Docs<U>,
         reader: &Reader,
         ids: &[String],
-    ) -> Result<Vec<(Option<T>, Option<U>)>, Problem> {
+    ) -> Result<Vec<Pair<T, U>>, Problem> {
         let both = |generation| [self.keys(generation, ids), others.keys(generation, ids)].concat();
         let found = reader.read(None, both)?;
         let (docs, others) = (found.parse(..ids.len())?, found.parse(ids.len()..)?);

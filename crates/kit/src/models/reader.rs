@@ -25,11 +25,14 @@ struct Known {
     backlogs: RefCell<Option<Backlogs>>,
 }
 
+/// What keys hold.
+type Entries = Vec<(String, Option<Vec<u8>>)>;
+
 /// What was read of a generation.
 #[derive(Debug)]
 pub(crate) struct Values {
     pub generation: u64,
-    entries: Vec<(String, Option<Vec<u8>>)>,
+    entries: Entries,
 }
 
 impl Reader {
@@ -87,7 +90,7 @@ impl Values {
     }
 }
 
-fn load(keys: Vec<String>) -> Result<Vec<(String, Option<Vec<u8>>)>, Fault> {
+fn load(keys: Vec<String>) -> Result<Entries, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
