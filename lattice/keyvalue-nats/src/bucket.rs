@@ -16,8 +16,8 @@ use tracing::{info, warn};
 
 use crate::connection::{ConnectError, Connection, Question, Refusal};
 use crate::error::{Error, Result};
-use crate::increment::Turns;
 use crate::settings::{Create, Settings};
+use crate::turns::Turns;
 
 /// As in the embedded host, so that a component that works on one works on the other.
 pub const KEY_LEN_MAX: usize = 1024;

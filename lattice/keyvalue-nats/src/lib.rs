@@ -38,3 +38,4 @@ mod list;
 pub mod patience;
 pub mod provider;
 pub mod settings;
+mod turns;
