@@ -25,6 +25,7 @@
 //! Answers of the API are those of nats-server 2.15, texts and codes included; a transcript test holds them equal. A setting
 //! that nats-server has and this broker has not is refused by name.
 
+mod bus;
 mod clock;
 mod core;
 mod error;
@@ -32,6 +33,7 @@ mod jetstream;
 mod message;
 mod routes;
 mod server;
+mod settings;
 mod subject_map;
 mod subscription;
 
@@ -48,66 +50,13 @@ use trellis_store::Store;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use error::{Error, PublishError, RequestError, SubscribeError};
 pub use message::{Headers, HeadersError, Message};
+pub use settings::Settings;
 pub use subscription::Subscription;
 pub use trellis_subjects::{Pattern, SUBJECT_LEN_MAX, SUBJECT_TOKENS_MAX, Subject, SubjectError};
 
+use crate::bus::INBOX;
 use crate::core::{Core, Fate};
-use crate::routes::{AtOnce, LocalSink, Sink};
-
-const QUEUE_NAME_LEN_MAX: usize = 255;
-
-/// Bounds. The defaults are nats-server's where it has them, except for what would not fit into a gigabyte of memory.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Headers and payload of one message.
-    pub payload_len_max: usize,
-    /// How many messages wait for a subscriber of this process before publishers do.
-    pub subscription_queue_len: usize,
-    /// How long a publisher waits for slow subscribers before the message is dropped for them.
-    pub publish_wait: Duration,
-    pub subscriptions_max: usize,
-    /// Each may have some tens of kilobytes that are counted nowhere else.
-    pub connections_max: u64,
-    /// How many of them one address may have. Everybody has the same on one machine or behind a proxy, so it is not few: half,
-    /// so that there is always room for somebody else.
-    pub connections_of_peer_max: u64,
-    /// How many bytes of all clients together were published and are not yet where they go: in a stream, with subscribers.
-    /// Beyond that clients are read no further.
-    pub incoming_bytes_max: usize,
-    /// How many bytes wait for all clients together. When more than half of it is used, whoever has most of it is disconnected
-    /// as a slow consumer.
-    pub pending_bytes_of_all_max: usize,
-    /// How many bytes wait for a connected client before it is disconnected as a slow consumer.
-    pub pending_bytes_max: usize,
-    /// How long a write to a connected client may take before it is disconnected as a slow consumer.
-    pub write_wait: Duration,
-    /// How long a message of more than some tens of kilobytes may take to come in: others wait for the room that it takes.
-    pub payload_wait: Duration,
-    /// How often a silent client is asked whether it is there. After two unanswered questions it is disconnected.
-    pub ping_interval: Duration,
-    /// How long a new connection may take to introduce itself.
-    pub connect_wait: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            payload_len_max: 1024 * 1024,
-            subscription_queue_len: 256,
-            publish_wait: Duration::from_secs(5),
-            subscriptions_max: 1_000_000,
-            connections_max: 4 * 1024,
-            connections_of_peer_max: 2 * 1024,
-            incoming_bytes_max: 64 * 1024 * 1024,
-            pending_bytes_of_all_max: 128 * 1024 * 1024,
-            pending_bytes_max: 64 * 1024 * 1024,
-            write_wait: Duration::from_secs(10),
-            payload_wait: Duration::from_secs(10),
-            ping_interval: Duration::from_secs(120),
-            connect_wait: Duration::from_secs(10),
-        }
-    }
-}
+use crate::routes::{AtOnce, LocalSink, Sink, check_queue};
 
 /// The broker. Clones share it; it closes when the last one is dropped.
 #[derive(Clone, Debug)]
@@ -150,7 +99,7 @@ impl Broker {
 
     /// Whether answers to requests of this process are taken there: their subjects can be guessed.
     pub fn is_own_inbox(subject: &Subject) -> bool {
-        subject.as_str().starts_with(core::INBOX)
+        subject.as_str().starts_with(INBOX)
     }
 
     /// Opens the broker on what the store holds of it, and starts to deliver.
@@ -161,7 +110,7 @@ impl Broker {
     pub async fn open_with(store: Store, clock: Arc<dyn Clock>, settings: Settings) -> Result<Broker, Error> {
         let core = Core::new(store, clock, settings);
         let broker = Broker { core: core.clone(), _owner: Arc::new(Owner(core.clone())) };
-        core.jetstream.open(&core).await?;
+        core.jetstream.open().await?;
         Ok(broker)
     }
 
@@ -191,7 +140,7 @@ impl Broker {
         pattern: impl AsRef<str>,
         queue: Option<&str>,
     ) -> Result<Subscription, SubscribeError> {
-        self.subscribe_with(pattern, queue, self.core.settings.subscription_queue_len)
+        self.subscribe_with(pattern, queue, self.core.bus.settings.subscription_queue_len)
     }
 
     /// Listens with a queue of a given length.
@@ -212,7 +161,7 @@ impl Broker {
         queue: Option<&str>,
         at_once: impl Fn(Message) -> Result<(), Message> + Send + Sync + 'static,
     ) -> Result<Subscription, SubscribeError> {
-        self.listen(pattern, queue, self.core.settings.subscription_queue_len, Some(Box::new(at_once)))
+        self.listen(pattern, queue, self.core.bus.settings.subscription_queue_len, Some(Box::new(at_once)))
     }
 
     fn listen(
@@ -227,13 +176,13 @@ impl Broker {
             check_queue(group)?;
         }
         let (queue, messages) = mpsc::channel(queue_len.max(1));
-        let id = self.core.routes.add(&pattern, group, 0, Sink::Local(LocalSink { queue, at_once }))?;
-        Ok(Subscription { core: Arc::downgrade(&self.core), pattern, id, messages })
+        let id = self.core.bus.routes.add(&pattern, group, 0, Sink::Local(LocalSink { queue, at_once }))?;
+        Ok(Subscription { bus: Arc::downgrade(&self.core.bus), pattern, id, messages })
     }
 
     /// How many messages were dropped since the start because a subscriber had no room for too long.
     pub fn dropped_messages(&self) -> u64 {
-        self.core.dropped()
+        self.core.bus.dropped()
     }
 
     /// Serves ordinary NATS clients until `shutdown` resolves; then their connections are closed.
@@ -246,10 +195,4 @@ impl Broker {
         self.core.close();
         self.core.jetstream.keeper.sync().await;
     }
-}
-
-pub(crate) fn check_queue(queue: &str) -> Result<(), SubscribeError> {
-    let bad = |c: char| c.is_whitespace() || c.is_control();
-    let well_formed = !queue.is_empty() && queue.len() <= QUEUE_NAME_LEN_MAX && !queue.contains(bad);
-    if well_formed { Ok(()) } else { Err(SubscribeError::Queue(queue.to_owned())) }
 }

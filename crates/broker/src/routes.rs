@@ -19,6 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::subject_map::SubjectMap;
 use crate::{Message, Pattern, PublishError, SubscribeError};
 
+const QUEUE_NAME_LEN_MAX: usize = 255;
+
 /// The table of subscriptions.
 #[derive(Debug)]
 pub(crate) struct Routes {
@@ -378,6 +380,13 @@ impl Reservation<'_> {
             self.routes.put(place, message);
         }
     }
+}
+
+/// Whether a queue group may have this name.
+pub(crate) fn check_queue(queue: &str) -> Result<(), SubscribeError> {
+    let bad = |c: char| c.is_whitespace() || c.is_control();
+    let well_formed = !queue.is_empty() && queue.len() <= QUEUE_NAME_LEN_MAX && !queue.contains(bad);
+    if well_formed { Ok(()) } else { Err(SubscribeError::Queue(queue.to_owned())) }
 }
 
 /// Members in the order of whose turn it is.

@@ -2,6 +2,7 @@
 //! who says where to listen.
 
 mod connection;
+mod info;
 mod memory;
 mod outbound;
 mod protocol;
@@ -13,54 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::core::Core;
-use crate::jetstream::COMPATIBLE_VERSION;
 pub(crate) use memory::Memory;
 
 /// How long to wait after the system refused a connection, so as not to ask in a circle.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections may take to say goodbye.
 const GOODBYE_WAIT: Duration = Duration::from_secs(1);
-
-#[derive(Serialize)]
-struct Info<'a> {
-    server_id: &'a str,
-    server_name: &'a str,
-    version: &'a str,
-    proto: u32,
-    host: String,
-    port: u16,
-    headers: bool,
-    max_payload: usize,
-    jetstream: bool,
-    client_id: u64,
-    client_ip: String,
-}
-
-/// What the server says first. Clients decide by its version what they may ask, so it names the one it is compatible with.
-fn info(core: &Core, socket: &TcpStream, peer: SocketAddr, client_id: u64) -> String {
-    let local = socket.local_addr().unwrap_or(peer);
-    let info = Info {
-        server_id: core.server_id(),
-        server_name: "trellis",
-        version: COMPATIBLE_VERSION,
-        proto: 1,
-        host: local.ip().to_string(),
-        port: local.port(),
-        headers: true,
-        max_payload: core.settings.payload_len_max,
-        jetstream: true,
-        client_id,
-        client_ip: peer.ip().to_string(),
-    };
-    // Strings and numbers always serialize.
-    serde_json::to_string(&info).unwrap_or_default()
-}
 
 pub(crate) async fn serve(
     core: &Arc<Core>,
@@ -73,7 +37,7 @@ pub(crate) async fn serve(
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            () = core.until_closed() => break,
+            () = core.bus.until_closed() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((socket, peer)) => admit(core, &mut connections, socket, peer).await,
@@ -93,7 +57,7 @@ pub(crate) async fn serve(
 
 async fn admit(core: &Arc<Core>, connections: &mut JoinSet<()>, mut socket: TcpStream, peer: SocketAddr) {
     let open = core.connections.fetch_add(1, Ordering::AcqRel);
-    let admitted = core.memory.admit(peer.ip()).filter(|_| open < core.settings.connections_max);
+    let admitted = core.memory.admit(peer.ip()).filter(|_| open < core.bus.settings.connections_max);
     let Some(admitted) = admitted else {
         core.connections.fetch_sub(1, Ordering::AcqRel);
         tracing::warn!(%peer, open, "connection refused: too many");

@@ -4,13 +4,13 @@ use std::sync::Weak;
 
 use tokio::sync::mpsc;
 
-use crate::core::Core;
+use crate::bus::Bus;
 use crate::{Message, Pattern};
 
 /// Receives what matches its pattern, in order. Its queue is bounded: publishers wait for room, for a while. Dropping it ends it.
 #[derive(Debug)]
 pub struct Subscription {
-    pub(crate) core: Weak<Core>,
+    pub(crate) bus: Weak<Bus>,
     pub(crate) pattern: Pattern,
     pub(crate) id: u64,
     pub(crate) messages: mpsc::Receiver<Message>,
@@ -34,8 +34,8 @@ impl Subscription {
     /// Takes no more messages: from now on nobody listens here. What is here already can still be had; behind it,
     /// [`next`](Subscription::next) finds the end.
     pub fn unsubscribe(&mut self) {
-        if let Some(core) = self.core.upgrade() {
-            core.routes.remove(&self.pattern, self.id);
+        if let Some(bus) = self.bus.upgrade() {
+            bus.routes.remove(&self.pattern, self.id);
         }
     }
 }

@@ -19,29 +19,17 @@ pub const MODULES_ARE_IN_NO_CIRCLE: Check = Check {
     find: |workspace| {
         let files: BTreeMap<PathBuf, String> = workspace.text_files()?.into_iter().collect();
         let mut found = Vec::new();
-        for package in workspace.members() {
-            let folder = package.folder.strip_prefix(&workspace.root).unwrap_or(&package.folder);
-            let roots = ["src/lib.rs", "src/main.rs"].map(|root| folder.join(root));
-            let mut circles = Vec::new();
-            for root in roots.iter().filter(|root| files.contains_key(*root)) {
-                circles.extend(Modules::read(&files, root)?.circles());
-            }
-            let tied = TIED.iter().find(|(name, _)| *name == package.name);
-            match (tied, circles.is_empty()) {
-                (None, _) => found.extend(circles.iter().map(|of| format!("{}: {of}", package.name))),
-                (Some(_), false) => {}
-                (Some((name, reason)), true) => {
-                    found.push(format!("{name} is excepted ({reason}) without need"))
+        for folder in files.keys().filter_map(|file| file.parent().filter(|_| file.ends_with("Cargo.toml"))) {
+            for root in ["src/lib.rs", "src/main.rs"].map(|root| folder.join(root)) {
+                if files.contains_key(&root) {
+                    let circles = Modules::read(&files, &root)?.circles();
+                    found.extend(circles.iter().map(|of| format!("{}: {of}", folder.display())));
                 }
             }
         }
         Ok(found)
     },
 };
-
-/// The crates whose modules are still tied, and why.
-const TIED: [(&str, &str); 1] =
-    [("trellis-broker", "a stream and its consumers know each other, and the core that both are in")];
 
 /// The way to a module from the root of its crate.
 type Name = Vec<String>;

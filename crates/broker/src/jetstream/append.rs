@@ -1,6 +1,5 @@
 //! Everything that changes what a stream holds, inside a store transaction: appending, removing, and keeping the index right.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -446,7 +445,7 @@ fn remember_id(
 }
 
 /// What a consumer's acknowledgement of an append looks like on the wire.
-pub(crate) fn answer(stream: &Arc<Stream>, appended: &Result<Appended, ApiError>) -> Bytes {
+pub(crate) fn answer(stream: &Stream, appended: &Result<Appended, ApiError>) -> Bytes {
     let name = serde_json::Value::from(&*stream.name);
     match appended {
         Ok(Appended { seq, duplicate: false }) => format!("{{\"stream\":{name},\"seq\":{seq}}}").into(),

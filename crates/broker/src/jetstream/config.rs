@@ -10,6 +10,7 @@ use crate::Pattern;
 
 /// The release of nats-server whose answers these are.
 pub(crate) const COMPATIBLE_VERSION: &str = "2.15.1";
+pub(crate) const SERVER_ID: &str = "TRELLIS";
 /// Its level of the JetStream API.
 pub(crate) const API_LEVEL: u32 = 5;
 
@@ -352,4 +353,9 @@ pub(crate) fn is_zero_u64(value: &u64) -> bool {
 
 pub(crate) fn is_false(value: &bool) -> bool {
     !*value
+}
+
+/// Whether two sets of patterns have a subject in common.
+pub(crate) fn collide(ours: &[Pattern], theirs: &[Pattern]) -> bool {
+    ours.iter().any(|our| theirs.iter().any(|their| our.collides_with(their)))
 }

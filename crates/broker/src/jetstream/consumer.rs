@@ -8,7 +8,7 @@
 
 mod ack;
 mod delivery;
-pub(crate) mod pulls;
+mod pulls;
 mod state;
 
 use std::sync::Arc;
@@ -22,14 +22,15 @@ use trellis_store::{Durability, Transaction};
 use trellis_subjects::jetstream::Acknowledgement;
 
 use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use super::keeper::Keeper;
 use super::records::{Position, Stored, Tail, Unacked};
 use super::stream::Stream;
 use super::{date, keys, tally};
+use crate::bus::Bus;
 use crate::clock::Moment;
-use crate::core::Core;
 use crate::{Message, Pattern, Subject};
-pub(crate) use ack::parse_go_duration;
-use pulls::{Pulls, Status};
+pub(crate) use delivery::End;
+use pulls::Pulls;
 use state::State;
 
 /// How long an ephemeral consumer lives without anybody listening, unless it says otherwise.
@@ -41,6 +42,8 @@ pub(crate) struct Consumer {
     pub id: u64,
     pub created: i64,
     pub stream: Arc<Stream>,
+    bus: Arc<Bus>,
+    keeper: Arc<Keeper>,
     inner: Mutex<Inner>,
     /// Told whenever there may be something to do.
     wake: Arc<Notify>,
@@ -95,7 +98,15 @@ struct Sequences {
 }
 
 impl Consumer {
-    pub fn new(stream: &Arc<Stream>, name: &str, id: u64, created: i64, config: ConsumerConfig) -> Consumer {
+    pub fn new(
+        stream: &Arc<Stream>,
+        bus: &Arc<Bus>,
+        keeper: &Arc<Keeper>,
+        name: &str,
+        id: u64,
+        created: i64,
+        config: ConsumerConfig,
+    ) -> Consumer {
         let filters = config.filters();
         let position = Position { next_delivery: 1, next_seq: 1, ..Position::default() };
         Consumer {
@@ -103,6 +114,8 @@ impl Consumer {
             id,
             created,
             stream: stream.clone(),
+            bus: bus.clone(),
+            keeper: keeper.clone(),
             inner: Mutex::new(Inner {
                 state: State::new(config, position),
                 filters,
@@ -186,13 +199,13 @@ impl Consumer {
         }
     }
 
-    /// Counts what lies ahead and joins those who are told of news, `old` being the filters by which it was told until now.
-    /// Both are one transaction, between two changes of the stream: nothing is counted twice, and nothing is missed.
-    pub async fn enrol(self: &Arc<Self>, old: &[Pattern]) {
+    /// Counts what lies ahead, and lets whoever tells news know the filters by which to tell them. Both are one transaction,
+    /// between two changes of the stream: nothing is counted twice, and nothing is missed.
+    pub async fn enrol(self: &Arc<Self>, join: impl FnOnce(&[Pattern]) + Send + 'static) {
         let filters = self.inner.lock().filters.clone();
         let walked =
             if self.is_counted_by_tallies(&filters) { None } else { Some(self.walk(&filters).await) };
-        let (me, old) = (self.clone(), old.to_vec());
+        let me = self.clone();
         let write = self.stream.store.write(Durability::Ordered, move |tx| {
             let tail = me.stream.tail.lock().clone();
             let (mut ahead, counted_to) = match walked {
@@ -212,9 +225,10 @@ impl Consumer {
             inner.state.look_again();
             inner.counted_news = me.stream.newest_news();
             drop(inner);
-            me.stream.join(&me, &old, &filters);
+            join(&filters);
         });
         write.await;
+        self.wake.notify_one();
     }
 
     /// Whether what lies ahead is found in a few steps. Not if a stream has to be walked that is as long as it likes, which
@@ -250,11 +264,12 @@ impl Consumer {
         Walked { data, ahead, last }
     }
 
-    /// Takes a changed configuration over. The caller has checked it and holds no lock of this consumer.
-    pub async fn reconfigure(self: &Arc<Self>, core: &Core, config: ConsumerConfig) {
+    /// Takes a changed configuration over. The caller has checked it and holds no lock of this consumer. Answers with the
+    /// filters that it had, if it has others now: then it has to enrol again.
+    pub fn reconfigure(&self, config: ConsumerConfig) -> Option<Vec<Pattern>> {
         let (old, filters) = (self.config().filters(), config.filters());
         let others = old != filters;
-        self.unwatch(core);
+        self.unwatch();
         {
             let mut inner = self.inner.lock();
             inner.filters = filters;
@@ -263,11 +278,9 @@ impl Consumer {
                 inner.state.count_anew();
             }
         }
-        self.watch(core);
-        if others {
-            self.enrol(&old).await;
-        }
+        self.watch();
         self.wake.notify_one();
+        others.then_some(old)
     }
 
     /// Whether it knows what lies ahead: not while its filters change.
@@ -276,30 +289,28 @@ impl Consumer {
     }
 
     /// Asks to be woken when someone starts to listen.
-    pub fn watch(&self, core: &Core) {
+    pub fn watch(&self) {
         let config = self.config();
         if config.is_push() {
-            core.routes.watch(&config.deliver_subject, &self.wake);
+            self.bus.routes.watch(&config.deliver_subject, &self.wake);
         }
     }
 
-    fn unwatch(&self, core: &Core) {
+    fn unwatch(&self) {
         let config = self.config();
         if config.is_push() {
-            core.routes.unwatch(&config.deliver_subject, &self.wake);
+            self.bus.routes.unwatch(&config.deliver_subject, &self.wake);
         }
     }
 
     /// Ends the task. What waits for messages is told so, if the consumer is gone for good.
-    pub fn stop(self: &Arc<Self>, core: &Core, farewell: Option<&str>) -> Vec<Status> {
+    pub fn stop(&self, farewell: Option<&str>) {
         self.stopped.store(true, Ordering::Release);
-        self.stream.stop_listening(self, &self.config().filters());
-        self.unwatch(core);
+        self.unwatch();
         self.wake.notify_one();
-        let mut inner = self.inner.lock();
-        match farewell {
-            Some(description) => inner.pulls.end(description),
-            None => Vec::new(),
+        if let Some(description) = farewell {
+            let statuses = self.inner.lock().pulls.end(description);
+            pulls::send(&self.bus, statuses);
         }
     }
 
@@ -327,9 +338,9 @@ impl Consumer {
         self.wake.notify_one();
     }
 
-    pub fn info(&self, core: &Core, now: i64, full: bool) -> ConsumerInfo {
+    pub fn info(&self, now: i64, full: bool) -> ConsumerInfo {
         let mut inner = self.inner.lock();
-        let statuses = inner.pulls.tidy(Instant::now(), false, |reply| core.is_listened_to(reply));
+        let statuses = inner.pulls.tidy(Instant::now(), false, |reply| self.bus.is_listened_to(reply));
         let state = &inner.state;
         let config = &state.config;
         let position = state.position;
@@ -354,16 +365,16 @@ impl Consumer {
             num_redelivered: state.redelivered_count(),
             num_waiting: inner.pulls.len(),
             num_pending: state.ahead(),
-            push_bound: config.is_push() && core.routes.has_listener(&config.deliver_subject, group),
+            push_bound: config.is_push() && self.bus.routes.has_listener(&config.deliver_subject, group),
             ts: date::format(now),
         };
         drop(inner);
-        core.send_statuses(statuses);
+        pulls::send(&self.bus, statuses);
         info
     }
 
     /// Records what changed. Answers with the batch that holds it.
-    fn save(&self, core: &Core, state: &mut State) -> Option<u64> {
+    fn save(&self, state: &mut State) -> Option<u64> {
         let touched = state.take_touched();
         // What a deleted consumer's task still does must not be written after the deletion.
         if !state.config.is_durable() || self.is_stopped() {
@@ -374,7 +385,7 @@ impl Consumer {
             (keys::unacked(stream, consumer, seq), unacked.map(|unacked| unacked.encode()))
         });
         let position = (keys::position(stream, consumer), Some(state.position.encode()));
-        Some(core.jetstream.keeper.record(unacked.chain([position])))
+        Some(self.keeper.record(unacked.chain([position])))
     }
 
     fn is_stopped(&self) -> bool {

@@ -6,15 +6,16 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use trellis_store::Durability;
 
-use super::api::{self, Answer, Outcome, Page};
+use super::answer::{self, Answer, Outcome, Page};
 use super::config;
 use super::consumer::{Consumer, ConsumerInfo};
 use super::consumer_config::{Action, ConsumerConfig, ConsumerRequest};
+use super::followed::Followed;
 use super::json::Object;
-use super::stream::Stream;
-use super::{JetStream, errors, ids, keys, named_record};
+use super::records::named_record;
+use super::streams::JetStream;
+use super::{errors, ids, keys};
 use crate::Subject;
-use crate::core::Core;
 
 const NAMES_LIMIT: usize = 1_024;
 const LIST_LIMIT: usize = 256;
@@ -34,21 +35,19 @@ struct Listed<T: Serialize> {
 impl JetStream {
     /// `name` and `filter` are what the subject says; without a name, the consumer is of the oldest, ephemeral kind.
     pub(super) async fn create_consumer(
-        &self,
-        core: &Arc<Core>,
+        self: &Arc<Self>,
         stream: &str,
         name: Option<&str>,
         filter: Option<&str>,
         payload: &[u8],
         too_new: bool,
     ) -> Answer {
-        let outcome = self.try_create_consumer(core, stream, name, filter, payload, too_new).await;
+        let outcome = self.try_create_consumer(stream, name, filter, payload, too_new).await;
         Answer::new("consumer_create_response", outcome)
     }
 
     async fn try_create_consumer(
-        &self,
-        core: &Arc<Core>,
+        self: &Arc<Self>,
         stream: &str,
         name: Option<&str>,
         filter: Option<&str>,
@@ -72,24 +71,22 @@ impl JetStream {
         if filter.is_some_and(|filter| request.config.filter_subject != filter) {
             return Err(errors::FILTER_MISMATCH);
         }
-        self.put_consumer(core, request).await
+        self.put_consumer(request).await
     }
 
     pub(super) async fn create_durable(
-        &self,
-        core: &Arc<Core>,
+        self: &Arc<Self>,
         stream: &str,
         name: &str,
         payload: &[u8],
         too_new: bool,
     ) -> Answer {
-        let outcome = self.try_create_durable(core, stream, name, payload, too_new).await;
+        let outcome = self.try_create_durable(stream, name, payload, too_new).await;
         Answer::new("consumer_create_response", outcome)
     }
 
     async fn try_create_durable(
-        &self,
-        core: &Arc<Core>,
+        self: &Arc<Self>,
         stream: &str,
         name: &str,
         payload: &[u8],
@@ -104,11 +101,11 @@ impl JetStream {
             return Err(errors::DURABLE_NAME_MISMATCH);
         }
         request.config.name = name.to_owned();
-        self.put_consumer(core, request).await
+        self.put_consumer(request).await
     }
 
     /// Creates or changes a consumer.
-    async fn put_consumer(&self, core: &Arc<Core>, request: ConsumerRequest) -> Outcome<ConsumerInfo> {
+    async fn put_consumer(self: &Arc<Self>, request: ConsumerRequest) -> Outcome<ConsumerInfo> {
         if request.config.num_replicas > 1 {
             return Err(errors::REPLICAS_NOT_SUPPORTED);
         }
@@ -123,46 +120,49 @@ impl JetStream {
                 return Err(errors::CONSUMER_EXISTS);
             }
             if *old != config {
-                old.check_update(&config, core.routes.has_interest(&old.deliver_subject))?;
-                self.change_consumer(core, &existing, config).await;
+                old.check_update(&config, self.bus.routes.has_interest(&old.deliver_subject))?;
+                self.change_consumer(&stream, &existing, config).await;
             }
-            return Ok(existing.info(core, core.now(), true));
+            return Ok(existing.info(self.bus.now(), true));
         }
         if action == Action::Update {
             return Err(errors::CONSUMER_DOES_NOT_EXIST);
         }
         let most = usize::try_from(stream.config().max_consumers).unwrap_or(usize::MAX);
-        if stream.consumers.read().len() >= most {
+        if stream.consumer_count() >= most {
             return Err(errors::MAXIMUM_CONSUMERS);
         }
         if config.name.is_empty() {
-            config.name = self.ephemeral_name(&stream, core);
+            config.name = self.ephemeral_name(&stream);
         }
-        let consumer = self.add_consumer(core, &stream, config).await;
-        Ok(consumer.info(core, core.now(), true))
+        let consumer = self.add_consumer(&stream, config).await;
+        Ok(consumer.info(self.bus.now(), true))
     }
 
-    fn ephemeral_name(&self, stream: &Stream, core: &Core) -> String {
+    fn ephemeral_name(&self, stream: &Followed) -> String {
         loop {
             let number = self.ephemerals.fetch_add(1, Ordering::Relaxed);
-            let name = format!("e{:x}x{number}", core.now());
+            let name = format!("e{:x}x{number}", self.bus.now());
             if stream.consumer(&name).is_none() {
                 return name;
             }
         }
     }
 
-    async fn add_consumer(
-        &self,
-        core: &Arc<Core>,
-        stream: &Arc<Stream>,
-        config: ConsumerConfig,
-    ) -> Arc<Consumer> {
-        let created = core.now();
+    async fn add_consumer(self: &Arc<Self>, stream: &Arc<Followed>, config: ConsumerConfig) -> Arc<Consumer> {
+        let created = self.bus.now();
         let name = config.name.clone();
         let durable = config.is_durable();
         let id = self.store.write(Durability::Ordered, ids::next).await;
-        let consumer = Arc::new(Consumer::new(stream, &name, id, created, config.clone()));
+        let consumer = Arc::new(Consumer::new(
+            &stream.stream,
+            &self.bus,
+            &self.keeper,
+            &name,
+            id,
+            created,
+            config.clone(),
+        ));
         consumer.choose_start().await;
         if durable {
             let position = consumer.position();
@@ -173,11 +173,16 @@ impl JetStream {
             });
             write.await;
         }
-        self.start(core, &consumer).await;
+        self.start(stream, &consumer).await;
         consumer
     }
 
-    async fn change_consumer(&self, core: &Core, consumer: &Arc<Consumer>, config: ConsumerConfig) {
+    async fn change_consumer(
+        &self,
+        followed: &Arc<Followed>,
+        consumer: &Arc<Consumer>,
+        config: ConsumerConfig,
+    ) {
         if config.is_durable() {
             let (stream, id, created) = (consumer.stream.id, consumer.id, consumer.created);
             let stored = config.clone();
@@ -186,24 +191,20 @@ impl JetStream {
             });
             write.await;
         }
-        consumer.reconfigure(core, config).await;
+        if let Some(old) = consumer.reconfigure(config) {
+            followed.enrol(consumer, old).await;
+        }
     }
 
-    pub(super) async fn consumer_info(
-        &self,
-        core: &Core,
-        stream: &str,
-        name: &str,
-        payload: &[u8],
-    ) -> Answer {
-        let consumer = api::check_empty(payload).and_then(|()| {
+    pub(super) async fn consumer_info(&self, stream: &str, name: &str, payload: &[u8]) -> Answer {
+        let consumer = answer::check_empty(payload).and_then(|()| {
             let stream = self.stream(stream).ok_or(errors::STREAM_NOT_FOUND)?;
             stream.consumer(name).ok_or(errors::CONSUMER_NOT_FOUND)
         });
         if let Ok(consumer) = &consumer {
             self.until_counted(std::slice::from_ref(consumer)).await;
         }
-        let outcome = consumer.map(|consumer| consumer.info(core, core.now(), true));
+        let outcome = consumer.map(|consumer| consumer.info(self.bus.now(), true));
         Answer::new("consumer_info_response", outcome)
     }
 
@@ -214,73 +215,38 @@ impl JetStream {
         }
     }
 
-    pub(super) async fn delete_consumer(
-        &self,
-        core: &Arc<Core>,
-        stream: &str,
-        name: &str,
-        payload: &[u8],
-    ) -> Answer {
-        let outcome = self.try_delete_consumer(core, stream, name, payload).await;
+    pub(super) async fn delete_consumer(&self, stream: &str, name: &str, payload: &[u8]) -> Answer {
+        let outcome = self.try_delete_consumer(stream, name, payload).await;
         Answer::new("consumer_delete_response", outcome.map(|()| Done { success: true }))
     }
 
-    async fn try_delete_consumer(
-        &self,
-        core: &Arc<Core>,
-        stream: &str,
-        name: &str,
-        payload: &[u8],
-    ) -> Outcome<()> {
-        api::check_empty(payload)?;
+    async fn try_delete_consumer(&self, stream: &str, name: &str, payload: &[u8]) -> Outcome<()> {
+        answer::check_empty(payload)?;
         let stream = self.stream(stream).ok_or(errors::STREAM_NOT_FOUND)?;
         let consumer = stream.consumer(name).ok_or(errors::CONSUMER_NOT_FOUND)?;
-        self.remove_consumer(core, &consumer).await;
+        self.remove_consumer(&stream, &consumer).await;
         Ok(())
-    }
-
-    /// Deletes a consumer and all that is stored of it: at most `max_ack_pending` deliveries.
-    pub async fn remove_consumer(&self, core: &Core, consumer: &Arc<Consumer>) {
-        let _admin = self.admin.lock().await;
-        let stream = &consumer.stream;
-        stream.consumers.write().remove(&consumer.name);
-        core.send_statuses(consumer.stop(core, Some("Consumer Deleted")));
-        let (stream_id, id, name) = (stream.id, consumer.id, consumer.name.clone());
-        let keeper = self.keeper.clone();
-        let write = self.store.write(Durability::Synced, move |tx| {
-            // What is still to be written of this consumer is written first, so that nothing of it comes after.
-            keeper.ride_along(tx);
-            tx.delete(&keys::consumer(stream_id, &name));
-            tx.delete(&keys::position(stream_id, id));
-            for (key, _) in
-                tx.scan(keys::all_unacked(stream_id, id), trellis_store::Order::Ascending, usize::MAX)
-            {
-                tx.delete(&key);
-            }
-        });
-        write.await;
     }
 
     pub(super) fn consumer_names(&self, stream: &str, payload: &[u8]) -> Answer {
         let outcome =
             self.listed_consumers(stream, payload, "JSApiConsumersRequest").map(|(offset, consumers)| {
                 let names = consumers.iter().map(|consumer| consumer.name.to_string()).collect();
-                let (page, consumers) = api::page(names, offset, NAMES_LIMIT);
+                let (page, consumers) = answer::page(names, offset, NAMES_LIMIT);
                 Listed { page, consumers }
             });
         Answer::with_rest("consumer_names_response", outcome, empty_list())
     }
 
-    pub(super) async fn consumer_list(&self, core: &Core, stream: &str, payload: &[u8]) -> Answer {
+    pub(super) async fn consumer_list(&self, stream: &str, payload: &[u8]) -> Answer {
         let listed = self.listed_consumers(stream, payload, "JSApiConsumersRequest");
         if let Ok((_, consumers)) = &listed {
             self.until_counted(consumers).await;
         }
         let outcome = listed.map(|(offset, consumers)| {
-            let (page, consumers) = api::page(consumers, offset, LIST_LIMIT);
-            let now = core.now();
-            let consumers: Vec<_> =
-                consumers.iter().map(|consumer| consumer.info(core, now, false)).collect();
+            let (page, consumers) = answer::page(consumers, offset, LIST_LIMIT);
+            let now = self.bus.now();
+            let consumers: Vec<_> = consumers.iter().map(|consumer| consumer.info(now, false)).collect();
             Listed { page, consumers }
         });
         Answer::with_rest("consumer_list_response", outcome, empty_list())
@@ -292,27 +258,20 @@ impl JetStream {
         payload: &[u8],
         request: &str,
     ) -> Outcome<(i64, Vec<Arc<Consumer>>)> {
-        let mut json = Object::parse(if api::is_json(payload) { payload } else { b"" }, request)?;
+        let mut json = Object::parse(if answer::is_json(payload) { payload } else { b"" }, request)?;
         let offset = json.int("offset");
         json.finish()?;
         let stream = self.stream(stream).ok_or(errors::STREAM_NOT_FOUND)?;
-        let consumers = stream.consumers.read().values().cloned().collect();
+        let consumers = stream.consumers();
         Ok((offset, consumers))
     }
 
-    pub(super) fn pull(
-        &self,
-        core: &Core,
-        stream: &str,
-        name: &str,
-        payload: &[u8],
-        reply: Option<&Subject>,
-    ) -> Answer {
+    pub(super) fn pull(&self, stream: &str, name: &str, payload: &[u8], reply: Option<&Subject>) -> Answer {
         let Some(consumer) = self.stream(stream).and_then(|stream| stream.consumer(name)) else {
             return Answer::Nobody;
         };
         if let Some(reply) = reply {
-            consumer.pull(core, reply.clone(), payload);
+            consumer.pull(reply.clone(), payload);
         }
         Answer::Later
     }

@@ -10,20 +10,20 @@ use tokio::time::Instant;
 use trellis_store::{Durability, Order};
 
 use super::append::{self, REMOVED_PER_STEP};
+use super::followed::Followed;
+use super::keys;
 use super::records::Stored;
-use super::stream::Stream;
-use super::{JetStream, keys};
-use crate::core::Core;
+use super::streams::JetStream;
 
 /// How many keys one step deletes.
 const SWEPT_PER_STEP: usize = 512;
 
-pub(crate) async fn run(core: Arc<Core>) {
+pub(crate) async fn run(jetstream: Arc<JetStream>) {
     loop {
-        core.jetstream.sweep().await;
-        core.jetstream.next_end.store(i64::MAX, Ordering::Release);
-        let next = core.jetstream.expire_old(&core).await;
-        let ended = core.jetstream.expire_ended(&core).await;
+        jetstream.sweep().await;
+        jetstream.next_end.store(i64::MAX, Ordering::Release);
+        let next = jetstream.expire_old().await;
+        let ended = jetstream.expire_ended().await;
         let next = next.into_iter().chain(ended).min();
         let time = async {
             match next {
@@ -33,7 +33,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         };
         tokio::select! {
             biased;
-            () = core.jetstream.janitor.notified() => {}
+            () = jetstream.janitor.notified() => {}
             () = time => {}
         }
     }
@@ -79,18 +79,18 @@ impl JetStream {
     }
 
     /// Removes messages beyond their streams' `max_age`. Answers after how long there is more to do.
-    async fn expire_old(&self, core: &Core) -> Option<Duration> {
+    async fn expire_old(&self) -> Option<Duration> {
         let mut next: Option<Duration> = None;
         for stream in self.streams() {
             let age = stream.config().max_age;
             if age <= 0 {
                 continue;
             }
-            while self.remove_older(&stream, core.now().saturating_sub(age)).await {}
+            while self.remove_older(&stream, self.bus.now().saturating_sub(age)).await {}
             let tail = stream.visible_tail();
             let first = self.store.get(&keys::message(tail.data, tail.first_seq));
-            let oldest = first.and_then(|value| Stored::peek_date(&value)).unwrap_or_else(|| core.now());
-            let due = oldest.saturating_add(age).saturating_sub(core.now()).max(1_000_000);
+            let oldest = first.and_then(|value| Stored::peek_date(&value)).unwrap_or_else(|| self.bus.now());
+            let due = oldest.saturating_add(age).saturating_sub(self.bus.now()).max(1_000_000);
             let due = Duration::from_nanos(u64::try_from(due).unwrap_or(0));
             next = Some(next.map_or(due, |next| next.min(due)));
         }
@@ -98,10 +98,10 @@ impl JetStream {
     }
 
     /// Removes messages that have lived as long as they said. Answers after how long there is more to do.
-    async fn expire_ended(&self, core: &Core) -> Option<Duration> {
+    async fn expire_ended(&self) -> Option<Duration> {
         let mut next: Option<i64> = None;
         for stream in self.streams() {
-            while self.remove_ended(&stream, core.now()).await {}
+            while self.remove_ended(&stream, self.bus.now()).await {}
             let first = self.store.scan(keys::ends(stream.data()), Order::Ascending, 1).pop();
             let end = first.and_then(|(key, _)| keys::read_end(&key)).map(|(end, _)| end);
             next = next.into_iter().chain(end).min();
@@ -109,12 +109,12 @@ impl JetStream {
         let end = next?;
         // Whoever appends what ends sooner wakes the janitor.
         self.next_end.fetch_min(end, Ordering::AcqRel);
-        let left = end.saturating_sub(core.now()).max(1_000_000);
+        let left = end.saturating_sub(self.bus.now()).max(1_000_000);
         Some(Duration::from_nanos(u64::try_from(left).unwrap_or(0)))
     }
 
     /// One step of removal. Answers whether there may be more.
-    async fn remove_ended(&self, stream: &Arc<Stream>, now: i64) -> bool {
+    async fn remove_ended(&self, stream: &Arc<Followed>, now: i64) -> bool {
         let first = self.store.scan(keys::ends(stream.data()), Order::Ascending, 1).pop();
         let ended = move |key: &Bytes| keys::read_end(key).filter(|(end, _)| *end <= now).map(|(_, seq)| seq);
         if first.and_then(|(key, _)| ended(&key)).is_none() {
@@ -134,7 +134,7 @@ impl JetStream {
     }
 
     /// One step of removal. Answers whether there may be more.
-    async fn remove_older(&self, stream: &Arc<Stream>, limit: i64) -> bool {
+    async fn remove_older(&self, stream: &Arc<Followed>, limit: i64) -> bool {
         let first = stream.page(0, 1).into_iter().next();
         let old = first.and_then(|(_, value)| Stored::peek_date(&value)).is_some_and(|date| date <= limit);
         if !old {

@@ -5,11 +5,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::api::{self, Answer, Outcome};
+use super::answer::{self, Answer, Outcome};
 use super::json::{Object, read_leniently};
 use super::records::Stored;
 use super::stream::Stream;
-use super::{JetStream, append, date, errors, keys};
+use super::streams::JetStream;
+use super::{append, date, errors, keys};
 use crate::{Headers, Pattern};
 
 #[derive(Serialize)]
@@ -104,7 +105,7 @@ impl JetStream {
     }
 
     async fn try_get_message(&self, name: &str, payload: &[u8]) -> Outcome<Got> {
-        if api::check_empty(payload).is_ok() {
+        if answer::check_empty(payload).is_ok() {
             return Err(errors::BAD_REQUEST);
         }
         let wanted = Wanted::parse(payload)?;
@@ -160,7 +161,7 @@ impl JetStream {
     }
 
     async fn try_delete_message(&self, name: &str, payload: &[u8]) -> Outcome<()> {
-        if api::check_empty(payload).is_ok() {
+        if answer::check_empty(payload).is_ok() {
             return Err(errors::BAD_REQUEST);
         }
         let mut json = Object::parse(payload, "JSApiMsgDeleteRequest")?;

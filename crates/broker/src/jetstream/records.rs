@@ -1,8 +1,9 @@
 //! The binary form of what is stored under the keys of `keys.rs`.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::Serialize;
 
-use super::consumer::parse_go_duration;
+use super::duration;
 use crate::message::Headers;
 
 /// A stored message.
@@ -131,7 +132,7 @@ pub(crate) fn ttl(headers: &Headers) -> Option<Result<i64, NoTtl>> {
     let seconds = match text.parse::<u32>() {
         Ok(0) => return Some(Err(NoTtl)),
         Ok(seconds) => Some(i64::from(seconds)),
-        Err(_) => parse_go_duration(text).map(|nanos| nanos / SECOND).filter(|seconds| *seconds > 0),
+        Err(_) => duration::parse(text).map(|nanos| nanos / SECOND).filter(|seconds| *seconds > 0),
     };
     Some(seconds.map(|seconds| seconds.saturating_mul(SECOND)).ok_or(NoTtl))
 }
@@ -213,6 +214,23 @@ impl Unacked {
             wait: value.try_get_i64().unwrap_or(i64::MAX),
         })
     }
+}
+
+/// The record of something that has a name: id, date of creation, configuration as JSON.
+pub(crate) fn named_record(id: u64, created: i64, config: &impl Serialize) -> Bytes {
+    let mut value = BytesMut::new();
+    value.put_u64(id);
+    value.put_i64(created);
+    // A configuration is strings and numbers, which always serialize.
+    value.put_slice(&serde_json::to_vec(config).unwrap_or_default());
+    value.freeze()
+}
+
+/// Its id, its date of creation and its configuration; nothing, if it is too short.
+pub(crate) fn read_named(value: &Bytes) -> Option<(u64, i64, Bytes)> {
+    let mut rest = value.clone();
+    let (id, created) = (rest.try_get_u64().ok()?, rest.try_get_i64().ok()?);
+    Some((id, created, rest))
 }
 
 #[cfg(test)]

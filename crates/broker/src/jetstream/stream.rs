@@ -1,4 +1,4 @@
-//! A stream: its configuration, what it holds, and how its consumers hear of changes.
+//! A stream: its configuration, what it holds, and what is new of that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -10,11 +10,9 @@ use parking_lot::{Mutex, RwLock};
 use trellis_store::{Order, Store};
 
 use super::config::StreamConfig;
-use super::consumer::Consumer;
 use super::records::{ParentEntry, Stored, SubjectEntry, Tail};
 use super::{keys, tally};
 use crate::Pattern;
-use crate::subject_map::SubjectMap;
 
 /// How many index entries one step of a long look-up reads before others get their turn.
 const INDEX_PAGE: usize = 512;
@@ -41,8 +39,6 @@ pub(crate) struct Stream {
     /// What transactions did and consumers were not told yet, oldest first.
     news: Mutex<VecDeque<(u64, News)>>,
     next_news: AtomicU64,
-    pub consumers: RwLock<BTreeMap<Arc<str>, Arc<Consumer>>>,
-    by_filter: RwLock<SubjectMap<Arc<Consumer>>>,
     pub deleted: AtomicBool,
 }
 
@@ -76,8 +72,6 @@ impl Stream {
             tail: Mutex::new(tail),
             news: Mutex::default(),
             next_news: AtomicU64::new(1),
-            consumers: RwLock::default(),
-            by_filter: RwLock::default(),
             deleted: AtomicBool::new(false),
         }
     }
@@ -107,47 +101,16 @@ impl Stream {
         self.next_news.load(Ordering::Relaxed).saturating_sub(1)
     }
 
-    /// After a transaction is visible: tells consumers its news and those of all before it, in order.
-    pub fn announce(&self, up_to: u64) {
-        let mut news = self.news.lock();
-        while news.front().is_some_and(|(number, _)| *number <= up_to) {
-            match news.pop_front() {
-                Some((_, News::Appended { seq, subject })) => {
-                    self.by_filter.read().for_each_match(&subject, |consumer| consumer.appended(seq));
-                }
-                Some((number, News::Removed { seq, subject })) => {
-                    self.by_filter.read().for_each_match(&subject, |consumer| consumer.removed(seq, number));
-                }
-                Some((number, News::Emptied { data, first_seq })) => {
-                    self.data.store(data, Ordering::Release);
-                    self.consumers.read().values().for_each(|consumer| consumer.emptied(first_seq, number));
-                }
-                None => return,
+    /// After a transaction is visible: hands out its news and those of all before it, in order.
+    pub fn announce(&self, up_to: u64, mut tell: impl FnMut(u64, News)) {
+        let mut waiting = self.news.lock();
+        while waiting.front().is_some_and(|(number, _)| *number <= up_to) {
+            let Some((number, news)) = waiting.pop_front() else { return };
+            if let News::Emptied { data, .. } = news {
+                self.data.store(data, Ordering::Release);
             }
+            tell(number, news);
         }
-    }
-
-    /// Lets a consumer be found, and tells it of what is new from now on: by new filters instead of old ones.
-    pub fn join(&self, consumer: &Arc<Consumer>, old: &[Pattern], new: &[Pattern]) {
-        self.consumers.write().insert(consumer.name.clone(), consumer.clone());
-        let mut by_filter = self.by_filter.write();
-        for filter in old {
-            by_filter.remove(filter.as_str(), |other| Arc::ptr_eq(other, consumer));
-        }
-        for filter in new {
-            by_filter.insert(filter.as_str(), consumer.clone());
-        }
-    }
-
-    pub fn stop_listening(&self, consumer: &Arc<Consumer>, filters: &[Pattern]) {
-        let mut by_filter = self.by_filter.write();
-        for filter in filters {
-            by_filter.remove(filter.as_str(), |other| Arc::ptr_eq(other, consumer));
-        }
-    }
-
-    pub fn consumer(&self, name: &str) -> Option<Arc<Consumer>> {
-        self.consumers.read().get(name).cloned()
     }
 
     pub fn message(&self, seq: u64) -> Option<Stored> {

@@ -8,15 +8,16 @@ use bytes::Bytes;
 use serde::Serialize;
 use trellis_store::{Durability, Order};
 
-use super::api::{self, Answer, Outcome, Page};
+use super::answer::{self, Answer, Outcome, Page};
 use super::append::{self, REMOVED_PER_STEP};
-use super::config::{self, StreamConfig, StreamRequest};
+use super::config::{self, StreamConfig, StreamRequest, collide};
+use super::followed::Followed;
 use super::json::Object;
-use super::records::{Stored, Tail};
+use super::records::{Stored, Tail, named_record};
 use super::stream::Stream;
-use super::{JetStream, collide, date, errors, ids, keys, named_record};
+use super::streams::{DELETED, JetStream};
+use super::{date, errors, ids, keys};
 use crate::Pattern;
-use crate::core::Core;
 
 const STREAMS_MAX: usize = 10_000;
 const SUBJECT_DETAILS_MAX: usize = 100_000;
@@ -85,24 +86,12 @@ struct Listed<T: Serialize> {
 }
 
 impl JetStream {
-    pub(super) async fn create_stream(
-        &self,
-        core: &Core,
-        name: &str,
-        payload: &[u8],
-        too_new: bool,
-    ) -> Answer {
-        let outcome = self.try_create_stream(core, name, payload, too_new).await;
+    pub(super) async fn create_stream(&self, name: &str, payload: &[u8], too_new: bool) -> Answer {
+        let outcome = self.try_create_stream(name, payload, too_new).await;
         Answer::new("stream_create_response", outcome)
     }
 
-    async fn try_create_stream(
-        &self,
-        core: &Core,
-        name: &str,
-        payload: &[u8],
-        too_new: bool,
-    ) -> Outcome<StreamInfo> {
+    async fn try_create_stream(&self, name: &str, payload: &[u8], too_new: bool) -> Outcome<StreamInfo> {
         if too_new {
             return Err(errors::API_LEVEL);
         }
@@ -128,25 +117,25 @@ impl JetStream {
             if *existing.config() != config {
                 return Err(errors::STREAM_NAME_EXISTS);
             }
-            return Ok(StreamInfo { did_create: true, ..self.info(core, &existing, true) });
+            return Ok(StreamInfo { did_create: true, ..self.info(&existing, true) });
         }
         self.check_overlap(name, &config)?;
         if self.registry.read().by_name.len() >= STREAMS_MAX {
             return Err(errors::MAXIMUM_STREAMS);
         }
-        let stream = self.add_stream(core, config).await;
-        Ok(StreamInfo { did_create: true, ..self.info(core, &stream, true) })
+        let stream = self.add_stream(config).await;
+        Ok(StreamInfo { did_create: true, ..self.info(&stream, true) })
     }
 
     fn check_overlap(&self, name: &str, config: &StreamConfig) -> Outcome<()> {
         let ours = config.patterns();
         let overlaps =
-            |other: &Arc<Stream>| &*other.name != name && collide(&ours, &other.config().patterns());
+            |other: &Arc<Followed>| &*other.name != name && collide(&ours, &other.config().patterns());
         if self.streams().iter().any(overlaps) { Err(errors::SUBJECTS_OVERLAP) } else { Ok(()) }
     }
 
-    async fn add_stream(&self, core: &Core, config: StreamConfig) -> Arc<Stream> {
-        let created = core.now();
+    async fn add_stream(&self, config: StreamConfig) -> Arc<Followed> {
+        let created = self.bus.now();
         let stored = config.clone();
         let write = self.store.write(Durability::Synced, move |tx| {
             let id = ids::next(tx);
@@ -163,30 +152,19 @@ impl JetStream {
         });
         let (id, tail) = write.await;
         let name = config.name.clone();
-        let stream = Arc::new(Stream::new(&name, id, created, config, tail, self.store.clone()));
+        let stream =
+            Arc::new(Followed::new(Stream::new(&name, id, created, config, tail, self.store.clone())));
         self.registry.write().add(stream.clone());
         self.janitor.notify_one();
         stream
     }
 
-    pub(super) async fn update_stream(
-        &self,
-        core: &Core,
-        name: &str,
-        payload: &[u8],
-        too_new: bool,
-    ) -> Answer {
-        let outcome = self.try_update_stream(core, name, payload, too_new).await;
+    pub(super) async fn update_stream(&self, name: &str, payload: &[u8], too_new: bool) -> Answer {
+        let outcome = self.try_update_stream(name, payload, too_new).await;
         Answer::new("stream_update_response", outcome)
     }
 
-    async fn try_update_stream(
-        &self,
-        core: &Core,
-        name: &str,
-        payload: &[u8],
-        too_new: bool,
-    ) -> Outcome<StreamInfo> {
+    async fn try_update_stream(&self, name: &str, payload: &[u8], too_new: bool) -> Outcome<StreamInfo> {
         if too_new {
             return Err(errors::API_LEVEL);
         }
@@ -216,11 +194,11 @@ impl JetStream {
         }
         self.apply_limits(&stream, &config).await;
         self.janitor.notify_one();
-        Ok(self.info(core, &stream, true))
+        Ok(self.info(&stream, true))
     }
 
     /// Removes what lowered limits no longer allow, step by step.
-    async fn apply_limits(&self, stream: &Arc<Stream>, config: &StreamConfig) {
+    async fn apply_limits(&self, stream: &Arc<Followed>, config: &StreamConfig) {
         let mut crowded = vec![None];
         if let (Ok(most), Ok(everything)) = (u64::try_from(config.max_msgs_per_subject), Pattern::new(">")) {
             stream
@@ -249,21 +227,21 @@ impl JetStream {
         }
     }
 
-    pub(super) async fn stream_info(&self, core: &Core, name: &str, payload: &[u8]) -> Answer {
-        let outcome = self.try_stream_info(core, name, payload).await;
+    pub(super) async fn stream_info(&self, name: &str, payload: &[u8]) -> Answer {
+        let outcome = self.try_stream_info(name, payload).await;
         Answer::with_rest("stream_info_response", outcome, Page::default())
     }
 
-    async fn try_stream_info(&self, core: &Core, name: &str, payload: &[u8]) -> Outcome<Paged<StreamInfo>> {
+    async fn try_stream_info(&self, name: &str, payload: &[u8]) -> Outcome<Paged<StreamInfo>> {
         let mut json =
-            Object::parse(if api::is_json(payload) { payload } else { b"" }, "JSApiStreamInfoRequest")?;
+            Object::parse(if answer::is_json(payload) { payload } else { b"" }, "JSApiStreamInfoRequest")?;
         let offset = json.int("offset");
         let deleted_details = json.bool("deleted_details");
         let filter = json.string("subjects_filter");
         json.finish()?;
         let stream = self.stream(name).ok_or(errors::STREAM_NOT_FOUND)?;
-        let mut info = self.info(core, &stream, true);
-        info.cluster = Some(ClusterInfo { leader: core.server_id() });
+        let mut info = self.info(&stream, true);
+        info.cluster = Some(ClusterInfo { leader: config::SERVER_ID });
         let mut page = Page::default();
         if let Ok(filter) = Pattern::new(&filter) {
             let total = usize::try_from(stream.count_subjects(&filter).await).unwrap_or(usize::MAX);
@@ -280,7 +258,7 @@ impl JetStream {
     }
 
     /// What is known of a stream. Lists leave out what nats-server adds to the metadata otherwise.
-    fn info(&self, core: &Core, stream: &Stream, full: bool) -> StreamInfo {
+    fn info(&self, stream: &Followed, full: bool) -> StreamInfo {
         let config = stream.config();
         let tail = stream.visible_tail();
         let first = self.store.get(&keys::message(tail.data, tail.first_seq));
@@ -301,21 +279,21 @@ impl JetStream {
                 subjects: BTreeMap::new(),
                 num_deleted: if tail.messages > 0 { span.saturating_sub(tail.messages) } else { 0 },
                 deleted: Vec::new(),
-                consumer_count: stream.consumers.read().len(),
+                consumer_count: stream.consumer_count(),
             },
             cluster: None,
-            ts: date::format(core.now()),
+            ts: date::format(self.bus.now()),
             did_create: false,
         }
     }
 
-    pub(super) async fn delete_stream(&self, core: &Core, name: &str, payload: &[u8]) -> Answer {
-        let outcome = self.try_delete_stream(core, name, payload).await;
+    pub(super) async fn delete_stream(&self, name: &str, payload: &[u8]) -> Answer {
+        let outcome = self.try_delete_stream(name, payload).await;
         Answer::new("stream_delete_response", outcome.map(|()| Done { success: true }))
     }
 
-    async fn try_delete_stream(&self, core: &Core, name: &str, payload: &[u8]) -> Outcome<()> {
-        api::check_empty(payload)?;
+    async fn try_delete_stream(&self, name: &str, payload: &[u8]) -> Outcome<()> {
+        answer::check_empty(payload)?;
         let _admin = self.admin.lock().await;
         let stream = self.stream(name).ok_or(errors::STREAM_NOT_FOUND)?;
         {
@@ -330,10 +308,7 @@ impl JetStream {
             tx.put(keys::litter(stream.tail.lock().data), Bytes::new());
         })
         .await;
-        let consumers: Vec<_> = std::mem::take(&mut *stream.consumers.write()).into_values().collect();
-        for consumer in consumers {
-            core.send_statuses(consumer.stop(core, Some("Consumer Deleted")));
-        }
+        stream.dismiss_all(Some(DELETED));
         self.janitor.notify_one();
         Ok(())
     }
@@ -341,17 +316,17 @@ impl JetStream {
     pub(super) fn stream_names(&self, payload: &[u8]) -> Answer {
         let outcome = self.listed(payload).map(|(offset, streams)| {
             let names = streams.iter().map(|stream| stream.name.to_string()).collect();
-            let (page, streams) = api::page(names, offset, NAMES_LIMIT);
+            let (page, streams) = answer::page(names, offset, NAMES_LIMIT);
             Paged { page, body: Listed { streams: (!streams.is_empty()).then_some(streams) } }
         });
         let rest = Paged { page: Page::default(), body: Listed { streams: None::<()> } };
         Answer::with_rest("stream_names_response", outcome, rest)
     }
 
-    pub(super) fn stream_list(&self, core: &Core, payload: &[u8]) -> Answer {
+    pub(super) fn stream_list(&self, payload: &[u8]) -> Answer {
         let outcome = self.listed(payload).map(|(offset, streams)| {
-            let (page, streams) = api::page(streams, offset, LIST_LIMIT);
-            let streams: Vec<_> = streams.iter().map(|stream| self.info(core, stream, false)).collect();
+            let (page, streams) = answer::page(streams, offset, LIST_LIMIT);
+            let streams: Vec<_> = streams.iter().map(|stream| self.info(stream, false)).collect();
             Paged { page, body: Listed { streams } }
         });
         let rest = Paged { page: Page::default(), body: Listed { streams: [(); 0] } };
@@ -359,9 +334,9 @@ impl JetStream {
     }
 
     /// All streams, or those that share a subject with the one asked for, from an offset.
-    fn listed(&self, payload: &[u8]) -> Outcome<(i64, Vec<Arc<Stream>>)> {
+    fn listed(&self, payload: &[u8]) -> Outcome<(i64, Vec<Arc<Followed>>)> {
         let mut json =
-            Object::parse(if api::is_json(payload) { payload } else { b"" }, "JSApiStreamListRequest")?;
+            Object::parse(if answer::is_json(payload) { payload } else { b"" }, "JSApiStreamListRequest")?;
         let offset = json.int("offset");
         let subject = json.string("subject");
         json.finish()?;
@@ -381,7 +356,7 @@ impl JetStream {
 
     async fn try_purge_stream(&self, name: &str, payload: &[u8]) -> Outcome<u64> {
         let mut json =
-            Object::parse(if api::is_json(payload) { payload } else { b"" }, "JSApiStreamPurgeRequest")?;
+            Object::parse(if answer::is_json(payload) { payload } else { b"" }, "JSApiStreamPurgeRequest")?;
         let (before, filter, keep) = (json.u64("seq"), json.string("filter"), json.u64("keep"));
         json.finish()?;
         if before > 0 && keep > 0 {
@@ -415,7 +390,7 @@ impl JetStream {
     }
 
     /// Removes matching messages before a sequence, or all but the newest `keep`, step by step.
-    async fn purge_some(&self, stream: &Arc<Stream>, filter: Pattern, before: u64, keep: u64) -> u64 {
+    async fn purge_some(&self, stream: &Arc<Followed>, filter: Pattern, before: u64, keep: u64) -> u64 {
         let tail = stream.visible_tail();
         let filters = [filter];
         let end = if before > 0 { before.min(tail.last_seq + 1) } else { tail.last_seq + 1 };

@@ -15,11 +15,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior};
 use trellis_subjects::jetstream;
 
+use super::info::info;
 use super::memory::{Held, Incoming, Memory};
 use super::outbound::{ClientSubscription, Outbound, WriteEnd};
 use super::protocol::{Connect, Op, Parser, ProtocolError, Publish};
 use crate::core::{Core, Fate, Routed, Work};
-use crate::routes::{Offer, RemoteSink, Sink};
+use crate::routes::{Offer, RemoteSink, Sink, check_queue};
 use crate::{Headers, Message, Pattern, Subject};
 
 const READ_LEN: usize = 32 * 1024;
@@ -54,8 +55,8 @@ struct Connection {
 /// Talks to a client until it or the broker ends.
 pub(crate) async fn run(core: Arc<Core>, socket: TcpStream, peer: SocketAddr) {
     let id = core.next_connection.fetch_add(1, Ordering::Relaxed);
-    let outbound = Arc::new(Outbound::new(core.settings.pending_bytes_max, core.memory.outgoing.clone()));
-    outbound.line(&format!("INFO {}", super::info(&core, &socket, peer, id)));
+    let outbound = Arc::new(Outbound::new(core.bus.settings.pending_bytes_max, core.memory.outgoing.clone()));
+    outbound.line(&format!("INFO {}", info(core.bus.settings.payload_len_max, &socket, peer, id)));
     // Small messages are what travels here; waiting to fill packets only delays them.
     let _ = socket.set_nodelay(true);
     let (mut reader, writer) = socket.into_split();
@@ -70,7 +71,7 @@ pub(crate) async fn run(core: Arc<Core>, socket: TcpStream, peer: SocketAddr) {
         pings: 0,
         last_heard: Instant::now(),
     };
-    let write = outbound.write_to(writer, core.settings.write_wait);
+    let write = outbound.write_to(writer, core.bus.settings.write_wait);
     tokio::pin!(write);
     tokio::select! {
         biased;
@@ -79,7 +80,7 @@ pub(crate) async fn run(core: Arc<Core>, socket: TcpStream, peer: SocketAddr) {
                 tracing::warn!(client = id, %peer, "slow consumer disconnected");
             }
         }
-        () = core.until_closed() => {}
+        () = core.bus.until_closed() => {}
         result = connection.serve(&mut reader) => {
             if let Err(error) = result {
                 tracing::debug!(client = id, %peer, %error, "connection ended");
@@ -95,9 +96,9 @@ pub(crate) async fn run(core: Arc<Core>, socket: TcpStream, peer: SocketAddr) {
 
 impl Connection {
     async fn serve(&mut self, reader: &mut (impl AsyncReadExt + Unpin)) -> io::Result<()> {
-        let mut parser = Parser::new(self.core.settings.payload_len_max);
+        let mut parser = Parser::new(self.core.bus.settings.payload_len_max);
         let mut input = BytesMut::with_capacity(READ_LEN);
-        let mut ping = tokio::time::interval(self.core.settings.ping_interval);
+        let mut ping = tokio::time::interval(self.core.bus.settings.ping_interval);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
         let mut held = None;
@@ -113,7 +114,7 @@ impl Connection {
             // One that does not fit into the buffer that every connection has is only read once there is room for it.
             if parser.awaits() > READ_LEN && held.is_none() {
                 held = self.hold(parser.awaits(), |memory| &memory.reading).await;
-                payload_until = Instant::now() + self.core.settings.payload_wait;
+                payload_until = Instant::now() + self.core.bus.settings.payload_wait;
             }
             if input.capacity() - input.len() < READ_LEN / 2 {
                 input.reserve(READ_LEN);
@@ -145,7 +146,7 @@ impl Connection {
     }
 
     fn ping(&mut self) -> io::Result<()> {
-        if self.last_heard.elapsed() < self.core.settings.ping_interval {
+        if self.last_heard.elapsed() < self.core.bus.settings.ping_interval {
             return Ok(());
         }
         if self.pings >= PINGS_MAX {
@@ -270,7 +271,7 @@ impl Connection {
         let headers = headers.clone().with("Nats-Subject", &subject).unwrap_or(headers);
         let message = Message { subject: reply, reply: None, headers: Some(headers), payload: Bytes::new() };
         if subscription.offer(&message) == Offer::SentLast {
-            self.core.routes.remove(pattern, *id);
+            self.core.bus.routes.remove(pattern, *id);
         }
     }
 
@@ -278,7 +279,7 @@ impl Connection {
         let Ok(pattern) = Pattern::new(pattern) else {
             return self.outbound.line("-ERR 'Invalid Subject'");
         };
-        if queue.is_some_and(|queue| crate::check_queue(queue).is_err()) {
+        if queue.is_some_and(|queue| check_queue(queue).is_err()) {
             return self.outbound.line("-ERR 'Invalid Subject'");
         }
         self.forget_ended();
@@ -289,7 +290,7 @@ impl Connection {
                 delivered: AtomicU64::new(0),
                 ends_after: AtomicU64::new(0),
             });
-            match self.core.routes.add(&pattern, queue, self.id, Sink::Remote(subscription.clone())) {
+            match self.core.bus.routes.add(&pattern, queue, self.id, Sink::Remote(subscription.clone())) {
                 Ok(id) => self.subscriptions.insert(sid, (pattern, id, subscription)),
                 Err(_) => return self.outbound.line("-ERR 'maximum subscriptions exceeded'"),
             };
@@ -313,14 +314,14 @@ impl Connection {
             None => false,
         };
         if ended && let Some((pattern, id, _)) = self.subscriptions.remove(sid) {
-            self.core.routes.remove(&pattern, id);
+            self.core.bus.routes.remove(&pattern, id);
         }
         self.ok();
     }
 
     fn leave(&mut self) {
         for (pattern, id, _) in std::mem::take(&mut self.subscriptions).into_values() {
-            self.core.routes.remove(&pattern, id);
+            self.core.bus.routes.remove(&pattern, id);
         }
         self.outbound.close();
     }

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use trellis_subjects::jetstream::Acknowledgement;
 
 use super::Consumer;
-use super::pulls::Status;
-use crate::core::Core;
+use super::pulls;
+use crate::jetstream::duration;
 use crate::jetstream::json::read_leniently;
-use crate::{Headers, Message, Subject};
+use crate::{Message, Subject};
 
 #[derive(Debug, serde::Deserialize)]
 struct NakOptions {
@@ -20,9 +20,9 @@ struct NakOptions {
 
 impl Consumer {
     /// Handles one acknowledgement. Whoever wants to know that it was heard gave a reply subject.
-    pub fn acknowledge(self: &Arc<Self>, core: &Core, of: &Acknowledgement<'_>, message: &Message) {
+    pub fn acknowledge(self: &Arc<Self>, of: &Acknowledgement<'_>, message: &Message) {
         let payload = message.payload.as_ref();
-        let now = core.moment();
+        let now = self.bus.moment();
         let mut heard = true;
         let mut settled = false;
         let mut next: Option<&[u8]> = None;
@@ -46,7 +46,7 @@ impl Consumer {
             } else {
                 tracing::debug!(consumer = %self.name, "acknowledgement of an unknown kind ignored");
             }
-            if let Some(batch) = self.save(core, state)
+            if let Some(batch) = self.save(state)
                 && settled
             {
                 let _ = self.first_ack_batch.compare_exchange(0, batch, Ordering::AcqRel, Ordering::Acquire);
@@ -57,16 +57,16 @@ impl Consumer {
             }
         }
         match (&message.reply, next) {
-            (Some(reply), Some(request)) => self.pull(core, reply.clone(), request),
+            (Some(reply), Some(request)) => self.pull(reply.clone(), request),
             (Some(reply), None) if heard => {
-                core.send_soon(reply, Message::new(reply.clone(), bytes::Bytes::new()));
+                self.bus.send_soon(reply, Message::new(reply.clone(), bytes::Bytes::new()));
             }
             _ => {}
         }
     }
 
     /// Takes in a request for messages.
-    pub fn pull(self: &Arc<Self>, core: &Core, reply: Subject, payload: &[u8]) {
+    pub fn pull(self: &Arc<Self>, reply: Subject, payload: &[u8]) {
         let refused = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
@@ -78,7 +78,7 @@ impl Consumer {
         };
         match refused {
             Ok(()) => self.wake.notify_one(),
-            Err(status) => core.send_statuses(status.into_iter().collect()),
+            Err(status) => pulls::send(&self.bus, status),
         }
     }
 }
@@ -88,32 +88,7 @@ fn delay(options: &[u8]) -> Option<i64> {
     let options = options.trim_ascii();
     match options.first()? {
         b'{' => read_leniently::<NakOptions>(options).ok().map(|options| options.delay),
-        _ => parse_go_duration(std::str::from_utf8(options).ok()?),
-    }
-}
-
-pub(crate) fn parse_go_duration(text: &str) -> Option<i64> {
-    const UNITS: [(&str, f64); 7] =
-        [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
-    let mut rest = text;
-    let mut nanos = 0.0;
-    while !rest.is_empty() {
-        let len = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at_checked(len)?;
-        let number: f64 = number.parse().ok()?;
-        let (unit, factor) = UNITS.iter().find(|(unit, _)| tail.starts_with(unit))?;
-        nanos += number * factor;
-        rest = tail.strip_prefix(unit)?;
-    }
-    // Out of range saturates, which is what a far-away date does anyway.
-    Some(nanos as i64)
-}
-
-impl Status {
-    pub(crate) fn into_message(self) -> Message {
-        let Status { reply, headers } = self;
-        let headers: Headers = headers;
-        Message { subject: reply, reply: None, headers: Some(headers), payload: bytes::Bytes::new() }
+        _ => duration::parse(std::str::from_utf8(options).ok()?),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A consumer's task: looks for the next message and for someone to take it, hands it out, waits.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,12 +9,19 @@ use super::pulls::{self, Pull, Status};
 use super::state::Candidate;
 use super::{Consumer, EPHEMERAL_INACTIVE_NANOS, ack_subject, outgoing, tracks_acks};
 use crate::Subject;
-use crate::core::Core;
 use crate::jetstream::records::Stored;
 use crate::routes::Targets;
 
 /// After so many deliveries in a row other tasks get their turn.
 const DELIVERIES_PER_TURN: u32 = 64;
+
+/// Why the task has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Stopped,
+    /// Nobody has listened for too long.
+    Inactive,
+}
 
 /// What the task does next.
 enum Step {
@@ -33,41 +39,39 @@ struct Taker {
 }
 
 impl Consumer {
-    pub async fn run(self: Arc<Self>, core: Arc<Core>) {
+    /// Delivers until the consumer is stopped, or nobody has listened for too long.
+    pub async fn run(&self) -> End {
         let mut deliveries = 0;
         while !self.is_stopped() {
-            match self.step(&core) {
-                Step::Deliver(candidate) => self.deliver(&core, candidate).await,
-                Step::Look(from) => self.look(&core, from).await,
+            match self.step() {
+                Step::Deliver(candidate) => self.deliver(candidate).await,
+                Step::Look(from) => self.look(from).await,
                 Step::WaitUntil(until) => self.wait(until).await,
-                Step::Expire => {
-                    let (core, consumer) = (core.clone(), self.clone());
-                    tokio::spawn(async move { core.jetstream.remove_consumer(&core, &consumer).await });
-                    return;
-                }
+                Step::Expire => return End::Inactive,
             }
             deliveries += 1;
             if deliveries % DELIVERIES_PER_TURN == 0 {
                 tokio::task::yield_now().await;
             }
         }
+        End::Stopped
     }
 
     /// Brings everything that depends on time up to date, and decides.
-    fn step(&self, core: &Core) -> Step {
-        let moment = core.moment();
+    fn step(&self) -> Step {
+        let moment = self.bus.moment();
         let now = moment.at;
         let mut statuses = Vec::new();
         let step = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
             inner.state.expire(moment);
-            self.save(core, &mut inner.state);
+            self.save(&mut inner.state);
             let config = inner.state.config.clone();
             let group = (!config.deliver_group.is_empty()).then_some(config.deliver_group.as_str());
-            statuses.extend(inner.pulls.tidy(now, false, |reply| core.is_listened_to(reply)));
+            statuses.extend(inner.pulls.tidy(now, false, |reply| self.bus.is_listened_to(reply)));
             let active = if config.is_push() {
-                core.routes.has_listener(&config.deliver_subject, group)
+                self.bus.routes.has_listener(&config.deliver_subject, group)
             } else {
                 !inner.pulls.is_empty()
             };
@@ -80,13 +84,13 @@ impl Consumer {
                 Candidate::LookFrom(seq) => Step::Look(seq),
                 Candidate::Nothing | Candidate::Full => {
                     let dry = candidate == Candidate::Nothing;
-                    statuses.extend(inner.pulls.tidy(now, dry, |reply| core.is_listened_to(reply)));
+                    statuses.extend(inner.pulls.tidy(now, dry, |reply| self.bus.is_listened_to(reply)));
                     statuses.extend(self.heartbeats(inner, active, now));
                     self.next_event(inner, active, now)
                 }
             }
         };
-        core.send_statuses(statuses);
+        pulls::send(&self.bus, statuses);
         step
     }
 
@@ -130,7 +134,7 @@ impl Consumer {
     }
 
     /// Looks through the stream for the next message.
-    async fn look(&self, core: &Core, from: u64) {
+    async fn look(&self, from: u64) {
         let (filters, only_last_until) = {
             let inner = self.inner.lock();
             (inner.filters.clone(), inner.state.position.only_last_until)
@@ -145,65 +149,58 @@ impl Consumer {
                 return self.inner.lock().state.skip(Candidate::New(seq));
             };
             if seq > only_last_until || self.stream.is_last_of_subject(&stored.subject, seq) {
-                return self.hand_out(core, seq, false, stored).await;
+                return self.hand_out(seq, false, stored).await;
             }
             from = seq + 1;
         }
     }
 
-    async fn deliver(&self, core: &Core, candidate: Candidate) {
+    async fn deliver(&self, candidate: Candidate) {
         let (seq, again) = match candidate {
             Candidate::Again(seq) => (seq, true),
             Candidate::New(seq) => (seq, false),
             _ => return,
         };
         match self.stream.message(seq) {
-            Some(stored) => self.hand_out(core, seq, again, stored).await,
+            Some(stored) => self.hand_out(seq, again, stored).await,
             None => {
                 let mut inner = self.inner.lock();
                 inner.state.skip(candidate);
-                self.save(core, &mut inner.state);
+                self.save(&mut inner.state);
             }
         }
     }
 
     /// Finds a taker with room, records the delivery, and only then lets the message go.
-    async fn hand_out(&self, core: &Core, seq: u64, again: bool, stored: Stored) {
+    async fn hand_out(&self, seq: u64, again: bool, stored: Stored) {
         let date = stored.date;
         let headers_len = stored.headers.as_ref().map_or(0, |headers| headers.as_bytes().len());
         let body_len = stored.subject.len() + headers_len + stored.payload.len();
-        let Some((taker, targets)) = self.find_taker(core, seq, again, body_len, date) else { return };
+        let Some((taker, targets)) = self.find_taker(seq, again, body_len, date) else { return };
         let reservation = tokio::select! {
             biased;
-            reservation = core.routes.reserve(&targets) => reservation,
+            reservation = self.bus.routes.reserve(&targets) => reservation,
             // Something changed: what is best done now is decided anew.
             () = self.wake.notified() => return,
         };
-        if reservation.is_empty() && !core.has_inbox(&taker.to) {
+        if reservation.is_empty() && !self.bus.has_inbox(&taker.to) {
             return self.lost_taker(&taker);
         }
-        let Some((message, sync, after)) = self.record(core, seq, again, stored, &taker, body_len) else {
+        let Some((message, sync, after)) = self.record(seq, again, stored, &taker, body_len) else {
             return;
         };
         if sync {
-            core.jetstream.keeper.sync().await;
+            self.keeper.sync().await;
         }
         if reservation.is_empty() {
-            core.send_soon(&taker.to, message);
+            self.bus.send_soon(&taker.to, message);
         } else {
             reservation.send(&message);
         }
-        core.send_statuses(after.into_iter().collect());
+        pulls::send(&self.bus, after);
     }
 
-    fn find_taker(
-        &self,
-        core: &Core,
-        seq: u64,
-        again: bool,
-        body_len: usize,
-        date: i64,
-    ) -> Option<(Taker, Targets)> {
+    fn find_taker(&self, seq: u64, again: bool, body_len: usize, date: i64) -> Option<(Taker, Targets)> {
         let mut statuses = Vec::new();
         let taker = {
             let mut inner = self.inner.lock();
@@ -218,9 +215,9 @@ impl Consumer {
                 pull.map(|pull| Taker { to: pull.reply.clone(), pull: Some(pull) })
             }
         };
-        core.send_statuses(statuses);
+        pulls::send(&self.bus, statuses);
         let taker = taker?;
-        let targets = core.routes.targets(taker.to.as_str(), None);
+        let targets = self.bus.routes.targets(taker.to.as_str(), None);
         Some((taker, targets))
     }
 
@@ -233,7 +230,6 @@ impl Consumer {
     /// Counts the delivery. Answers with the message, whether it must be synced first, and a status to send after it.
     fn record(
         &self,
-        core: &Core,
         seq: u64,
         again: bool,
         stored: Stored,
@@ -249,19 +245,19 @@ impl Consumer {
             let size = i64::try_from(body_len + reply.as_str().len()).unwrap_or(i64::MAX);
             after = inner.pulls.count(pull, size, now)?;
         }
-        let delivery = inner.state.deliver(seq, again, core.moment())?;
+        let delivery = inner.state.deliver(seq, again, self.bus.moment())?;
         inner.last_sent = now;
-        self.save(core, &mut inner.state);
-        let sync = tracks_acks(&inner.state.config) && (delivery.attempt > 1 || self.is_on_probation(core));
+        self.save(&mut inner.state);
+        let sync = tracks_acks(&inner.state.config) && (delivery.attempt > 1 || self.is_on_probation());
         let message = outgoing(stored, Some(reply), inner.state.config.headers_only)?;
         Some((message, sync, after))
     }
 
     /// Whether no acknowledgement since the broker opened is known to have survived.
-    fn is_on_probation(&self, core: &Core) -> bool {
+    fn is_on_probation(&self) -> bool {
         match self.first_ack_batch.load(Ordering::Acquire) {
             0 => true,
-            batch => !core.jetstream.keeper.is_synced(batch),
+            batch => !self.keeper.is_synced(batch),
         }
     }
 }

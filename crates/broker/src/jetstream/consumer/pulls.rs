@@ -1,14 +1,18 @@
 //! The requests that wait for a pull consumer's messages.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::bus::Bus;
 use crate::jetstream::consumer_config::ConsumerConfig;
+use crate::jetstream::duration;
 use crate::jetstream::json::read_leniently;
-use crate::{Headers, Subject};
+use crate::{Headers, Message, Subject};
 
 /// What a client sends to get messages. Other fields are ignored, as nats-server does.
 #[derive(Debug, Default, Deserialize)]
@@ -69,6 +73,15 @@ impl Status {
     }
 }
 
+/// Sends statuses to those whom they are for, without waiting.
+pub(crate) fn send(bus: &Arc<Bus>, statuses: impl IntoIterator<Item = Status>) {
+    for Status { reply, headers } in statuses {
+        let message =
+            Message { subject: reply.clone(), reply: None, headers: Some(headers), payload: Bytes::new() };
+        bus.send_soon(&reply, message);
+    }
+}
+
 /// The status that tells a listener that all is well while nothing comes.
 pub(crate) fn idle_heartbeat(reply: &Subject, delivery: u64, seq: u64) -> Status {
     let headers = Headers::status(100, "Idle Heartbeat");
@@ -112,7 +125,7 @@ impl Pulls {
         if config.max_expires > 0 && wanted.expires > config.max_expires {
             return refuse(
                 409,
-                &format!("Exceeded MaxRequestExpires of {}", go_duration(config.max_expires)),
+                &format!("Exceeded MaxRequestExpires of {}", duration::format(config.max_expires)),
             );
         }
         if config.max_bytes > 0 && wanted.max_bytes > config.max_bytes {
@@ -250,24 +263,4 @@ fn parse(payload: &[u8]) -> Result<Wanted, String> {
 
 fn nanos(value: i64) -> Option<Duration> {
     u64::try_from(value).ok().filter(|value| *value > 0).map(Duration::from_nanos)
-}
-
-/// A duration in Go's words: `1m30s`, `1.5s`, `250ms`.
-pub(crate) fn go_duration(nanos: i64) -> String {
-    let number = |value: f64, unit: &str| format!("{value}{unit}");
-    let seconds = nanos as f64 / 1e9;
-    match nanos {
-        0 => "0s".to_owned(),
-        1..1_000 => number(nanos as f64, "ns"),
-        1_000..1_000_000 => number(nanos as f64 / 1e3, "µs"),
-        1_000_000..1_000_000_000 => number(nanos as f64 / 1e6, "ms"),
-        1_000_000_000..60_000_000_000 => number(seconds, "s"),
-        60_000_000_000..3_600_000_000_000 => {
-            format!("{}m{}", (seconds / 60.0).trunc(), number(seconds % 60.0, "s"))
-        }
-        _ => {
-            let minutes = (seconds / 60.0).trunc();
-            format!("{}h{}m{}", (minutes / 60.0).trunc(), minutes % 60.0, number(seconds % 60.0, "s"))
-        }
-    }
 }
