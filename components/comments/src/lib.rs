@@ -48,7 +48,7 @@ impl Service for Comments {
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections =
         projections! { sources::POSTS => follow_posts, sources::COMMENTS => follow };
-    const REACTIONS: Reactions = reactions! { sources::MODERATION => heed };
+    const REACTIONS: Reactions = reactions! { sources::MODERATION => follow_verdict };
 }
 
 impl Guest for Comments {
@@ -127,7 +127,7 @@ impl Aggregate for Comment {
 
 /// Does what moderation says. A verdict that is older than the one already followed changes nothing, so it does not
 /// matter in which order they come, or how often.
-fn heed(event: &Recorded<VerdictEvent>, reaction: &Reaction) -> Result<(), Failure> {
+fn follow_verdict(event: &Recorded<VerdictEvent>, reaction: &Reaction) -> Result<(), Failure> {
     let verdict: Verdict = event.state()?;
     let to = VerdictRef { version: event.version, reason: verdict.reason };
     reaction.update(&event.entity, |comment: &Comment| {

@@ -203,7 +203,7 @@ fn dress(mut response: Response, request: &Request, has_tls: bool) -> Response {
         }
     }
     if has_tls {
-        // Browsers heed it where it came over TLS, and nowhere else.
+        // Browsers obey it where it came over TLS, and nowhere else.
         response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(HSTS.0));
         response = response.with(HSTS.0, HSTS.1);
     }

@@ -1,4 +1,4 @@
-//! Registry: which services there are. Each says so itself; who stops listening goes missing, and after a while is gone.
+//! Registry: which services there are. Each says so itself; one with no subscriber is marked missing, and after a while gone.
 //!
 //! A service has its public routes from when it registers until it is gone: another that claims one of them meanwhile is
 //! in conflict, and does not get it.

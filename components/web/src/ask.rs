@@ -5,7 +5,7 @@ use std::time::Duration;
 use trellis_kit::http::{Answer, AskError, Asker, CallError, encoded};
 use trellis_kit::{Descriptor, PageRequest, Problem, id, log};
 
-use crate::api::{Cx, Decision, Place};
+use crate::api::{Cx, Decision, Window};
 use crate::clients::{comments, moderation, posts, query, registry};
 use crate::trellis::comments::types::{Comment, NewComment};
 use crate::trellis::moderation::types::{NewOutcome, Outcome, Verdict, VerdictPage};
@@ -51,12 +51,12 @@ impl<'a> Services<'a> {
         self.cx.caller.as_deref()
     }
 
-    pub fn feed(self, place: &Place) -> Result<Answer<FeedPage>, Trouble> {
-        Ok(query::feed(&self.reads(place), &part(place))?)
+    pub fn feed(self, window: &Window) -> Result<Answer<FeedPage>, Trouble> {
+        Ok(query::feed(&self.reads(window), &part(window))?)
     }
 
-    pub fn post(self, id: &str, place: &Place) -> Result<Answer<PostPage>, Trouble> {
-        Ok(query::get(&self.reads(place), known(id)?, &part(place))?)
+    pub fn post(self, id: &str, window: &Window) -> Result<Answer<PostPage>, Trouble> {
+        Ok(query::get(&self.reads(window), known(id)?, &part(window))?)
     }
 
     pub fn write_post(self, title: &str) -> Result<Answer<Post>, Trouble> {
@@ -68,13 +68,13 @@ impl<'a> Services<'a> {
         Ok(comments::create(&self.writes(), known(post)?, &new)?)
     }
 
-    pub fn verdicts(self, shown: Shown, place: &Place) -> Result<Answer<VerdictPage>, Trouble> {
+    pub fn verdicts(self, shown: Shown, window: &Window) -> Result<Answer<VerdictPage>, Trouble> {
         let status = match shown {
             Shown::Rejected => Some(Outcome::Rejected),
             Shown::Approved => Some(Outcome::Approved),
             Shown::All => None,
         };
-        Ok(moderation::queue(&self.reads(place), status, &part(place))?)
+        Ok(moderation::queue(&self.reads(window), status, &part(window))?)
     }
 
     pub fn verdict(self, comment: &str) -> Result<Verdict, Trouble> {
@@ -90,8 +90,8 @@ impl<'a> Services<'a> {
         Ok(registry::flow(&self.asker(READ_PATIENCE), &first)?.value.items)
     }
 
-    fn reads(self, place: &'a Place) -> Asker<'a> {
-        self.asker(READ_PATIENCE).at(place.position.as_deref())
+    fn reads(self, window: &'a Window) -> Asker<'a> {
+        self.asker(READ_PATIENCE).at(window.position.as_deref())
     }
 
     fn writes(self) -> Asker<'a> {
@@ -110,8 +110,8 @@ pub fn shown_at<T>(written: &Answer<T>, path: &str, name: &str, id: &str) -> Str
 }
 
 /// The part of a list that a page shows.
-fn part(place: &Place) -> PageRequest {
-    PageRequest { limit: None, after: place.after.clone() }
+fn part(window: &Window) -> PageRequest {
+    PageRequest { limit: None, after: window.after.clone() }
 }
 
 /// An id, if it could be one: nobody is asked for what cannot be there.

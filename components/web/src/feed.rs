@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
 
-use crate::api::{Page, Place};
+use crate::api::{Page, Window};
 use crate::ask::{Services, Trouble};
 use crate::form::{Draft, Form};
 use crate::trellis::comments::types::ReadComment;
@@ -22,14 +22,14 @@ const FORM: Form<'_> = Form {
 /// How many characters the feed has of a comment.
 const LATEST_MAX: usize = 300;
 
-pub fn page(services: Services<'_>, place: &Place, draft: &Draft) -> Page {
-    let read = services.feed(place);
+pub fn page(services: Services<'_>, window: &Window, draft: &Draft) -> Page {
+    let read = services.feed(window);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(problem);
     }
     let status = draft.status().or_else(|| Some(read.as_ref().err()?.status())).unwrap_or(200);
-    let shown = read.as_ref().map_or_else(|_| page::unreadable(place), |read| list(&read.value));
-    if place.after.is_some() {
+    let shown = read.as_ref().map_or_else(|_| page::unreadable(window), |read| list(&read.value));
+    if window.after.is_some() {
         let main = html! {
             h1 { "Older posts" }
             (page::kept_up_to_date(None, &shown))
@@ -40,7 +40,7 @@ pub fn page(services: Services<'_>, place: &Place, draft: &Draft) -> Page {
     let main = html! {
         h1.unseen { "Posts" }
         (FORM.show(draft))
-        (page::not_yet(&read, place))
+        (page::not_yet(&read, window))
         (page::kept_up_to_date(Some("/live"), &shown))
     };
     page::document(status, "Posts", &main)

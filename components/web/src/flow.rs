@@ -42,21 +42,21 @@ pub fn live(services: Services<'_>) -> Result<Markup, Trouble> {
 
 /// Who hears a log, and how much of it they have yet to hear.
 #[derive(Debug, Default, Clone, Copy)]
-struct Hearing {
+struct Backlog {
     waiting: u64,
     under_way: u64,
     redelivered: u64,
 }
 
-fn hearings(flow: &Flow) -> BTreeMap<&str, Hearing> {
-    let mut hearings: BTreeMap<&str, Hearing> = BTreeMap::new();
+fn backlogs(flow: &Flow) -> BTreeMap<&str, Backlog> {
+    let mut backlogs: BTreeMap<&str, Backlog> = BTreeMap::new();
     for consumer in &flow.consumers {
-        let hearing = hearings.entry(&consumer.service).or_default();
-        hearing.waiting += consumer.waiting;
-        hearing.under_way += consumer.under_way;
-        hearing.redelivered += consumer.redelivered;
+        let backlog = backlogs.entry(&consumer.service).or_default();
+        backlog.waiting += consumer.waiting;
+        backlog.under_way += consumer.under_way;
+        backlog.redelivered += consumer.redelivered;
     }
-    hearings
+    backlogs
 }
 
 fn show(flows: &[Flow]) -> Markup {
@@ -91,32 +91,32 @@ fn service(flow: &Flow) -> Markup {
 
 /// Logs on the left, those who hear them on the right.
 fn picture(logs: &[&Flow]) -> Markup {
-    let heard: Vec<_> = logs.iter().map(|flow| hearings(flow)).collect();
-    let hearers: BTreeSet<&str> = heard.iter().flat_map(|hearings| hearings.keys().copied()).collect();
-    let height = ROW * logs.len().max(hearers.len());
+    let heard: Vec<_> = logs.iter().map(|flow| backlogs(flow)).collect();
+    let followers: BTreeSet<&str> = heard.iter().flat_map(|backlogs| backlogs.keys().copied()).collect();
+    let height = ROW * logs.len().max(followers.len());
     let place = |nth: usize, of: usize| (2 * nth + 1) * height / (2 * of.max(1));
     let right = |name: &str| {
-        let nth = hearers.iter().position(|known| *known == name).unwrap_or_default();
-        place(nth, hearers.len())
+        let nth = followers.iter().position(|known| *known == name).unwrap_or_default();
+        place(nth, followers.len())
     };
     html! {
         svg.map viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label="Who hears which log; the table says the same" {
-            @for (nth, (flow, hearings)) in logs.iter().zip(&heard).enumerate() {
+            @for (nth, (flow, backlogs)) in logs.iter().zip(&heard).enumerate() {
                 @let left = place(nth, logs.len());
-                @for (hearer, hearing) in hearings {
-                    path data-key={ (flow.service) "-" (hearer) } data-state=(state(flow, hearing))
-                        d=(line(left, right(hearer))) {}
+                @for (follower, backlog) in backlogs {
+                    path data-key={ (flow.service) "-" (follower) } data-state=(state(flow, backlog))
+                        d=(line(left, right(follower))) {}
                 }
                 (name(&flow.service, 0, left, "start"))
             }
-            @for hearer in &hearers { (name(hearer, WIDTH, right(hearer), "end")) }
+            @for follower in &followers { (name(follower, WIDTH, right(follower), "end")) }
         }
         p.hint { "Logs are on the left, who hears them on the right. A thick line: events flow. A broken one: some wait." }
     }
 }
 
-fn state(flow: &Flow, hearing: &Hearing) -> &'static str {
-    match (hearing.waiting, flow.lately) {
+fn state(flow: &Flow, backlog: &Backlog) -> &'static str {
+    match (backlog.waiting, flow.lately) {
         (1.., _) => "behind",
         (0, 1..) => "flowing",
         (0, 0) => "idle",
@@ -156,7 +156,7 @@ fn table(logs: &[&Flow]) -> Markup {
 }
 
 fn rows(flow: &Flow) -> Markup {
-    let hearings = hearings(flow);
+    let backlogs = backlogs(flow);
     html! {
         tbody data-key=(flow.service) {
             tr {
@@ -168,15 +168,15 @@ fn rows(flow: &Flow) -> Markup {
                     }
                 }
             }
-            @for (hearer, Hearing { waiting, under_way, redelivered }) in &hearings {
-                tr data-key=(hearer) data-state=[(*waiting > 0).then_some("behind")] {
-                    th scope="row" { (hearer) }
+            @for (follower, Backlog { waiting, under_way, redelivered }) in &backlogs {
+                tr data-key=(follower) data-state=[(*waiting > 0).then_some("behind")] {
+                    th scope="row" { (follower) }
                     td { (grouped(*waiting)) }
                     td { (grouped(*under_way)) }
                     td { (grouped(*redelivered)) }
                 }
             }
-            @if hearings.is_empty() { tr { td colspan="4" { "Nobody hears it." } } }
+            @if backlogs.is_empty() { tr { td colspan="4" { "Nobody hears it." } } }
         }
     }
 }

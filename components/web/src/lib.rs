@@ -18,7 +18,7 @@ mod signin;
 mod tests;
 mod time;
 
-use api::{Cx, Decision, Guest, Page, Place, Queue};
+use api::{Cx, Decision, Guest, Page, Queue, Window};
 use ask::Services;
 use form::Draft;
 use trellis_kit::http::Request;
@@ -37,13 +37,13 @@ impl Service for Web {
     const PARTITIONS: u32 = 0;
     const ASKS: Asks = clients::ASKED;
     const ROUTES: &[Route] = routes! {
-        GET "/" => |r| page::answer(Self::feed(r.cx(), page::place(r))),
+        GET "/" => |r| page::answer(Self::feed(r.cx(), page::window(r))),
         POST "/" => |r| {
             let (cx, title) = typed(r, "title")?;
             page::answer(Self::write_post(&cx, title))
         },
         GET "/live" => |r| page::part(r, feed::live(services(r.cx()))),
-        GET "/p/{id}" => |r| page::answer(Self::post(r.cx(), r.param("id"), page::place(r))),
+        GET "/p/{id}" => |r| page::answer(Self::post(r.cx(), r.param("id"), page::window(r))),
         POST "/p/{id}" => |r| {
             let (cx, content) = typed(r, "content")?;
             page::answer(Self::write_comment(&cx, r.param("id"), content))
@@ -66,11 +66,11 @@ impl Service for Web {
 }
 
 impl Guest for Web {
-    fn feed(cx: &Cx, from: Place) -> Page {
+    fn feed(cx: &Cx, from: Window) -> Page {
         feed::page(services(cx), &from, &Draft::empty())
     }
 
-    fn post(cx: &Cx, id: String, from: Place) -> Page {
+    fn post(cx: &Cx, id: String, from: Window) -> Page {
         post::page(services(cx), &id, &from, &Draft::empty())
     }
 

@@ -23,7 +23,7 @@ const SHOWN: [(Shown, &str, &str); 3] = [
 pub fn asked_for(call: &Call<'_>) -> Result<Queue, Problem> {
     Ok(Queue {
         shown: call.query_as("status")?.unwrap_or(Shown::Rejected),
-        from: page::place(call),
+        from: page::window(call),
         decided: call.query("decided").map(str::to_owned),
         refused: call.query("signin") == Some("refused"),
     })

@@ -4,12 +4,12 @@ use maud::{DOCTYPE, Markup, html};
 use trellis_kit::http::Answer;
 use trellis_kit::{Call, Problem, Response};
 
-use crate::api::{Page, Place};
+use crate::api::{Page, Window};
 use crate::ask::Trouble;
 use crate::assets::{self, ICON, SCRIPT, STYLE};
 
 /// The first part of a list.
-pub const NEWEST: Place = Place { after: None, position: None };
+pub const NEWEST: Window = Window { after: None, position: None };
 
 /// Styles, scripts and pictures are ours and files of their own, so that no markup of anybody's can bring another.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -20,9 +20,9 @@ const HTML: &str = "text/html; charset=utf-8";
 const COME_AGAIN: &str = "2";
 
 /// What the address asks to see.
-pub fn place(call: &Call<'_>) -> Place {
+pub fn window(call: &Call<'_>) -> Window {
     let word = |name| call.query(name).map(str::to_owned);
-    Place { after: word("after"), position: word("position") }
+    Window { after: word("after"), position: word("position") }
 }
 
 /// A whole document.
@@ -74,11 +74,11 @@ pub fn kept_up_to_date(from: Option<&str>, contents: &Markup) -> Markup {
 }
 
 /// What there is instead of a list that cannot be read.
-pub fn unreadable(place: &Place) -> Markup {
+pub fn unreadable(window: &Window) -> Markup {
     html! {
         div.notice {
             strong { "This cannot be read right now" }
-            @if place.position.is_some() {
+            @if window.position.is_some() {
                 p { "What you wrote is safe. It shows as soon as reading works again." }
             } @else {
                 p { "Nothing is lost: it shows as soon as reading works again. You can still write." }
@@ -88,8 +88,8 @@ pub fn unreadable(place: &Place) -> Markup {
 }
 
 /// What somebody is told who has just written and does not see it yet.
-pub fn not_yet<T>(read: &Result<Answer<T>, Trouble>, place: &Place) -> Markup {
-    let is_behind = place.position.is_some() && read.as_ref().is_ok_and(|read| read.is_behind);
+pub fn not_yet<T>(read: &Result<Answer<T>, Trouble>, window: &Window) -> Markup {
+    let is_behind = window.position.is_some() && read.as_ref().is_ok_and(|read| read.is_behind);
     html! {
         @if is_behind { p.notice role="status" { "Published. It may take a moment until it shows here." } }
     }

@@ -3,15 +3,15 @@
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
 
-use crate::api::{Page, Place};
+use crate::api::{Page, Window};
 use crate::ask::{Services, Trouble};
 use crate::form::{Draft, Form};
 use crate::trellis::comments::types::{ReadComment, Status};
 use crate::trellis::query::types::{PostPage, ReadPost};
 use crate::{page, time};
 
-pub fn page(services: Services<'_>, id: &str, place: &Place, draft: &Draft) -> Page {
-    let read = services.post(id, place);
+pub fn page(services: Services<'_>, id: &str, window: &Window, draft: &Draft) -> Page {
+    let read = services.post(id, window);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(problem);
     }
@@ -20,9 +20,9 @@ pub fn page(services: Services<'_>, id: &str, place: &Place, draft: &Draft) -> P
         Ok(read) => (read.value.post.title.as_str(), heading(&read.value.post)),
         Err(_) => ("A post", html! { h1.unseen { "A post" } }),
     };
-    let shown = read.as_ref().map_or_else(|_| page::unreadable(place), |read| list(&read.value));
+    let shown = read.as_ref().map_or_else(|_| page::unreadable(window), |read| list(&read.value));
     let path = format!("/p/{id}");
-    let main = if place.after.is_some() {
+    let main = if window.after.is_some() {
         html! {
             (heading)
             (page::kept_up_to_date(None, &shown))
@@ -32,7 +32,7 @@ pub fn page(services: Services<'_>, id: &str, place: &Place, draft: &Draft) -> P
         html! {
             (heading)
             (form(&path).show(draft))
-            (page::not_yet(&read, place))
+            (page::not_yet(&read, window))
             (page::kept_up_to_date(Some(&format!("{path}/live")), &shown))
         }
     };

@@ -86,15 +86,15 @@ pub(crate) struct Targets {
     groups: BTreeMap<Arc<str>, Vec<Arc<Route>>>,
 }
 
-/// A place for one message at every target.
+/// Room for one message at every target.
 #[derive(Debug)]
 pub(crate) struct Reservation<'a> {
     routes: &'a Routes,
-    places: Vec<Place>,
+    reserved: Vec<Reserved>,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Reserved {
     Local(mpsc::OwnedPermit<Message>),
     Remote(Arc<Route>),
 }
@@ -252,8 +252,8 @@ impl Routes {
         let deadline = Instant::now() + patience;
         let mut missed = 0;
         for members in waiting {
-            match timeout_at(deadline, self.place_at_one(members)).await {
-                Ok(Some(place)) => self.put(place, message),
+            match timeout_at(deadline, self.reserve_at_one(members)).await {
+                Ok(Some(reserved)) => self.put(reserved, message),
                 Ok(None) => {}
                 Err(_) => missed += 1,
             }
@@ -287,14 +287,14 @@ impl Routes {
 
     /// Waits for room at all targets. Targets that go away meanwhile are left out.
     pub async fn reserve(&self, targets: &Targets) -> Reservation<'_> {
-        let mut places = Vec::with_capacity(targets.plain.len() + targets.groups.len());
+        let mut reserved = Vec::with_capacity(targets.plain.len() + targets.groups.len());
         for route in &targets.plain {
-            places.extend(self.place_at_one(std::slice::from_ref(route)).await);
+            reserved.extend(self.reserve_at_one(std::slice::from_ref(route)).await);
         }
         for members in targets.groups.values() {
-            places.extend(self.place_at_one(members).await);
+            reserved.extend(self.reserve_at_one(members).await);
         }
-        Reservation { routes: self, places }
+        Reservation { routes: self, reserved }
     }
 
     fn offer(&self, route: &Arc<Route>, message: &Message) -> Offer {
@@ -324,42 +324,42 @@ impl Routes {
     }
 
     /// The first member that has room or gets some; none, if all are gone.
-    async fn place_at_one(&self, members: &[Arc<Route>]) -> Option<Place> {
+    async fn reserve_at_one(&self, members: &[Arc<Route>]) -> Option<Reserved> {
         let mut waiting = Vec::new();
         for route in in_turn(members) {
             match &route.sink {
                 Sink::Local(sink) => match sink.queue.clone().try_reserve_owned() {
                     Ok(permit) => {
                         self.took_turn(route);
-                        return Some(Place::Local(permit));
+                        return Some(Reserved::Local(permit));
                     }
                     Err(mpsc::error::TrySendError::Full(_)) => waiting.push(route.clone()),
                     Err(mpsc::error::TrySendError::Closed(_)) => {}
                 },
                 Sink::Remote(sink) if sink.has_room() => {
                     self.took_turn(route);
-                    return Some(Place::Remote(route.clone()));
+                    return Some(Reserved::Remote(route.clone()));
                 }
                 Sink::Remote(_) => waiting.push(route.clone()),
             }
         }
-        let mut room: Vec<_> = waiting.into_iter().map(|route| Box::pin(place_at(route))).collect();
+        let mut room: Vec<_> = waiting.into_iter().map(|route| Box::pin(reserve_at(route))).collect();
         while !room.is_empty() {
-            let (place, _, rest) = select_all(room).await;
-            if place.is_some() {
-                return place;
+            let (reserved, _, rest) = select_all(room).await;
+            if reserved.is_some() {
+                return reserved;
             }
             room = rest;
         }
         None
     }
 
-    fn put(&self, place: Place, message: &Message) {
-        match place {
-            Place::Local(permit) => {
+    fn put(&self, reserved: Reserved, message: &Message) {
+        match reserved {
+            Reserved::Local(permit) => {
                 permit.send(message.clone());
             }
-            Place::Remote(route) => {
+            Reserved::Remote(route) => {
                 self.offer(&route, message);
             }
         }
@@ -372,12 +372,12 @@ impl Routes {
 
 impl Reservation<'_> {
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.reserved.is_empty()
     }
 
     pub fn send(self, message: &Message) {
-        for place in self.places {
-            self.routes.put(place, message);
+        for reserved in self.reserved {
+            self.routes.put(reserved, message);
         }
     }
 }
@@ -398,12 +398,12 @@ fn in_turn(members: &[Arc<Route>]) -> impl Iterator<Item = &Arc<Route>> {
     order.into_iter()
 }
 
-async fn place_at(route: Arc<Route>) -> Option<Place> {
+async fn reserve_at(route: Arc<Route>) -> Option<Reserved> {
     match &route.sink {
-        Sink::Local(sink) => sink.queue.clone().reserve_owned().await.ok().map(Place::Local),
+        Sink::Local(sink) => sink.queue.clone().reserve_owned().await.ok().map(Reserved::Local),
         Sink::Remote(sink) => {
             sink.room().await;
-            Some(Place::Remote(route.clone()))
+            Some(Reserved::Remote(route.clone()))
         }
     }
 }

@@ -189,7 +189,7 @@ impl JetStream<'_> {
         &self,
         operation: &str,
         request: &Value,
-    ) -> Result<Result<T, Refusal>, Failure> {
+    ) -> Result<Result<T, ApiError>, Failure> {
         let subject = format!("{API}{operation}");
         let reply = self.0.request(subject.clone(), request.to_string().into()).await.map_err(|error| {
             Failure::new(format!("no answer to {subject}: {error}; is JetStream enabled on this server?"))
@@ -208,16 +208,16 @@ impl JetStream<'_> {
 
 /// An error that the API answers with.
 #[derive(Debug, Deserialize)]
-struct Refusal {
+struct ApiError {
     #[serde(rename = "err_code", default)]
     code: u64,
     #[serde(default)]
     description: String,
 }
 
-impl Refusal {
+impl ApiError {
     fn failure(&self, operation: &str) -> Failure {
-        let Refusal { code, description } = self;
+        let ApiError { code, description } = self;
         let remedy = if *code == code::NOT_ENABLED { "; enable JetStream on this server" } else { "" };
         Failure::new(format!("{operation} was refused: {description} (err_code {code}){remedy}"))
     }

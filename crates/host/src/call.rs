@@ -18,7 +18,7 @@ use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 use crate::capabilities::messaging::BrokerMessage;
 use crate::component::{CallError, Component, Lease, Overrun};
-use crate::places::{Place, Purpose};
+use crate::permits::{Permit, Purpose};
 
 type GuestResponse = Result<Response<HyperOutgoingBody>, ErrorCode>;
 type Driver = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
@@ -39,7 +39,7 @@ impl Component {
             let export = "wasi:http/incoming-handler";
             return Err(CallError::NotExported { component: self.name.clone(), export });
         }
-        let lease = self.lease(self.place_soon().await?).await?;
+        let lease = self.lease(self.permit_soon().await?).await?;
         let is_head = request.method() == http::Method::HEAD;
         let (sender, mut receiver) = oneshot::channel();
         let mut driver: Driver = Box::pin(drive_http(lease, request, sender));
@@ -109,18 +109,18 @@ impl Component {
         self: &Arc<Self>,
         message: BrokerMessage,
     ) -> Result<Result<(), String>, CallError> {
-        let place = self.place(Purpose::of_message(message.reply_to.as_deref())).await?;
-        self.message_in(place, message).await
+        let permit = self.permit(Purpose::of_message(message.reply_to.as_deref())).await?;
+        self.message_in(permit, message).await
     }
 
-    /// The same in a place that was waited for.
+    /// The same with a permit that was waited for.
     pub(crate) async fn message_in(
         self: &Arc<Self>,
-        place: Place,
+        permit: Permit,
         message: BrokerMessage,
     ) -> Result<Result<(), String>, CallError> {
         self.metrics.message_calls.add(1);
-        let result = self.message_inner(place, message).await;
+        let result = self.message_inner(permit, message).await;
         if result.is_err() {
             self.metrics.failed_calls.add(1);
         }
@@ -129,14 +129,14 @@ impl Component {
 
     async fn message_inner(
         self: &Arc<Self>,
-        place: Place,
+        permit: Permit,
         message: BrokerMessage,
     ) -> Result<Result<(), String>, CallError> {
         if !self.handles_messages() {
             let export = "wasmcloud:messaging/handler";
             return Err(CallError::NotExported { component: self.name.clone(), export });
         }
-        let mut lease = self.lease(place).await?;
+        let mut lease = self.lease(permit).await?;
         let deadline = lease.deadline();
         let call = async {
             let instance = lease.instance()?;

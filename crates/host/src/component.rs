@@ -22,7 +22,7 @@ use crate::capabilities::messaging::handler;
 use crate::env::{Limits, Options};
 use crate::metrics::ComponentMetrics;
 use crate::observe::{Observer, Probe};
-use crate::places::{Place, Places, Purpose};
+use crate::permits::{Permit, Permits, Purpose};
 use crate::state::State;
 use crate::threads::RequestThreads;
 
@@ -58,7 +58,7 @@ pub(crate) struct Component {
     line_bytes_max: usize,
     reuse: u32,
     request_threads: Option<RequestThreads>,
-    places: Places,
+    permits: Permits,
     waiting: AtomicUsize,
     free: Mutex<Vec<Instance>>,
     made: AtomicU64,
@@ -102,7 +102,7 @@ impl Component {
             line_bytes_max: options.log_line_bytes_max,
             reuse: options.reuse.max(1),
             request_threads: options.request_threads.clone(),
-            places: Places::new(instances),
+            permits: Permits::new(instances),
             waiting: AtomicUsize::new(0),
             free: Mutex::default(),
             made: AtomicU64::new(0),
@@ -111,7 +111,7 @@ impl Component {
 
     /// How many calls may run at once.
     pub(crate) fn instances(&self) -> usize {
-        self.places.count()
+        self.permits.count()
     }
 
     pub(crate) fn answers_http(&self) -> bool {
@@ -122,26 +122,26 @@ impl Component {
         self.handler.is_some()
     }
 
-    /// A place for a call, waited for as long as it takes: for what waits in a queue of its own.
-    pub(crate) async fn place(&self, purpose: Purpose) -> Result<Place, CallError> {
-        self.places.take(purpose).await.ok_or_else(|| self.stopped())
+    /// A permit for a call, waited for as long as it takes: for what waits in a queue of its own.
+    pub(crate) async fn permit(&self, purpose: Purpose) -> Result<Permit, CallError> {
+        self.permits.take(purpose).await.ok_or_else(|| self.stopped())
     }
 
-    /// A place for a call that need not be waited for.
-    pub(crate) fn free_place(&self, purpose: Purpose) -> Option<Place> {
-        self.places.free(purpose)
+    /// A permit for a call that need not be waited for.
+    pub(crate) fn free_permit(&self, purpose: Purpose) -> Option<Permit> {
+        self.permits.free(purpose)
     }
 
-    /// A place for a call whose caller does not wait for long.
-    pub(crate) async fn place_soon(&self) -> Result<Place, CallError> {
-        if let Some(place) = self.free_place(Purpose::Request) {
-            return Ok(place);
+    /// A permit for a call whose caller does not wait for long.
+    pub(crate) async fn permit_soon(&self) -> Result<Permit, CallError> {
+        if let Some(permit) = self.free_permit(Purpose::Request) {
+            return Ok(permit);
         }
         let busy = || CallError::Busy { component: self.name.clone() };
         let waiting = Waiting::enter(&self.waiting, self.limits.queue_len_max).ok_or_else(busy)?;
-        let place = tokio::time::timeout(self.limits.queue_time_max, self.place(Purpose::Request)).await;
+        let permit = tokio::time::timeout(self.limits.queue_time_max, self.permit(Purpose::Request)).await;
         drop(waiting);
-        place.map_err(|_| busy())?
+        permit.map_err(|_| busy())?
     }
 
     /// Where calls for this purpose run.
@@ -153,7 +153,7 @@ impl Component {
     }
 
     /// An instance for one call, which must be over at the lease's deadline.
-    pub(crate) async fn lease(self: &Arc<Self>, place: Place) -> Result<Lease, CallError> {
+    pub(crate) async fn lease(self: &Arc<Self>, permit: Permit) -> Result<Lease, CallError> {
         let free = self.free.lock().pop();
         let mut instance = match free {
             Some(instance) => instance,
@@ -164,7 +164,7 @@ impl Component {
         state.deadline = Instant::now() + self.limits.call_time_max;
         state.answering = None;
         instance.store.set_epoch_deadline(1);
-        Ok(Lease { instance: Some(instance), component: self.clone(), _place: place })
+        Ok(Lease { instance: Some(instance), component: self.clone(), _permit: permit })
     }
 
     async fn instantiate(&self) -> wasmtime::Result<Instance> {
@@ -209,7 +209,7 @@ impl Component {
 
     /// Lets `instances` calls run at once from now on. When it becomes fewer, this returns once no more than that are running.
     pub(crate) async fn scale(&self, instances: usize) {
-        self.places.resize(instances).await;
+        self.permits.resize(instances).await;
         let mut free = self.free.lock();
         let surplus = free.len().saturating_sub(instances);
         let longest_idle: Vec<Instance> = free.drain(..surplus).collect();
@@ -220,8 +220,8 @@ impl Component {
     /// Waits until the calls that run are over, or until `within` has passed, and refuses calls from then on. Says whether
     /// all were over.
     pub(crate) async fn drain(&self, within: Duration) -> bool {
-        let idle = tokio::time::timeout(within, self.places.all_free()).await.is_ok();
-        self.places.close();
+        let idle = tokio::time::timeout(within, self.permits.all_free()).await.is_ok();
+        self.permits.close();
         self.free.lock().clear();
         idle
     }
@@ -273,7 +273,7 @@ impl Drop for Waiting<'_> {
 pub(crate) struct Lease {
     instance: Option<Instance>,
     component: Arc<Component>,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl Lease {

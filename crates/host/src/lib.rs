@@ -35,7 +35,7 @@ mod metrics;
 pub mod observe;
 mod output;
 mod permissions;
-mod places;
+mod permits;
 mod problem;
 mod randomness;
 pub mod server;

@@ -124,10 +124,11 @@ impl Front {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Some(place) = self.peers.place(peer.ip(), self.limits.connections_of_peer_max) else {
+                    let Some(peer_permit) = self.peers.permit(peer.ip(), self.limits.connections_of_peer_max)
+                    else {
                         // With very many of them, no more is said.
-                        if let Ok(place) = refusals.clone().try_acquire_owned() {
-                            connections.spawn(turn_away(stream, place));
+                        if let Ok(permit) = refusals.clone().try_acquire_owned() {
+                            connections.spawn(turn_away(stream, permit));
                         }
                         continue;
                     };
@@ -141,7 +142,7 @@ impl Front {
                                 tracing::warn!(%error, "a connection was lost before its first request")
                             }
                         }
-                        drop((permit, place));
+                        drop((permit, peer_permit));
                     };
                     connections.spawn_on(serve, &self.thread());
                 }
@@ -324,7 +325,7 @@ fn named(mut request: Request<Incoming>, own: Option<SocketAddr>) -> Request<Inc
 }
 
 /// Answers whoever has all the connections that it may have, and waits a moment for it to take the answer.
-async fn turn_away(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
+async fn turn_away(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let exchange = async {
         stream.write_all(ANSWER).await?;

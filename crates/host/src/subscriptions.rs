@@ -1,6 +1,6 @@
 //! From the broker to components: each message of a subscription becomes a call of `wasmcloud:messaging/handler`.
 //!
-//! A message waits in its subscription, which is bounded, until the component has a place for another call. A request for
+//! A message waits in its subscription, which is bounded, until the component has a permit for another call. A request for
 //! which there is one already does not go that way: it is handled where it is asked.
 //!
 //! When a call fails (trap, overrun, the component stopped) on a JetStream delivery, the host says so with a delayed NAK. The
@@ -19,7 +19,7 @@ use trellis_subjects::jetstream::Acknowledgement;
 use crate::capabilities::messaging::to_guest;
 use crate::component::{CallError, Component};
 use crate::manifest::SubscriptionPlan;
-use crate::places::{Place, Purpose};
+use crate::permits::{Permit, Purpose};
 use crate::start::StartError;
 
 const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
@@ -95,28 +95,28 @@ impl Consumer {
         }
     }
 
-    /// Waits for a place and handles the message there, beside others.
+    /// Waits for a permit and handles the message with it, beside others.
     async fn give(&self, message: Message) {
-        let place = self.component.place(purpose_of(&message)).await;
-        begin(&self.broker, &self.component, place, message);
+        let permit = self.component.permit(purpose_of(&message)).await;
+        begin(&self.broker, &self.component, permit, message);
     }
 }
 
-/// Begins to handle a request on the thread of whoever asks, if there is a place for it. Events wait for each other.
+/// Begins to handle a request on the thread of whoever asks, if there is a permit for it. Events wait for each other.
 fn at_once(broker: &Broker, component: &Arc<Component>, message: Message) -> Result<(), Message> {
     if purpose_of(&message) == Purpose::Event {
         return Err(message);
     }
-    let Some(place) = component.free_place(Purpose::Request) else { return Err(message) };
-    begin(broker, component, Ok(place), message);
+    let Some(permit) = component.free_permit(Purpose::Request) else { return Err(message) };
+    begin(broker, component, Ok(permit), message);
     Ok(())
 }
 
 /// Begins to handle a message where messages of its purpose are handled.
-fn begin(broker: &Broker, component: &Arc<Component>, place: Result<Place, CallError>, message: Message) {
+fn begin(broker: &Broker, component: &Arc<Component>, permit: Result<Permit, CallError>, message: Message) {
     let (broker, component) = (broker.clone(), component.clone());
     let on = component.runs_on(purpose_of(&message));
-    on.spawn(async move { handle(&broker, &component, place, message).await });
+    on.spawn(async move { handle(&broker, &component, permit, message).await });
 }
 
 fn purpose_of(message: &Message) -> Purpose {
@@ -126,13 +126,13 @@ fn purpose_of(message: &Message) -> Purpose {
 async fn handle(
     broker: &Broker,
     component: &Arc<Component>,
-    place: Result<Place, CallError>,
+    permit: Result<Permit, CallError>,
     message: Message,
 ) {
     let (subject, reply) = (message.subject.clone(), message.reply.clone());
     let delivery = reply.as_ref().and_then(Delivery::parse);
-    let result = match place {
-        Ok(place) => component.message_in(place, to_guest(message)).await,
+    let result = match permit {
+        Ok(permit) => component.message_in(permit, to_guest(message)).await,
         Err(error) => Err(error),
     };
     match result {

@@ -26,7 +26,7 @@ pub(crate) struct Waiting {
 /// Those that wait for one service.
 #[derive(Debug)]
 struct Line {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// When they began, in that order.
     begun: Mutex<Begun>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Entered {
     subject: String,
     line: Arc<Line>,
     number: u64,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Waiting {
@@ -54,7 +54,7 @@ impl Waiting {
         Arc::new(Self { max, lines: Mutex::default() })
     }
 
-    /// Takes a place for a request on this subject; an error says why there is none. Nothing is to be taken for subjects
+    /// Takes a permit for a request on this subject; an error says why there is none. Nothing is to be taken for subjects
     /// on which no service is asked: what else is asked is the broker's own, which is never behind.
     pub(crate) async fn enter(self: &Arc<Self>, subject: &str) -> Result<Option<Entered>, String> {
         if names::parse_request(subject).is_none() {
@@ -62,8 +62,8 @@ impl Waiting {
         }
         let line = self.line(subject);
         let patience = SOON.saturating_sub(line.longest());
-        let place = timeout(patience, line.places.clone().acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
+        let permit = timeout(patience, line.permits.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
             self.forget(subject, &line);
             return Err(format!("{} requests wait for an answer on {subject} already", self.max));
         };
@@ -74,11 +74,17 @@ impl Waiting {
             begun.at.insert(number, Instant::now());
             number
         };
-        Ok(Some(Entered { waiting: self.clone(), subject: subject.to_owned(), line, number, _place: place }))
+        Ok(Some(Entered {
+            waiting: self.clone(),
+            subject: subject.to_owned(),
+            line,
+            number,
+            _permit: permit,
+        }))
     }
 
     fn line(&self, subject: &str) -> Arc<Line> {
-        let new = || Line { places: Arc::new(Semaphore::new(self.max)), begun: Mutex::default() };
+        let new = || Line { permits: Arc::new(Semaphore::new(self.max)), begun: Mutex::default() };
         self.lines.lock().entry(subject.to_owned()).or_insert_with(|| Arc::new(new())).clone()
     }
 
@@ -111,7 +117,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_that_is_slow_leaves_places_for_the_others() {
+    async fn a_service_that_is_slow_leaves_permits_for_the_others() {
         let waiting = Waiting::new(8);
         let mut slow = Vec::new();
         for _ in 0..4 {

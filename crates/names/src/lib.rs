@@ -274,7 +274,7 @@ pub fn index_key(generation: u64, source: &str, name: &str, lane: &str, part: &s
 }
 
 /// The key of how far a generation of the read models has come in one partition of a source.
-pub fn place_key(generation: u64, source: &str, partition: u32) -> String {
+pub fn offset_key(generation: u64, source: &str, partition: u32) -> String {
     let begin = if slot(generation) == 0 { "place.0." } else { "place.1." };
     [begin, source, ".", &partition.to_string()].concat()
 }

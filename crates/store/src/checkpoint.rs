@@ -1,7 +1,7 @@
-//! The checkpoint: redb, on the store's own disk, with the state up to one place in the log.
+//! The checkpoint: redb, on the store's own disk, with the state up to one position in the log.
 //!
 //! It is written in one redb transaction per checkpoint, so it is always the state after one frame, and it says
-//! which. Nothing else is ever written to it, and nothing of the log before that place is needed again.
+//! which. Nothing else is ever written to it, and nothing of the log before that position is needed again.
 
 use std::io;
 use std::ops::Bound;
@@ -22,11 +22,11 @@ pub(crate) const FILE: &str = "checkpoint.redb";
 pub(crate) const FILE_NEW: &str = "checkpoint.redb.new";
 
 const DATA: TableDefinition<&[u8], &[u8]> = TableDefinition::new("data");
-const PLACE: TableDefinition<&str, u64> = TableDefinition::new("place");
+const POSITION: TableDefinition<&str, u64> = TableDefinition::new("place");
 
-/// A place in the log: right after the frame `sequence`, whose hash is `hash`.
+/// A position in the log: right after the frame `sequence`, whose hash is `hash`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct LogPosition {
     pub sequence: u64,
     pub hash: u64,
     pub epoch: u32,
@@ -93,12 +93,12 @@ impl Checkpoint {
     }
 
     /// Where the log goes on; `None` if nothing was ever written here.
-    pub(crate) fn place(&self) -> Result<Option<Place>, CheckpointError> {
-        guarded(|| self.read_place())
+    pub(crate) fn position(&self) -> Result<Option<LogPosition>, CheckpointError> {
+        guarded(|| self.read_position())
     }
 
-    fn read_place(&self) -> Result<Option<Place>, CheckpointError> {
-        let table = match self.database.begin_read()?.open_table(PLACE) {
+    fn read_position(&self) -> Result<Option<LogPosition>, CheckpointError> {
+        let table = match self.database.begin_read()?.open_table(POSITION) {
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
             table => table?,
         };
@@ -110,15 +110,15 @@ impl Checkpoint {
             return Ok(None);
         };
         let Ok(epoch) = u32::try_from(epoch) else { return Ok(None) };
-        Ok(Some(Place { sequence, hash, epoch, segment, offset }))
+        Ok(Some(LogPosition { sequence, hash, epoch, segment, offset }))
     }
 
-    /// Brings the checkpoint to `place` by `changes`, durably.
-    pub(crate) fn advance(&self, changes: &Changes, place: &Place) -> Result<(), CheckpointError> {
-        guarded(|| self.write(changes, place))
+    /// Brings the checkpoint to `position` by `changes`, durably.
+    pub(crate) fn advance(&self, changes: &Changes, position: &LogPosition) -> Result<(), CheckpointError> {
+        guarded(|| self.write(changes, position))
     }
 
-    fn write(&self, changes: &Changes, place: &Place) -> Result<(), CheckpointError> {
+    fn write(&self, changes: &Changes, position: &LogPosition) -> Result<(), CheckpointError> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         // Without it, a start after a crash would read the whole file.
@@ -131,12 +131,12 @@ impl Checkpoint {
                     None => table.remove(key.as_ref())?,
                 };
             }
-            let mut fields = transaction.open_table(PLACE)?;
-            fields.insert("sequence", place.sequence)?;
-            fields.insert("hash", place.hash)?;
-            fields.insert("epoch", u64::from(place.epoch))?;
-            fields.insert("segment", place.segment)?;
-            fields.insert("offset", place.offset)?;
+            let mut fields = transaction.open_table(POSITION)?;
+            fields.insert("sequence", position.sequence)?;
+            fields.insert("hash", position.hash)?;
+            fields.insert("epoch", u64::from(position.epoch))?;
+            fields.insert("segment", position.segment)?;
+            fields.insert("offset", position.offset)?;
         }
         transaction.commit()?;
         Ok(())

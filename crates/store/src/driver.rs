@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::checkpoint::Place;
+use crate::checkpoint::LogPosition;
 use crate::error::Fatal;
 use crate::frame::Kind;
 use crate::log::PrepareJob;
@@ -139,8 +139,8 @@ fn checkpoint_here(writer: &mut Writer) -> Result<(), Fatal> {
         return Ok(());
     }
     let frozen = writer.freeze()?;
-    writer.shared.checkpoint(frozen.memtable, &frozen.place)?;
-    writer.checkpointed(&frozen.place)
+    writer.shared.checkpoint(frozen.memtable, &frozen.position)?;
+    writer.checkpointed(&frozen.position)
 }
 
 /// Who makes checkpoints.
@@ -152,15 +152,15 @@ enum Checkpointer {
 struct CheckpointJob {
     shared: Arc<Shared>,
     frozen: Frozen,
-    done: oneshot::Sender<Result<Place, Fatal>>,
+    done: oneshot::Sender<Result<LogPosition, Fatal>>,
 }
 
 fn checkpoint_thread() -> io::Result<Checkpointer> {
     let (sender, jobs) = std::sync::mpsc::channel::<CheckpointJob>();
     std::thread::Builder::new().name("trellis-checkpoint".to_owned()).spawn(move || {
         for CheckpointJob { shared, frozen, done } in jobs {
-            let place = frozen.place;
-            let result = shared.checkpoint(frozen.memtable, &place).map(|()| place);
+            let position = frozen.position;
+            let result = shared.checkpoint(frozen.memtable, &position).map(|()| position);
             // Whoever hears that it is done may go on to give the directory away.
             drop(shared);
             let _ = done.send(result);
@@ -184,13 +184,13 @@ struct Loop {
     timing: Timing,
     checkpointer: Checkpointer,
     /// The checkpoint that is being made. There is at most one, as there is at most one frozen memtable.
-    running: Option<oneshot::Receiver<Result<Place, Fatal>>>,
+    running: Option<oneshot::Receiver<Result<LogPosition, Fatal>>>,
     settle_at: Option<Instant>,
 }
 
 enum Event {
     Received(usize),
-    Checkpointed(Result<Place, Fatal>),
+    Checkpointed(Result<LogPosition, Fatal>),
     Settle,
 }
 
@@ -308,8 +308,8 @@ impl Loop {
 
     async fn finish_checkpoint(&mut self) -> Result<(), Fatal> {
         if self.running.is_some() {
-            let place = checkpointed(&mut self.running).await?;
-            self.writer.checkpointed(&place)?;
+            let position = checkpointed(&mut self.running).await?;
+            self.writer.checkpointed(&position)?;
         }
         Ok(())
     }
@@ -326,7 +326,9 @@ impl Loop {
 }
 
 /// The outcome of the running checkpoint; never, if there is none.
-async fn checkpointed(running: &mut Option<oneshot::Receiver<Result<Place, Fatal>>>) -> Result<Place, Fatal> {
+async fn checkpointed(
+    running: &mut Option<oneshot::Receiver<Result<LogPosition, Fatal>>>,
+) -> Result<LogPosition, Fatal> {
     let Some(receiver) = running else { return std::future::pending().await };
     let result = receiver.await;
     *running = None;

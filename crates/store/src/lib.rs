@@ -40,7 +40,7 @@
 //! ([`Options::on_fatal`]); a sync is never tried again, because the second would succeed without having written
 //! anything.
 //!
-//! What the disk must do is said at [`Disk`]; what is checked when it is opened, in ARCHITECTURE.md and `recovery.rs`.
+//! What the disk must do is said at [`Disk`]; what is checked when it is opened, in `open.rs` and `recovery.rs`.
 
 mod checkpoint;
 mod disk;

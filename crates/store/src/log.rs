@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::checkpoint::Place;
+use crate::checkpoint::LogPosition;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::Fatal;
 use crate::frame::{self, Changes, HEAD_BYTES, Head, Kind, Salt};
@@ -48,7 +48,7 @@ pub(crate) fn segment_head(salt: Salt, number: u64) -> [u8; SEGMENT_HEAD_BYTES] 
     head
 }
 
-/// What the log needs to know besides its place.
+/// What the log needs to know besides its position.
 #[derive(Clone, Debug)]
 pub(crate) struct LogOptions {
     pub disk: Arc<dyn Disk>,
@@ -62,7 +62,7 @@ pub(crate) struct Log {
     label: String,
     file: Arc<dyn DiskFile>,
     /// After the last frame, in the buffer or not.
-    place: Place,
+    position: LogPosition,
     file_bytes: u64,
     /// Everything up to here is synced.
     durable: u64,
@@ -125,10 +125,10 @@ impl Log {
         new_segment(options, number, None, 0).map(drop)
     }
 
-    /// Goes on at `place`. Everything before it must be durable. `segments` are all that exist up to that place.
-    pub(crate) fn resume(options: LogOptions, place: Place, segments: &[u64]) -> Result<Log, Fatal> {
+    /// Goes on at `position`. Everything before it must be durable. `segments` are all that exist up to that position.
+    pub(crate) fn resume(options: LogOptions, position: LogPosition, segments: &[u64]) -> Result<Log, Fatal> {
         let label = options.disk.label();
-        let name = segment_name(place.segment);
+        let name = segment_name(position.segment);
         let file = options
             .disk
             .open(&name, Access::Write)
@@ -139,16 +139,16 @@ impl Log {
             label,
             file,
             file_bytes,
-            durable: place.sequence,
+            durable: position.sequence,
             unsynced_bytes: 0,
             buffer: BytesMut::with_capacity(BUFFER_BYTES),
             written: 0,
             bodies: Vec::new(),
-            older: segments.iter().copied().filter(|number| *number < place.segment).collect(),
+            older: segments.iter().copied().filter(|number| *number < position.segment).collect(),
             spares: Vec::new(),
             preparer: None,
             next: None,
-            place: Place { epoch: place.epoch + 1, ..place },
+            position: LogPosition { epoch: position.epoch + 1, ..position },
             options,
         })
     }
@@ -158,8 +158,8 @@ impl Log {
         self.preparer = Some(preparer);
     }
 
-    pub(crate) fn place(&self) -> Place {
-        self.place
+    pub(crate) fn position(&self) -> LogPosition {
+        self.position
     }
 
     pub(crate) fn durable(&self) -> u64 {
@@ -177,8 +177,8 @@ impl Log {
     /// Adds a frame to the batch. If it does not fit into the segment, the part before it is synced on the way.
     pub(crate) fn append(&mut self, kind: Kind, changes: &Changes) -> Result<(), Fatal> {
         let needed = (frame::frame_bytes(changes) + HEAD_BYTES) as u64;
-        let is_first = self.place.offset == SEGMENT_HEAD_BYTES as u64;
-        if self.place.offset + needed > self.options.segment_bytes && !is_first {
+        let is_first = self.position.offset == SEGMENT_HEAD_BYTES as u64;
+        if self.position.offset + needed > self.options.segment_bytes && !is_first {
             self.roll()?;
         }
         self.encode(kind, changes);
@@ -189,14 +189,14 @@ impl Log {
         let start = self.buffer.len();
         let head = Head {
             kind,
-            sequence: self.place.sequence + 1,
+            sequence: self.position.sequence + 1,
             durable: self.durable,
-            previous: self.place.hash,
-            epoch: self.place.epoch,
+            previous: self.position.hash,
+            epoch: self.position.epoch,
         };
-        self.place.hash = frame::encode(&mut self.buffer, self.options.salt, &head, changes);
-        self.place.sequence = head.sequence;
-        self.place.offset += (self.buffer.len() - start) as u64;
+        self.position.hash = frame::encode(&mut self.buffer, self.options.salt, &head, changes);
+        self.position.sequence = head.sequence;
+        self.position.offset += (self.buffer.len() - start) as u64;
         if kind == Kind::Changes {
             let body = start + HEAD_BYTES;
             self.bodies.push(body..body + frame::body_bytes(changes));
@@ -209,7 +209,7 @@ impl Log {
         if data.is_empty() {
             return Ok(());
         }
-        let offset = self.place.offset - data.len() as u64;
+        let offset = self.position.offset - data.len() as u64;
         let written = self.file.write_at(offset, data).and_then(|()| self.grow());
         written.map_err(|source| self.fatal("write to", source))?;
         self.unsynced_bytes += (self.buffer.len() - self.written) as u64;
@@ -219,7 +219,7 @@ impl Log {
 
     /// Keeps the file longer than what was written to it.
     fn grow(&mut self) -> std::io::Result<()> {
-        let end = self.place.offset;
+        let end = self.position.offset;
         if end <= self.file_bytes {
             return Ok(());
         }
@@ -236,7 +236,7 @@ impl Log {
     pub(crate) fn sync(&mut self) -> Result<(), Fatal> {
         self.write()?;
         self.file.sync().map_err(|source| self.fatal("sync", source))?;
-        self.durable = self.place.sequence;
+        self.durable = self.position.sequence;
         self.unsynced_bytes = 0;
         Ok(())
     }
@@ -253,7 +253,7 @@ impl Log {
     }
 
     fn roll(&mut self) -> Result<(), Fatal> {
-        let number = self.place.segment + 1;
+        let number = self.position.segment + 1;
         let prepared = self.next.take().and_then(|next| next.recv().ok());
         let segment = match prepared {
             Some(segment) => segment?,
@@ -261,22 +261,22 @@ impl Log {
         };
         self.encode(Kind::Sealed, &Changes::new());
         self.sync()?;
-        self.older.push(self.place.segment);
+        self.older.push(self.position.segment);
         self.file = segment.file;
         self.file_bytes = segment.bytes;
-        self.place.segment = number;
-        self.place.offset = SEGMENT_HEAD_BYTES as u64;
+        self.position.segment = number;
+        self.position.offset = SEGMENT_HEAD_BYTES as u64;
         Ok(())
     }
 
     /// Has the next segment made, if it will be needed soon. Called between batches: while one is written, which
     /// segment is the next one changes.
     pub(crate) fn prepare_next(&mut self) {
-        if self.next.is_some() || self.place.offset < self.options.segment_bytes / 2 {
+        if self.next.is_some() || self.position.offset < self.options.segment_bytes / 2 {
             return;
         }
         let (done, next) = sync_channel(1);
-        let number = self.place.segment + 1;
+        let number = self.position.segment + 1;
         let job = PrepareJob { options: self.options.clone(), number, spare: self.spares.pop(), done };
         match &self.preparer {
             None => job.run(),
@@ -306,7 +306,7 @@ impl Log {
     }
 
     fn fatal(&self, action: &str, source: std::io::Error) -> Fatal {
-        let name = segment_name(self.place.segment);
+        let name = segment_name(self.position.segment);
         Fatal::new(&self.label, format!("{action} the log ({name})"), source)
     }
 }

@@ -152,7 +152,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::checkpoint::{Backend, Checkpoint, Place};
+    use crate::checkpoint::{Backend, Checkpoint, LogPosition};
     use crate::disk::Disk;
     use crate::sim::SimDisk;
 
@@ -193,7 +193,7 @@ mod tests {
             let file = SimDisk::new(0).create("file").unwrap();
             let checkpoint = Checkpoint::open(Backend(file), 1 << 20).unwrap();
             let layers = ["base", "frozen", "active", "batch", "own"].map(|name| rng.changes(name));
-            checkpoint.advance(&layers[0], &Place::default()).unwrap();
+            checkpoint.advance(&layers[0], &LogPosition::default()).unwrap();
             let base = Arc::new(checkpoint.snapshot().unwrap());
 
             let mut model = BTreeMap::new();

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::checkpoint::{Backend, Checkpoint, CheckpointError, FILE, FILE_NEW, Place};
+use crate::checkpoint::{Backend, Checkpoint, CheckpointError, FILE, FILE_NEW, LogPosition};
 use crate::disk::{self, Access, Disk, Lock};
 use crate::error::{Damage, OpenError};
 use crate::frame::{Changes, Kind, Salt};
@@ -22,7 +22,8 @@ const FORMAT_BYTES_MAX: u64 = 4096;
 pub(crate) const VERSION: u64 = 1;
 const LOOK_CACHE_BYTES: usize = 4 << 20;
 
-const START: Place = Place { sequence: 0, hash: 0, epoch: 0, segment: 1, offset: SEGMENT_HEAD_BYTES as u64 };
+const START: LogPosition =
+    LogPosition { sequence: 0, hash: 0, epoch: 0, segment: 1, offset: SEGMENT_HEAD_BYTES as u64 };
 
 /// An open directory.
 pub(crate) struct Opened {
@@ -38,7 +39,7 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, options: &Options) -> Result<Opened, Op
     let names = list(&**disk)?;
     let salt = read_format(&**disk, &names)?;
     let from = match open_unchanged(&**disk, &names)? {
-        Some(checkpoint) => place_of(&**disk, &checkpoint)?,
+        Some(checkpoint) => position_of(&**disk, &checkpoint)?,
         None => START,
     };
     let mut segments = segments_of(&names);
@@ -63,11 +64,11 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, options: &Options) -> Result<Opened, Op
 }
 
 struct ReadLog {
-    end: Place,
+    end: LogPosition,
     memtable: Memtable,
 }
 
-fn read_log(disk: &dyn Disk, salt: Salt, from: Place, segments: &[u64]) -> Result<ReadLog, OpenError> {
+fn read_log(disk: &dyn Disk, salt: Salt, from: LogPosition, segments: &[u64]) -> Result<ReadLog, OpenError> {
     let mut memtable = Memtable::default();
     let end = recovery::walk(disk, salt, from, segments, |frame| match frame.head.kind {
         Kind::Changes => {
@@ -76,15 +77,15 @@ fn read_log(disk: &dyn Disk, salt: Salt, from: Place, segments: &[u64]) -> Resul
         }
         _ => Ok(()),
     })?;
-    tracing::debug!(frames = end.frames, sequence = end.place.sequence, end = end.reason, "log read");
-    Ok(ReadLog { end: end.place, memtable })
+    tracing::debug!(frames = end.frames, sequence = end.position.sequence, end = end.reason, "log read");
+    Ok(ReadLog { end: end.position, memtable })
 }
 
 /// Makes sure that what was read stays, and says in the log that a new epoch begins.
 fn open_log(
     options: LogOptions,
     first_needed: u64,
-    end: Place,
+    end: LogPosition,
     names: &[String],
     segments: &[u64],
 ) -> Result<Log, OpenError> {
@@ -211,9 +212,9 @@ fn open_checkpoint(
     Ok(checkpoint)
 }
 
-pub(crate) fn place_of(disk: &dyn Disk, checkpoint: &Checkpoint) -> Result<Place, OpenError> {
-    let place = checkpoint.place().map_err(|error| unreadable(disk, error))?;
-    place.ok_or_else(|| damage(disk, FILE, "it does not say how much of the log it holds"))
+pub(crate) fn position_of(disk: &dyn Disk, checkpoint: &Checkpoint) -> Result<LogPosition, OpenError> {
+    let position = checkpoint.position().map_err(|error| unreadable(disk, error))?;
+    position.ok_or_else(|| damage(disk, FILE, "it does not say how much of the log it holds"))
 }
 
 /// What redb says of its file, as damage unless it is the disk that failed.

@@ -1,12 +1,12 @@
 //! Finding the end of the log: which frames are there, and whether any is missing.
 //!
-//! From the checkpoint's place on, frames are taken as long as each has right checksums, the next sequence and the
+//! From the checkpoint's position on, frames are taken as long as each has right checksums, the next sequence and the
 //! hash of the one before. Where that stops is the end, unless something shows that a frame there had been durable:
 //! a seal without a next segment, or any later frame, in this segment or another, whose durable mark reaches it.
 
 use bytes::Bytes;
 
-use crate::checkpoint::Place;
+use crate::checkpoint::LogPosition;
 use crate::disk::{self, Access, Disk};
 use crate::error::{Damage, OpenError};
 use crate::frame::{self, Frame, Kind, Salt};
@@ -20,7 +20,7 @@ const FILE_BYTES_MAX: u64 = SEGMENT_BYTES_MAX + 2 * frame::BODY_BYTES_MAX as u64
 /// The end of the log.
 #[derive(Debug)]
 pub(crate) struct End {
-    pub place: Place,
+    pub position: LogPosition,
     /// Why there is no further frame.
     pub reason: &'static str,
     pub frames: u64,
@@ -32,26 +32,27 @@ pub(crate) struct End {
 pub(crate) fn walk(
     disk: &dyn Disk,
     salt: Salt,
-    from: Place,
+    from: LogPosition,
     segments: &[u64],
     mut sink: impl FnMut(Frame) -> Result<(), &'static str>,
 ) -> Result<End, OpenError> {
-    let mut end = End { place: from, reason: "", frames: 0, last: None };
+    let mut end = End { position: from, reason: "", frames: 0, last: None };
     loop {
-        let number = end.place.segment;
+        let number = end.position.segment;
         if !segments.contains(&number) {
             return Err(damage(disk, number, 0, "the file is missing, though the log goes on in it"));
         }
         let log = read(disk, number)?;
         check_head(disk, salt, number, &log)?;
-        let Some(start) = usize::try_from(end.place.offset).ok().filter(|offset| *offset <= log.len()) else {
-            let what = format!("the file ends here, though the log had reached byte {}", end.place.offset);
+        let Some(start) = usize::try_from(end.position.offset).ok().filter(|offset| *offset <= log.len())
+        else {
+            let what = format!("the file ends here, though the log had reached byte {}", end.position.offset);
             return Err(damage(disk, number, log.len() as u64, what));
         };
         end.reason = take_frames(disk, salt, &log, start, &mut end, &mut sink)?;
         if end.last == Some(Kind::Sealed) {
-            end.place.segment += 1;
-            end.place.offset = SEGMENT_HEAD_BYTES as u64;
+            end.position.segment += 1;
+            end.position.offset = SEGMENT_HEAD_BYTES as u64;
             end.last = None;
             continue;
         }
@@ -75,21 +76,21 @@ fn take_frames(
             Err(reason) => return Ok(reason),
         };
         let head = frame.head;
-        if head.sequence != end.place.sequence + 1 || head.previous != end.place.hash {
+        if head.sequence != end.position.sequence + 1 || head.previous != end.position.hash {
             return Ok("the frame here is not the next one");
         }
-        let here = end.place.offset;
+        let here = end.position.offset;
         offset += frame.length;
-        end.place = Place {
+        end.position = LogPosition {
             sequence: head.sequence,
             hash: frame.hash,
             epoch: head.epoch,
             offset: offset as u64,
-            ..end.place
+            ..end.position
         };
         end.frames += 1;
         end.last = Some(head.kind);
-        sink(frame).map_err(|what| damage(disk, end.place.segment, here, what))?;
+        sink(frame).map_err(|what| damage(disk, end.position.segment, here, what))?;
         if head.kind == Kind::Sealed {
             return Ok("the segment is sealed");
         }
@@ -104,9 +105,9 @@ fn refuse_if_more(
     segments: &[u64],
     log: &Bytes,
 ) -> Result<(), OpenError> {
-    let number = end.place.segment;
-    let offset = end.place.offset;
-    let missing = end.place.sequence + 1;
+    let number = end.position.segment;
+    let offset = end.position.offset;
+    let missing = end.position.sequence + 1;
     let lost = |file: u64, at: usize| {
         let what = format!(
             "{}, but the frame at byte {at} of {} was written when frame {missing}, which belongs here, was durable",

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::checkpoint::{Checkpoint, CheckpointError, Place};
+use crate::checkpoint::{Checkpoint, CheckpointError, LogPosition};
 use crate::disk::Lock;
 use crate::error::Fatal;
 use crate::frame::Changes;
@@ -72,10 +72,10 @@ impl Shared {
         frozen
     }
 
-    /// Moves the frozen memtable, which ends at `place`, into the checkpoint.
-    pub(crate) fn checkpoint(&self, frozen: Arc<Memtable>, place: &Place) -> Result<(), Fatal> {
+    /// Moves the frozen memtable, which ends at `position`, into the checkpoint.
+    pub(crate) fn checkpoint(&self, frozen: Arc<Memtable>, position: &LogPosition) -> Result<(), Fatal> {
         let advance = || {
-            self.checkpoint.advance(&frozen.entries, place)?;
+            self.checkpoint.advance(&frozen.entries, position)?;
             self.checkpoint.snapshot()
         };
         let base = Arc::new(advance().map_err(|error: CheckpointError| {

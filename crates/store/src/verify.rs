@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::checkpoint::{CheckpointError, FILE, Place};
+use crate::checkpoint::{CheckpointError, FILE, LogPosition};
 use crate::disk::{Access, Disk, RealDisk};
 use crate::error::{Damage, OpenError};
 use crate::frame::{self, Kind, Salt};
@@ -85,8 +85,8 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
             return Ok(report);
         }
     };
-    let place = match check_checkpoint(disk, &names, &mut report) {
-        Ok(place) => Some(place),
+    let position = match check_checkpoint(disk, &names, &mut report) {
+        Ok(position) => Some(position),
         Err(error) => {
             report.take(error)?;
             None
@@ -94,9 +94,9 @@ pub fn verify(disk: &dyn Disk) -> Result<Report, OpenError> {
     };
     let segments = open::segments_of(&names);
     report.segments = segments.len() as u64;
-    check_segments(disk, salt, place, &segments, &mut report)?;
-    if let Some(place) = place {
-        check_log(disk, salt, place, &segments, &mut report)?;
+    check_segments(disk, salt, position, &segments, &mut report)?;
+    if let Some(position) = position {
+        check_log(disk, salt, position, &segments, &mut report)?;
     }
     Ok(report)
 }
@@ -126,44 +126,48 @@ impl Report {
     }
 }
 
-fn check_checkpoint(disk: &dyn Disk, names: &[String], report: &mut Report) -> Result<Place, OpenError> {
+fn check_checkpoint(
+    disk: &dyn Disk,
+    names: &[String],
+    report: &mut Report,
+) -> Result<LogPosition, OpenError> {
     let unreadable = |error: CheckpointError| open::unreadable(disk, error);
     let missing = || open::damage(disk, FILE, "the file is missing");
     let mut checkpoint = open::open_unchanged(disk, names)?.ok_or_else(missing)?;
     if !checkpoint.is_sound().map_err(unreadable)? {
         return Err(open::damage(disk, FILE, "its pages do not match their checksums or their allocation"));
     }
-    let place = open::place_of(disk, &checkpoint)?;
+    let position = open::position_of(disk, &checkpoint)?;
     let everything = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     let snapshot = checkpoint.snapshot().map_err(unreadable)?;
     for entry in snapshot.range(&everything, Order::Ascending).map_err(unreadable)? {
         entry.map_err(unreadable)?;
         report.entries += 1;
     }
-    report.sequence_checkpoint = place.sequence;
-    Ok(place)
+    report.sequence_checkpoint = position.sequence;
+    Ok(position)
 }
 
 /// The end of the log, as opening would find it.
 fn check_log(
     disk: &dyn Disk,
     salt: Salt,
-    place: Place,
+    position: LogPosition,
     segments: &[u64],
     report: &mut Report,
 ) -> Result<(), OpenError> {
-    let walked = recovery::walk(disk, salt, place, segments, |frame| match frame.head.kind {
+    let walked = recovery::walk(disk, salt, position, segments, |frame| match frame.head.kind {
         Kind::Changes => frame::Entries(frame.body).try_for_each(|entry| entry.map(drop)),
         _ => Ok(()),
     });
     match walked {
         Ok(end) => {
-            report.sequence = end.place.sequence;
+            report.sequence = end.position.sequence;
             if end.last != Some(Kind::Closed) {
-                let name = segment_name(end.place.segment);
+                let name = segment_name(end.position.segment);
                 report.notes.push(format!(
                     "the store was not closed in good order; the log ends in {name} at byte {}: {}",
-                    end.place.offset, end.reason
+                    end.position.offset, end.reason
                 ));
             }
             Ok(())
@@ -177,7 +181,7 @@ fn check_log(
 fn check_segments(
     disk: &dyn Disk,
     salt: Salt,
-    place: Option<Place>,
+    position: Option<LogPosition>,
     segments: &[u64],
     report: &mut Report,
 ) -> Result<(), OpenError> {
@@ -186,7 +190,7 @@ fn check_segments(
         let log = recovery::read(disk, number)?;
         if let Err(error) = recovery::check_head(disk, salt, number, &log) {
             // Interrupted while it was being made into a new one.
-            if place.is_some_and(|place| number < place.segment) {
+            if position.is_some_and(|position| number < position.segment) {
                 report.notes.push(format!("{} is free to be used again", segment_name(number)));
             } else {
                 report.take(error)?;
@@ -195,9 +199,9 @@ fn check_segments(
             continue;
         }
         let link = before.filter(|(other, _)| other + 1 == number).map(|(_, link)| link);
-        let place_here = place.filter(|place| place.segment == number);
-        let scan = scan(number, &log, salt, link, place_here, report);
-        let superseded = place.is_some_and(|place| number < place.segment);
+        let position_here = position.filter(|position| position.segment == number);
+        let scan = scan(number, &log, salt, link, position_here, report);
+        let superseded = position.is_some_and(|position| number < position.segment);
         if superseded && !scan.sealed {
             report.problem(number, scan.end, "the segment is not sealed, though the log went on in another");
         }
@@ -220,7 +224,7 @@ fn scan(
     log: &Bytes,
     salt: Salt,
     before: Option<Link>,
-    place: Option<Place>,
+    position: Option<LogPosition>,
     report: &mut Report,
 ) -> Scan {
     let mut scan = Scan { last: before, sealed: false, end: SEGMENT_HEAD_BYTES };
@@ -243,8 +247,8 @@ fn scan(
         scan.last = Some((frame.head.sequence, frame.hash));
         scan.sealed = frame.head.kind == Kind::Sealed;
         report.frames += 1;
-        if let Some(place) = place.filter(|place| place.offset == scan.end as u64)
-            && scan.last != Some((place.sequence, place.hash))
+        if let Some(position) = position.filter(|position| position.offset == scan.end as u64)
+            && scan.last != Some((position.sequence, position.hash))
         {
             report.problem(number, scan.end, "the log here is not the one that the checkpoint was made from");
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::checkpoint::Place;
+use crate::checkpoint::LogPosition;
 use crate::error::Fatal;
 use crate::frame::{self, BODY_BYTES_MAX, Changes, Kind};
 use crate::log::{Log, PrepareJob};
@@ -80,7 +80,7 @@ impl<T: Send, F: FnOnce(&mut Transaction<'_>) -> T + Send> Job for Pending<F, T>
 /// A frozen memtable on its way into the checkpoint, and where it ends.
 pub(crate) struct Frozen {
     pub memtable: Arc<Memtable>,
-    pub place: Place,
+    pub position: LogPosition,
 }
 
 /// The writer without anything that waits: its drivers are in [`crate::driver`].
@@ -234,17 +234,17 @@ impl Writer {
         }
         (self.log_bytes, self.entries) = (0, 0);
         self.count();
-        Ok(Frozen { memtable: self.shared.freeze(), place: self.log.place() })
+        Ok(Frozen { memtable: self.shared.freeze(), position: self.log.position() })
     }
 
-    /// The checkpoint has reached `place`.
-    pub(crate) fn checkpointed(&mut self, place: &Place) -> Result<(), Fatal> {
-        self.log.release(place.segment)
+    /// The checkpoint has reached `position`.
+    pub(crate) fn checkpointed(&mut self, position: &LogPosition) -> Result<(), Fatal> {
+        self.log.release(position.segment)
     }
 
     fn count(&self) {
         let counters = &self.shared.counters;
-        counters.sequence.store(self.log.place().sequence, Relaxed);
+        counters.sequence.store(self.log.position().sequence, Relaxed);
         counters.sequence_durable.store(self.log.durable(), Relaxed);
         counters.memtable_bytes.store(self.log_bytes as u64, Relaxed);
     }

@@ -153,8 +153,8 @@ fn where_it_goes(member: &Member, all: &[Member], manifest: &Manifest, subject: 
     let hears = |other: &&Member| {
         heard(other.name, manifest).iter().any(|of| is_asked_for(of) && matches(of, subject))
     };
-    let hearers = all.iter().filter(|other| other.name != member.name).filter(hears);
-    hearers.map(|other| Import::new(Way::Service, Party::Service(other.name), subject)).collect()
+    let subscribers = all.iter().filter(|other| other.name != member.name).filter(hears);
+    subscribers.map(|other| Import::new(Way::Service, Party::Service(other.name), subject)).collect()
 }
 
 /// Requests to JetStream begin otherwise in a service's account.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use crate::connection::{ConnectError, Connection, Question, Refusal};
+use crate::connection::{ApiError, ConnectError, Connection, Question};
 use crate::error::{Error, Result};
 use crate::settings::{Create, Settings};
 use crate::turns::Turns;
@@ -254,7 +254,7 @@ impl Bucket {
         key: &str,
         value: Bytes,
         revision: Option<u64>,
-    ) -> Result<std::result::Result<(), Refusal>> {
+    ) -> Result<std::result::Result<(), ApiError>> {
         check_writable(key)?;
         self.open().await?;
         let (len, max) = (value.len(), self.connection.payload_len_max());
@@ -276,13 +276,13 @@ impl Bucket {
         doing: &str,
         subject: &str,
         body: &Value,
-    ) -> Result<std::result::Result<T, Refusal>> {
+    ) -> Result<std::result::Result<T, ApiError>> {
         let payload = body.to_string().into();
         self.connection.ask(Question { doing, subject, headers: None, payload }, self.limit).await
     }
 
     /// The error for a refusal; a bucket that was removed is looked for, or created, again by the next call.
-    async fn refused(&self, doing: &str, refusal: Refusal) -> Error {
+    async fn refused(&self, doing: &str, refusal: ApiError) -> Error {
         if refusal.code == ErrorCode::STREAM_NOT_FOUND {
             *self.opened.lock().await = None;
             return Error::NoBucket { bucket: self.name.clone() };
@@ -291,7 +291,7 @@ impl Bucket {
     }
 }
 
-fn failed(doing: &str, refusal: Refusal) -> Error {
+fn failed(doing: &str, refusal: ApiError) -> Error {
     Error::Failed { doing: doing.to_owned(), why: refusal.why }
 }
 

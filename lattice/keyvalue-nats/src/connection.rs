@@ -45,7 +45,7 @@ pub enum ConnectError {
 
 /// An answer of JetStream that says no.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ApiError {
     pub code: ErrorCode,
     pub why: String,
 }
@@ -129,7 +129,7 @@ impl Connection {
         &self,
         question: Question<'_>,
         limit: Duration,
-    ) -> Result<std::result::Result<T, Refusal>> {
+    ) -> Result<std::result::Result<T, ApiError>> {
         let mut patience = Patience::new(limit);
         let mut not_now = None;
         loop {
@@ -172,8 +172,8 @@ impl Connection {
     fn given_up<T>(
         &self,
         question: &Question<'_>,
-        refusal: Option<Refusal>,
-    ) -> Result<std::result::Result<T, Refusal>> {
+        refusal: Option<ApiError>,
+    ) -> Result<std::result::Result<T, ApiError>> {
         if let Some(refusal) = refusal {
             return Ok(Err(refusal));
         }
@@ -279,24 +279,24 @@ impl Question<'_> {
 enum Answer {
     Done(Bytes),
     /// Certainly not done, and worth another try: nobody listens, or the cluster is choosing a leader.
-    NotNow(Option<Refusal>),
+    NotNow(Option<ApiError>),
 }
 
 impl From<Bytes> for Answer {
     fn from(payload: Bytes) -> Self {
         match serde_json::from_slice::<Response<serde_json::Value>>(&payload) {
             Ok(Response::Err { error }) if error.error_code() == ErrorCode::CLUSTER_NOT_AVAILABLE => {
-                Self::NotNow(Some(Refusal { code: error.error_code(), why: error.to_string() }))
+                Self::NotNow(Some(ApiError { code: error.error_code(), why: error.to_string() }))
             }
             _ => Self::Done(payload),
         }
     }
 }
 
-fn read<T: DeserializeOwned>(doing: &str, payload: &[u8]) -> Result<std::result::Result<T, Refusal>> {
+fn read<T: DeserializeOwned>(doing: &str, payload: &[u8]) -> Result<std::result::Result<T, ApiError>> {
     match serde_json::from_slice::<Response<T>>(payload) {
         Ok(Response::Ok(value)) => Ok(Ok(value)),
-        Ok(Response::Err { error }) => Ok(Err(Refusal { code: error.error_code(), why: error.to_string() })),
+        Ok(Response::Err { error }) => Ok(Err(ApiError { code: error.error_code(), why: error.to_string() })),
         Err(error) => {
             Err(Error::Failed { doing: doing.to_owned(), why: format!("the answer cannot be read: {error}") })
         }

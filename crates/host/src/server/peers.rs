@@ -9,16 +9,16 @@ use parking_lot::Mutex;
 #[derive(Debug, Default)]
 pub(super) struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// The place of one connection, until this is dropped.
+/// The permit of one connection, until this is dropped.
 #[derive(Debug)]
-pub(super) struct PeerPlace {
+pub(super) struct PeerPermit {
     peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
     peer: IpAddr,
 }
 
 impl Peers {
-    /// A place for one more connection, if the peer has not `max` of them.
-    pub(super) fn place(&self, peer: IpAddr, max: usize) -> Option<PeerPlace> {
+    /// A permit for one more connection, if the peer has not `max` of them.
+    pub(super) fn permit(&self, peer: IpAddr, max: usize) -> Option<PeerPermit> {
         let peer = peer.to_canonical();
         let mut peers = self.0.lock();
         let count = peers.entry(peer).or_default();
@@ -26,11 +26,11 @@ impl Peers {
             return None;
         }
         *count += 1;
-        Some(PeerPlace { peers: self.0.clone(), peer })
+        Some(PeerPermit { peers: self.0.clone(), peer })
     }
 }
 
-impl Drop for PeerPlace {
+impl Drop for PeerPermit {
     fn drop(&mut self) {
         let mut peers = self.peers.lock();
         if let Some(count) = peers.get_mut(&self.peer) {

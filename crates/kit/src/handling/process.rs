@@ -42,7 +42,7 @@ impl Handler {
             None => self.react(delivery, &incoming, term)?,
         }
         let event = &incoming.envelope;
-        let done = if delivery.generation.is_some() { "followed" } else { "heeded" };
+        let done = if delivery.generation.is_some() { "followed" } else { "reacted to" };
         let trace = event.traceparent.as_deref().unwrap_or("none");
         log::debug(&format!("{done} {} {} of {}, trace {trace}", event.kind, event.id, delivery.source));
         Ok(())
@@ -94,7 +94,7 @@ impl Handler {
         }
         let Loaded { generations, offset, values } = loaded;
         let Some(offset) = offset else {
-            return Ok(()); // A straggler of a generation that nobody reads any more.
+            return Ok(()); // A late event, of a generation that nobody reads any more.
         };
         let generation = offset.generation();
         let schema = generations.schema_of(generation);

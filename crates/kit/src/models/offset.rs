@@ -62,7 +62,7 @@ impl Offset {
     /// The generations and, for the same price, the offset in a partition of the one that consumers know by this name, and
     /// what these keys hold.
     pub fn load(source: &str, partition: u32, name: u64, keys: Vec<String>) -> Result<Loaded, Fault> {
-        let first = [generation::KEY.to_owned(), names::place_key(name, source, partition)];
+        let first = [generation::KEY.to_owned(), names::offset_key(name, source, partition)];
         let all: Vec<String> = first.into_iter().chain(keys).collect();
         let mut values = platform::current().get_many(&all)?.into_iter();
         let generations = Generations::parse(values.next().flatten())?;
@@ -110,7 +110,7 @@ impl Offset {
     fn entry(&self, event: &Delivery<'_>, offset: Self) -> Result<Entry, Fault> {
         let time = instant::rfc3339(platform::current().now_ms());
         let offset = Self { generation: self.generation, time, nth: Some(event.nth), ..offset };
-        let key = names::place_key(self.generation, event.source, event.partition);
+        let key = names::offset_key(self.generation, event.source, event.partition);
         Ok((key, document::write(&offset)?))
     }
 
@@ -141,7 +141,7 @@ impl Offset {
 
 /// How far a generation has come in each of these partitions, as the bucket says.
 pub(crate) fn load_all(generation: u64, partitions: &[(&'static str, u32)]) -> Result<Vec<Offset>, Fault> {
-    let keys = partitions.iter().map(|(source, partition)| names::place_key(generation, source, *partition));
+    let keys = partitions.iter().map(|(source, partition)| names::offset_key(generation, source, *partition));
     let values = platform::current().get_many(&keys.collect::<Vec<_>>())?;
     values.into_iter().map(|value| Ok(parse(value, generation)?.unwrap_or_default())).collect()
 }

@@ -90,8 +90,9 @@ impl Progress {
                 break Rc::clone(known);
             }
             let (generation, partitions) = (said.generation()?, said.partitions()?);
-            let of_offsets =
-                partitions.iter().map(|(source, partition)| names::place_key(generation, source, *partition));
+            let of_offsets = partitions
+                .iter()
+                .map(|(source, partition)| names::offset_key(generation, source, *partition));
             keys = first().into_iter().chain(of_offsets).collect();
             if keys == said.keys {
                 break Rc::new(Self::of(said, generation, partitions)?);

@@ -126,14 +126,14 @@ fn what_an_older_generation_left_in_the_slot_is_not_there() {
 }
 
 #[test]
-fn a_straggler_of_a_retired_generation_writes_nothing() {
+fn a_late_event_of_a_retired_generation_writes_nothing() {
     start::<Notes>();
     write(&anonymous(), new("a")).unwrap();
-    let straggler = next_to_follow();
+    let late = next_to_follow();
     replay().unwrap();
     settle::<Notes>();
     let bucket = platform().bucket();
-    deliver::<Notes>(&straggler).unwrap();
+    deliver::<Notes>(&late).unwrap();
     assert_eq!(platform().bucket(), bucket);
 }
 

@@ -99,13 +99,13 @@ fn a_write_that_arrives_later_than_that_is_noticed_by_whoever_looks() {
 }
 
 #[test]
-fn a_place_that_went_back_is_noticed_with_the_next_event() {
+fn an_offset_that_went_back_is_noticed_with_the_next_event() {
     with_a_stalled_call(|id| {
         settle::<Notes>();
         let before = platform().bucket();
         platform().arrive();
-        let place = names::place_key(1, "notes", 0);
-        let went_back = before.get(&place) != platform().bucket().get(&place);
+        let key = names::offset_key(1, "notes", 0);
+        let went_back = before.get(&key) != platform().bucket().get(&key);
         edit(&anonymous(), id, "c").unwrap();
         edit(&anonymous(), id, "b").unwrap();
         settle::<Notes>();

@@ -247,7 +247,7 @@ fn a_place_that_an_older_generation_left_counts_for_nothing() {
     settle::<Notes>();
     for partition in 0..Notes::PARTITIONS {
         let leftover = br#"{"g":0,"seq":999,"behind":7,"time":""}"#;
-        platform().set(&names::place_key(2, "notes", partition), leftover).unwrap();
+        platform().set(&names::offset_key(2, "notes", partition), leftover).unwrap();
     }
     message::<Notes>(names::ANNOUNCE, None, br#"{"replay":"notes"}"#).unwrap();
     settle::<Notes>();

@@ -25,7 +25,7 @@ impl Service for OtherReactions {
     const PARTITIONS: u32 = Notes::PARTITIONS;
     const ROUTES: &[Route] = Notes::ROUTES;
     const PROJECTIONS: Projections = Notes::PROJECTIONS;
-    const REACTIONS: Reactions = reactions! { SOURCE => heed_tags };
+    const REACTIONS: Reactions = reactions! { SOURCE => react_to_tags };
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Wire)]
@@ -37,7 +37,7 @@ impl Event for TagEvent {
     const OF: &str = "tag";
 }
 
-fn heed_tags(_: &Recorded<TagEvent>, _: &Reaction) -> Result<(), Failure> {
+fn react_to_tags(_: &Recorded<TagEvent>, _: &Reaction) -> Result<(), Failure> {
     Ok(())
 }
 

@@ -174,14 +174,14 @@ fn handled_again_or_removed(trellis: &Embedded, nats: &Nats) {
 
     // The read models of query are built anew: what they lack now are letters of the new generation.
     assert_eq!(trellis.run(&["replay", "query"]), "query  reads generation 2 of its read models\n");
-    let renewed: BTreeSet<String> =
+    let of_the_rebuild: BTreeSet<String> =
         before
             .iter()
             .map(|letter| {
                 if letter.starts_with("dead.query.") { letter.replace(".g1", ".g2") } else { letter.clone() }
             })
             .collect();
-    assert_eq!(dead_letters(nats, &services), renewed);
+    assert_eq!(dead_letters(nats, &services), of_the_rebuild);
 
     let shown = trellis.run(&["dlq", "show", "query"]);
     let letter: Value = serde_json::Deserializer::from_str(&shown).into_iter().next().unwrap().unwrap();

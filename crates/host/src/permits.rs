@@ -1,6 +1,6 @@
 //! How many calls of a component run at once, and for what.
 //!
-//! Requests leave a quarter of the places to events: however many requests wait, what they are answered from keeps up.
+//! Requests leave a quarter of the permits to events: however many requests wait, what they are answered from keeps up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,23 +29,23 @@ impl Purpose {
 
 /// The right to make one call.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     _any: OwnedSemaphorePermit,
     _request: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct Permits {
     count: AtomicUsize,
     any: Arc<Semaphore>,
-    /// Of the places, so many may be taken by requests.
+    /// Of the permits, so many may be taken by requests.
     requests: Arc<Semaphore>,
 }
 
-impl Places {
-    pub(crate) fn new(count: usize) -> Places {
+impl Permits {
+    pub(crate) fn new(count: usize) -> Permits {
         let count = count.clamp(1, Semaphore::MAX_PERMITS);
-        Places {
+        Permits {
             count: AtomicUsize::new(count),
             any: Arc::new(Semaphore::new(count)),
             requests: Arc::new(Semaphore::new(for_requests(count))),
@@ -56,22 +56,22 @@ impl Places {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// A place, if one is free.
-    pub(crate) fn free(&self, purpose: Purpose) -> Option<Place> {
+    /// A permit, if one is free.
+    pub(crate) fn free(&self, purpose: Purpose) -> Option<Permit> {
         let request = match purpose {
             Purpose::Request => Some(self.requests.clone().try_acquire_owned().ok()?),
             Purpose::Event => None,
         };
-        Some(Place { _any: self.any.clone().try_acquire_owned().ok()?, _request: request })
+        Some(Permit { _any: self.any.clone().try_acquire_owned().ok()?, _request: request })
     }
 
-    /// A place, waited for as long as it takes; none once they are closed.
-    pub(crate) async fn take(&self, purpose: Purpose) -> Option<Place> {
+    /// A permit, waited for as long as it takes; none once they are closed.
+    pub(crate) async fn take(&self, purpose: Purpose) -> Option<Permit> {
         let request = match purpose {
             Purpose::Request => Some(self.requests.clone().acquire_owned().await.ok()?),
             Purpose::Event => None,
         };
-        Some(Place { _any: self.any.clone().acquire_owned().await.ok()?, _request: request })
+        Some(Permit { _any: self.any.clone().acquire_owned().await.ok()?, _request: request })
     }
 
     /// Makes it so many. When that is fewer, this returns once no more than that are taken.
@@ -100,13 +100,13 @@ fn for_requests(count: usize) -> usize {
     count - count / 4
 }
 
-async fn resize(places: &Semaphore, before: usize, count: usize) {
+async fn resize(permits: &Semaphore, before: usize, count: usize) {
     if let Some(more) = count.checked_sub(before) {
-        return places.add_permits(more);
+        return permits.add_permits(more);
     }
     let fewer = u32::try_from(before - count).unwrap_or(u32::MAX);
     // The queue is fair: calls that come later wait behind this, so that it has its turn.
-    if let Ok(taken) = places.acquire_many(fewer).await {
+    if let Ok(taken) = permits.acquire_many(fewer).await {
         taken.forget();
     }
 }
@@ -116,24 +116,26 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn requests_leave_places_to_events_whatever_the_size() {
-        let places = Places::new(8);
+    async fn requests_leave_permits_to_events_whatever_the_size() {
+        let permits = Permits::new(8);
         for (count, requests) in [(8, 6), (4, 3), (1, 1), (12, 9)] {
-            places.resize(count).await;
-            let mut taken: Vec<Place> = std::iter::from_fn(|| places.free(Purpose::Request)).collect();
+            permits.resize(count).await;
+            let mut taken: Vec<Permit> = std::iter::from_fn(|| permits.free(Purpose::Request)).collect();
             assert_eq!(taken.len(), requests, "of {count}");
-            taken.extend(std::iter::from_fn(|| places.free(Purpose::Event)));
-            assert_eq!((taken.len(), places.count()), (count, count));
+            taken.extend(std::iter::from_fn(|| permits.free(Purpose::Event)));
+            assert_eq!((taken.len(), permits.count()), (count, count));
         }
     }
 
     #[tokio::test]
-    async fn closed_places_are_not_given_out() {
-        let places = Places::new(1);
-        let taken = places.take(Purpose::Request).await;
-        assert!(taken.is_some() && places.free(Purpose::Event).is_none());
-        places.close();
+    async fn closed_permits_are_not_given_out() {
+        let permits = Permits::new(1);
+        let taken = permits.take(Purpose::Request).await;
+        assert!(taken.is_some() && permits.free(Purpose::Event).is_none());
+        permits.close();
         drop(taken);
-        assert!(places.take(Purpose::Request).await.is_none() && places.take(Purpose::Event).await.is_none());
+        assert!(
+            permits.take(Purpose::Request).await.is_none() && permits.take(Purpose::Event).await.is_none()
+        );
     }
 }
