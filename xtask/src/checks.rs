@@ -7,6 +7,7 @@ mod advisories;
 mod check;
 mod circles;
 mod dependencies;
+mod glossary;
 mod imports;
 mod licences;
 mod repository;
@@ -19,7 +20,7 @@ use crate::failure::{Failure, Result};
 use crate::step::Steps;
 use crate::workspace::Workspace;
 
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 20] = [
     imports::STANDARD_INTERFACES_ONLY,
     dependencies::GUESTS_KNOW_NO_HOST,
     dependencies::ONE_CRATE_KNOWS_THE_DATABASE,
@@ -37,6 +38,8 @@ const CHECKS: [Check; 18] = [
     repository::NO_PLACE_OF_ONE_MACHINE,
     repository::README_COMMANDS_EXIST,
     repository::DOCUMENTS_NAME_WHAT_EXISTS,
+    glossary::RETIRED_WORDS_ARE_GONE,
+    glossary::MODULES_ARE_CALLED_AS_THEY_ARE,
     licences::LICENCES_ARE_KNOWN,
 ];
 
