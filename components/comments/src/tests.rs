@@ -139,7 +139,7 @@ fn a_comment_without_good_content_is_refused() {
 }
 
 #[test]
-fn a_post_that_does_not_come_is_not_there() {
+fn commenting_on_an_unknown_post_is_refused_after_the_grace_time() {
     post("p1");
     let before = platform().elapsed();
     given_nothing::<Comment>().when(|| say(&anonymous(), "p2", "Hello?")).then_problem(404);
@@ -155,7 +155,7 @@ fn a_post_that_does_not_come_is_not_there() {
 
 /// Asking for what is not there must not cost more than asking for what is.
 #[test]
-fn who_reads_waits_for_no_post() {
+fn a_read_of_comments_does_not_wait_for_the_post() {
     post("p1");
     let before = platform().elapsed();
     for id in ["p2", "01J00000000000000000000000"] {
@@ -186,7 +186,7 @@ fn a_post_that_is_on_its_way_is_waited_for() {
 }
 
 #[test]
-fn what_nobody_approved_is_seen_by_its_author_and_moderators_only() {
+fn a_comment_that_is_not_approved_is_seen_by_its_author_and_moderators_only() {
     post("p1");
     given::<Comment>("p1-a", [created("p1-a", "Mine", Some("ann"))])
         .and("p1-b", [created("p1-b", "Bad", Some("ann")), CommentEvent::Rejected(verdict_ref(1, None))])

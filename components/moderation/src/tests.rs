@@ -141,7 +141,7 @@ fn the_operator_sets_the_rules() {
 
 /// With rules that nobody can read nothing is judged: comments wait, and are not lost.
 #[test]
-fn bad_rules_judge_nothing() {
+fn with_invalid_rules_no_comment_is_judged() {
     let words = |count: usize| format!(r#"[{{"name":"a","words":[{}"x"]}}]"#, r#""x","#.repeat(count));
     let many = format!("[{}]", vec![r#"{"name":"a","words":["x"]}"#; 101].join(","));
     let rows = [
@@ -202,7 +202,7 @@ fn a_moderator_overturns_a_verdict_and_another_one_that() {
 }
 
 #[test]
-fn saying_what_is_so_already_is_a_conflict_but_to_repeat_oneself_is_not() {
+fn an_unchanged_verdict_is_a_conflict_but_a_repeated_request_is_not() {
     let given_by_rules = || given_verdict("p1-a", "An orange", Outcome::Rejected, Some("orange"));
     given::<Verdict>("p1-a", [given_by_rules()])
         .when(|| say(&mia(), "p1-a", Outcome::Rejected))
@@ -298,7 +298,7 @@ fn a_page_costs_no_more_when_all_decisions_on_it_were_overturned() {
 }
 
 #[test]
-fn what_happens_to_a_comment_later_gives_no_second_verdict() {
+fn later_events_of_a_comment_give_no_second_verdict() {
     use crate::trellis::comments::types::VerdictRef;
     given::<Comment>(
         "p1-a",
@@ -345,7 +345,7 @@ fn trouble_at_any_call_leaves_nothing_undone_and_nothing_done_twice() {
 
 /// Others read these for ever: a change here is a new version of the events, and an `upcast`.
 #[test]
-fn what_others_hear() {
+fn events_are_stored_in_the_documented_form() {
     given::<Verdict>(
         "p1-a",
         [

@@ -66,7 +66,7 @@ fn the_same_title_changes_nothing() {
 }
 
 #[test]
-fn nobody_else_changes_the_title() {
+fn another_caller_cannot_change_the_title() {
     for other in [caller("bob"), caller(""), anonymous()] {
         given::<Post>("p1", [created("p1", "Hello", Some("ann"))])
             .when(|| retitle(&other, "p1", "Mine"))
@@ -86,7 +86,7 @@ fn nobody_changes_an_anonymous_post() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn an_unknown_id_is_answered_with_404() {
     for id in ["nothing", "", "a.b", "*", ">"] {
         given_nothing::<Post>().when(|| Posts::get(&anonymous(), id.to_owned())).then_problem(404);
         given_nothing::<Post>().when(|| retitle(&caller("ann"), id, "Hello")).then_problem(404);
@@ -149,7 +149,7 @@ fn over_http() {
 
 /// Others read these for ever: a change here is a new version of the events, and an `upcast`.
 #[test]
-fn what_others_hear() {
+fn events_are_stored_in_the_documented_form() {
     given::<Post>("p1", [created("p1", "Hello", Some("ann")), retitled("Hi")]);
     let heard: Vec<String> = platform()
         .stored("LOG_posts")

@@ -123,7 +123,7 @@ fn the_feed_is_newest_first_as_posts_are_now() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn an_unknown_id_is_answered_with_404() {
     for id in ["nothing", "", "a.b", "*"] {
         assert_eq!(Query::get(&anonymous(), id.to_owned(), page(1)).unwrap_err().status, 404, "{id}");
     }

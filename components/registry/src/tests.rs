@@ -77,7 +77,7 @@ fn presence(name: &str) -> Presence {
 }
 
 #[test]
-fn who_says_hello_is_registered_once() {
+fn a_repeated_hello_registers_a_service_once() {
     start::<Registry>();
     let blog = description("blog", &[("GET", "/blog"), ("POST", "/blog/{id}")]);
     for _ in 0..3 {
@@ -95,7 +95,7 @@ fn who_says_hello_is_registered_once() {
 }
 
 #[test]
-fn only_what_is_new_of_a_service_is_noted() {
+fn only_a_changed_description_becomes_an_event() {
     let old = description("blog", &[("GET", "/blog")]);
     let new = Description { version: "2.0.0".to_owned(), ..description("blog", &[("GET", "/log")]) };
     is_there(&old);
@@ -111,7 +111,7 @@ fn only_what_is_new_of_a_service_is_noted() {
 }
 
 #[test]
-fn many_instances_hear_the_same() {
+fn many_instances_that_get_the_same_hello_register_once() {
     start::<Registry>();
     let blog = description("blog", &[("GET", "/blog")]);
     for nth in 0..10 {
@@ -141,7 +141,7 @@ fn an_instance_may_die_at_every_call() {
 }
 
 #[test]
-fn what_makes_no_sense_changes_nothing_and_is_logged() {
+fn an_invalid_hello_changes_nothing_and_is_logged() {
     start::<Registry>();
     let good = || serde_json::to_value(description("blog", &[("GET", "/blog")])).unwrap();
     let with = |field: &str, value: Json| {
@@ -200,7 +200,7 @@ fn what_makes_no_sense_changes_nothing_and_is_logged() {
 }
 
 #[test]
-fn no_more_services_than_can_be_routed_to() {
+fn the_number_of_services_is_bounded() {
     start::<Registry>();
     for nth in 0..65 {
         hello(&description(&format!("s{nth}"), &[]));
@@ -213,7 +213,7 @@ fn no_more_services_than_can_be_routed_to() {
 }
 
 #[test]
-fn who_stops_listening_goes_missing_and_after_a_grace_is_gone() {
+fn a_service_with_no_subscriber_is_marked_missing_and_later_gone() {
     let blog = description("blog", &[("GET", "/blog")]);
     is_there(&blog);
     look();
@@ -239,7 +239,7 @@ fn who_stops_listening_goes_missing_and_after_a_grace_is_gone() {
 }
 
 #[test]
-fn who_comes_back_in_time_was_never_gone() {
+fn a_missing_service_that_comes_back_in_time_is_present_again() {
     let blog = description("blog", &[("GET", "/blog")]);
     is_there(&blog);
     platform().unlisten("$SRV.PING.blog");
@@ -252,7 +252,7 @@ fn who_comes_back_in_time_was_never_gone() {
 }
 
 #[test]
-fn who_is_busy_or_late_is_there() {
+fn a_service_that_answers_late_stays_present() {
     is_there(&description("blog", &[("GET", "/blog")]));
     platform().listen("$SRV.PING.blog", |_| None);
     for _ in 0..3 {
@@ -264,7 +264,7 @@ fn who_is_busy_or_late_is_there() {
 
 /// One that always answers late must not keep the others from being looked after for ever.
 #[test]
-fn in_time_everybody_is_asked() {
+fn every_service_is_pinged_within_a_bounded_time() {
     for nth in 0..20 {
         is_there(&description(&format!("slow{nth}"), &[]));
         platform().listen(&format!("$SRV.PING.slow{nth}"), |_| None);
@@ -281,7 +281,7 @@ fn in_time_everybody_is_asked() {
 }
 
 #[test]
-fn a_public_route_is_whose_it_was_first() {
+fn a_public_route_belongs_to_the_service_that_had_it_first() {
     is_there(&description("blog", &[("GET", "/posts/{id}"), ("GET", "/blog")]));
     platform().take_lines();
     is_there(&description("copy", &[("GET", "/posts/{post}"), ("POST", "/posts/{id}")]));
@@ -308,7 +308,7 @@ fn a_public_route_is_whose_it_was_first() {
 }
 
 #[test]
-fn own_routes_are_nobodys_concern() {
+fn own_routes_of_services_never_conflict() {
     let mut blog = description("blog", &[("GET", "/posts")]);
     blog.routes[0].public = false;
     is_there(&description("query", &[("GET", "/posts")]));
@@ -379,7 +379,7 @@ fn over_http() {
 }
 
 #[test]
-fn what_cannot_happen_is_not_made_of_events() {
+fn an_impossible_sequence_of_events_is_refused() {
     let outline = documents::apart(description("blog", &[])).0;
     let sighting = || Sighting { description: outline.clone(), at: "t".to_owned(), news: 1 };
     let happens = |before: &[ServiceEvent], event: ServiceEvent| {
@@ -410,7 +410,7 @@ fn a_rebuild_comes_to_the_same() {
 }
 
 #[test]
-fn nobody_speaks_for_another() {
+fn a_hello_on_the_subject_of_another_service_is_ignored() {
     is_there(&description("web", &[("GET", "/moderation")]));
     let forged = serde_json::to_vec(&description("web", &[])).unwrap();
     for subject in ["trellis.hello.thief", "trellis.hello", "trellis.hello.", "trellis.hello.web.x", "hello"]
@@ -446,7 +446,7 @@ fn documents_are_kept_once() {
 }
 
 #[test]
-fn who_describes_itself_anew_all_the_time_is_heard_later() {
+fn changes_beyond_the_hourly_bound_are_registered_later() {
     start::<Registry>();
     let nth = |nth: usize| {
         let openapi = serde_json::json!({ "nth": nth }).to_string();
@@ -477,7 +477,7 @@ fn who_describes_itself_anew_all_the_time_is_heard_later() {
 
 /// As version 1 of the contract stored them: with the documents in every event, twice.
 #[test]
-fn what_is_stored_is_read() {
+fn events_of_older_schemas_are_read() {
     start::<Registry>();
     let blog = description("blog", &[("GET", "/blog")]);
     let state = |presence: &str, since: &str, version: u64| {

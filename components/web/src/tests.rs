@@ -196,7 +196,7 @@ fn serde(bytes: &[u8]) -> Json {
 }
 
 #[test]
-fn who_has_written_and_is_ahead_of_the_readers_is_told() {
+fn a_page_that_lags_behind_a_write_says_so() {
     answering("query", 200, "x-trellis-lag: 3\r\n", &format!("[{POST}]"));
     assert!(text(&get("/?position=posts%3A3%3A7")).contains("It may take a moment"));
     assert!(!text(&get("/")).contains("It may take a moment"), "others wait for nothing");
@@ -300,7 +300,7 @@ fn a_part_that_is_unchanged_is_not_sent_again() {
 }
 
 #[test]
-fn services_are_told_who_looks_and_nobody_can_feign_it() {
+fn services_get_the_caller_that_the_gateway_names_and_no_other() {
     feed(&[]);
     let claims = [
         ("trellis-caller", "mia"),
@@ -364,7 +364,7 @@ fn every_answer_keeps_browsers_strict() {
 }
 
 #[test]
-fn paths_that_are_none_are_pages_too() {
+fn an_unknown_path_is_answered_with_a_page() {
     let missing = get("/nowhere");
     assert_eq!((missing.status, missing.header("content-type")), (404, Some("text/html; charset=utf-8")));
     assert!(text(&missing).contains("There is nothing here"));

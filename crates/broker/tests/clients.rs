@@ -245,7 +245,7 @@ async fn what_all_clients_send_together_takes_bounded_memory() {
 }
 
 #[tokio::test]
-async fn who_stops_in_the_middle_of_a_large_message_is_cut_off() {
+async fn a_client_that_stops_within_a_large_message_is_cut_off() {
     let settings = Settings { payload_wait: Duration::from_millis(50), ..Settings::default() };
     let (broker, address) = serve(settings).await;
     let mut client = TcpStream::connect(&address).await.unwrap();
@@ -286,7 +286,7 @@ async fn what_waits_for_all_clients_together_takes_bounded_memory() {
 }
 
 #[tokio::test]
-async fn one_peer_leaves_places_to_others() {
+async fn one_peer_leaves_connections_for_others() {
     let settings = Settings { connections_of_peer_max: 2, ..Settings::default() };
     let (_broker, address) = serve(settings).await;
     let connect = async |from: &str| {

@@ -85,7 +85,7 @@ async fn a_delay_is_as_long_as_it_was_asked_for_whatever_the_date_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_an_event_keeps_it_for_its_time_whatever_the_date_does() {
+async fn an_event_stays_with_its_handler_for_ack_wait_whatever_the_date_does() {
     for step in [-DAY, DAY] {
         let clock = SteppedClock::new();
         let (broker, mut deliveries, delivery) = delivered(&Store::in_memory(), &clock).await;

@@ -103,7 +103,7 @@ async fn an_unanswered_delivery_comes_again_and_a_late_ack_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_delivered_while_nobody_listens_and_nothing_is_counted() {
+async fn without_a_subscriber_nothing_is_delivered_and_no_attempt_counted() {
     let broker = open(&Store::in_memory()).await;
     create_log(&broker, "posts").await;
     create_consumer(&broker, "posts", "query", "*", json!({"ack_wait": 1_000_000_000_i64})).await;

@@ -18,7 +18,7 @@ fn clock() -> Arc<TokioClock> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_way_of_an_event() {
+async fn an_event_is_appended_delivered_and_acknowledged() {
     let broker = open(&Store::in_memory()).await;
     create_log(&broker, "posts").await;
     create_consumer(&broker, "posts", "query", "*", json!({})).await;

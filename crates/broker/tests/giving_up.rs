@@ -111,7 +111,7 @@ async fn a_consumer_whose_change_was_given_up_on_runs_with_the_old_or_the_new() 
 
 /// A request that is given up on goes on by itself, so that who looks later finds it done, after a restart too.
 #[tokio::test(start_paused = true)]
-async fn what_was_given_up_on_is_done() {
+async fn a_request_whose_caller_gave_up_is_carried_out() {
     let disk = SimDisk::new(1);
     let broker = filled(&disk).await;
     let stream = json!({"name": "OTHER", "subjects": ["other"]});

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_nothing_publishes_where_services_do_not() {
+    fn a_component_without_a_statement_publishes_only_outside_the_subjects_of_services() {
         let stranger = permissions(None);
         assert!(may(&stranger, "orders.new") && may(&stranger, "_INBOX.x"));
         for subject in

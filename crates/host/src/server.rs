@@ -400,7 +400,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_peer_is_said_last_whatever_was_said_before() {
+    fn the_peers_address_is_the_last_in_the_forwarded_header() {
         let said = |before: &[&[u8]], peer: &str| {
             let mut headers = HeaderMap::new();
             for value in before {

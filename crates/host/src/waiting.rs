@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_whom_nobody_waits_for() {
+    async fn a_subject_without_waiting_requests_takes_no_memory() {
         let waiting = Waiting::new(2);
         for nth in 0..100 {
             drop(waiting.enter(&format!("svc.{nth}")).await.unwrap());

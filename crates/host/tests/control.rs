@@ -179,7 +179,7 @@ async fn as_many_calls_run_at_once_as_it_is_scaled_to() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_had_is_refused_with_what_to_do() {
+async fn a_request_that_cannot_be_met_is_refused_with_advice() {
     let app = guest("rogue", 2, Options::default()).await;
     let scale =
         async |name: &str, instances| app.scale_component(name, instances).await.unwrap_err().to_string();

@@ -252,7 +252,7 @@ async fn send_then_read(server: &Server, bytes: &[u8]) -> Result<String, std::io
 }
 
 #[tokio::test]
-async fn who_sends_everything_before_it_reads_sees_the_refusal() {
+async fn a_client_that_sends_everything_before_it_reads_sees_the_refusal() {
     let server = Server::start("hello", ServerLimits::default()).await;
     let body = "x".repeat(16 << 20);
     let declared = format!("Host: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -291,7 +291,7 @@ async fn a_refused_body_without_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn who_is_refused_and_then_silent_is_cut_off() {
+async fn a_client_that_falls_silent_after_a_refusal_is_cut_off() {
     let silence = Duration::from_millis(50);
     let limits = ServerLimits { discard_silence_max: silence, ..ServerLimits::default() };
     let server = Server::start("hello", limits).await;
@@ -392,7 +392,7 @@ async fn bodies_of_all_connections_together_take_bounded_memory() {
 }
 
 #[tokio::test]
-async fn who_finds_no_room_for_a_body_is_told_to_come_again() {
+async fn a_body_without_room_in_memory_is_answered_with_503() {
     let limits = ServerLimits { room_time_max: Duration::from_millis(50), ..ServerLimits::default() };
     let (server, app) = Server::start_with("hello", limits, scarce()).await;
     let first = nearly_all_sent(&server, 3).await;

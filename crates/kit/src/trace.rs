@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_starts_a_new_one() {
+    fn an_invalid_trace_is_replaced_by_a_new_one() {
         let zeros = "00-00000000000000000000000000000000-00f067aa0ba902b7-01";
         for bad in
             ["", "00", "x", zeros, &GOOD.to_uppercase(), &format!("{GOOD}-00"), &GOOD.replace("00-", "01-")]

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_manifest_is_told_with_its_line() {
+    fn an_invalid_manifest_is_refused_with_the_line() {
         let wrong = |text: &str| Manifest::read(text).unwrap_err().to_string();
         assert!(wrong("a: [").starts_with("line "));
         assert!(wrong("a: 1\na: 2\n").contains("line 2: not valid YAML"), "{}", wrong("a: 1\na: 2\n"));

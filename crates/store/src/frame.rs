@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn another_directorys_frame_is_none_of_ours() {
+    fn a_frame_of_another_directory_is_refused() {
         let (log, _) = sample();
         assert!(decode(&log, 0, Salt(SALT.0 ^ 1)).is_err());
         assert!(decode(&log, 0, Salt(SALT.0 ^ 1 << 32)).is_err());

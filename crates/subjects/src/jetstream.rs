@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_less_or_something_else_is_none() {
+    fn an_incomplete_reply_subject_is_no_acknowledgement() {
         for subject in [
             "$JS.ACK",
             "$JS.ACK.s.c",

@@ -115,7 +115,7 @@ async fn services_that_are_away_are_spoken_of_and_lose_nothing() {
 
 /// What is on its way to a service that is away is seen to wait, and to arrive once it is back.
 #[tokio::test]
-async fn what_flows_is_seen_as_it_flows() {
+async fn the_flow_page_follows_the_events() {
     let blog = Blog::start();
     blog.write("While everybody listens");
     let browser = Browser::start(Scripts::On).await;

@@ -65,7 +65,7 @@ async fn without_scripts() {
 
 /// What others do shows while somebody is typing, who notices nothing else of it.
 #[tokio::test]
-async fn news_arrive_while_somebody_types() {
+async fn updates_arrive_while_a_form_is_filled_in() {
     let blog = Blog::start();
     blog.write("The first");
     let browser = Browser::start(Scripts::On).await;

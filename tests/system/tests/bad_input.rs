@@ -237,7 +237,7 @@ fn ten_thousand_headers() {
 }
 
 #[test]
-fn what_is_not_http() {
+fn requests_that_are_not_http_are_refused() {
     with_server(|trellis, _| {
         for bytes in [
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(),

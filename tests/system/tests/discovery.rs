@@ -114,7 +114,7 @@ fn a_service_that_nobody_has_heard_of_is_reached_and_its_end_is_noticed() {
 }
 
 #[test]
-fn nobody_takes_a_route_that_somebody_has() {
+fn a_route_that_has_an_owner_cannot_be_taken() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
     let mut nats = trellis.bus();
@@ -132,7 +132,7 @@ fn nobody_takes_a_route_that_somebody_has() {
 }
 
 #[test]
-fn nonsense_on_the_bus_changes_nothing() {
+fn invalid_messages_change_nothing() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
     let before = trellis.send(&Request::get("/registry?limit=100").by(OLAF)).json();

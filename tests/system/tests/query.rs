@@ -24,7 +24,7 @@ fn get(query: &Client, path: &str, position: &str) -> Response {
 }
 
 #[test]
-fn whoever_writes_reads_it_at_once() {
+fn a_caller_reads_its_own_write_at_once() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
     let query = trellis.client();

@@ -129,7 +129,7 @@ fn poison_is_put_aside_and_what_comes_after_it_is_handled() {
 
 /// Others read these for ever: a change here is a new version of the events, and an `upcast`.
 #[test]
-fn what_others_hear() {
+fn events_are_stored_in_the_documented_form() {
     given::<Comment>(
         "p1-a",
         [

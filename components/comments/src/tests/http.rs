@@ -35,7 +35,7 @@ fn over_http() {
 }
 
 #[test]
-fn who_reads_is_who_the_gateway_says() {
+fn the_reader_is_the_caller_that_the_gateway_names() {
     platform().configure("caller-header", "x-caller");
     platform().configure("roles-header", "x-roles");
     post("p1");

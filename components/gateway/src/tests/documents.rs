@@ -27,7 +27,7 @@ fn schema_of(document: &Json, path: &str, method: &str) -> String {
 }
 
 #[test]
-fn with_nobody_there_they_are_whole() {
+fn without_any_service_the_documents_are_valid() {
     let document: Json = json(&get("/openapi.json"));
     assert_eq!((&document["openapi"], &document["paths"]), (&"3.1.0".into(), &json!({})));
     assert_eq!(document["servers"][1]["url"], "/api");
@@ -100,7 +100,7 @@ fn channels_are_put_together() {
 }
 
 #[test]
-fn what_nobody_tells_is_not_heard() {
+fn an_event_without_a_channel_is_not_in_the_document() {
     let channel = json!({ "messages": { "post.created.v1": {}, "post.retitled.v1": {} } });
     let heard = |kinds: &[&str]| {
         let messages =

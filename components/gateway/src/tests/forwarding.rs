@@ -7,7 +7,7 @@ use super::*;
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 #[test]
-fn what_is_between_neighbours_stays_there() {
+fn headers_of_one_connection_are_not_passed_on() {
     serves("blog", &["POST /posts"]);
     let headers = [
         ("Content-Type", "application/json"),
@@ -109,7 +109,7 @@ fn answers_without_a_body_have_no_length() {
 }
 
 #[test]
-fn nobody_late_and_garbled() {
+fn a_missing_late_or_garbled_answer_becomes_a_refusal() {
     registered("blog", &["GET /blog", "POST /posts"]);
     let nobody = get("/blog");
     assert_problem(&nobody, 503);
@@ -155,7 +155,7 @@ fn what_is_too_large_for_a_message_is_refused() {
 }
 
 #[test]
-fn a_host_that_fails_is_a_reason_to_come_again() {
+fn a_failing_host_is_answered_with_retry_after() {
     serves("blog", &["GET /blog"]);
     platform().configure("limits", "off");
     get("/blog");

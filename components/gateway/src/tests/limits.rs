@@ -34,7 +34,7 @@ fn every_answer_says_how_much_is_left() {
 }
 
 #[test]
-fn who_asks_too_often_is_told_when_to_come_again() {
+fn a_caller_beyond_the_limit_is_told_when_to_come_again() {
     limited(1, 1);
     platform().advance(Duration::from_millis(12_300));
     assert_eq!(read_from("10.0.0.1").status, 200);
@@ -58,7 +58,7 @@ fn reads_and_writes_and_callers_are_counted_apart() {
 }
 
 #[test]
-fn who_guesses_keys_is_counted_too() {
+fn requests_with_unknown_keys_count_against_the_limit() {
     limited(2, 1);
     let guess = |key: &str| {
         send("GET", "/blog", &[("authorization", &bearer(key)), ("x-forwarded-for", "10.0.0.1")], "").status
@@ -68,7 +68,7 @@ fn who_guesses_keys_is_counted_too() {
 }
 
 #[test]
-fn those_of_whom_nothing_is_known_share_a_larger_limit() {
+fn callers_without_an_address_share_a_larger_limit() {
     limited(2, 1);
     platform().configure("forwarded-hops", "0");
     let statuses: Vec<u16> = (0..21).map(|nth| read_from(&format!("10.0.0.{nth}")).status).collect();

@@ -10,7 +10,7 @@ fn with_friend() {
 }
 
 #[test]
-fn pages_of_friends_may_read() {
+fn pages_of_allowed_origins_may_read() {
     with_friend();
     let response = send("GET", "/blog", &[("origin", FRIEND)], "");
     assert_eq!(response.header("access-control-allow-origin"), Some(FRIEND));
@@ -61,7 +61,7 @@ fn a_preflight_is_answered_here() {
 }
 
 #[test]
-fn pages_of_other_sites_write_nothing() {
+fn pages_of_other_origins_cannot_write() {
     with_friend();
     let rows: [(&[(&str, &str)], u16); 16] = [
         (&[], 200),
@@ -96,14 +96,14 @@ fn pages_of_other_sites_write_nothing() {
 }
 
 #[test]
-fn without_friends_nothing_is_said() {
+fn without_allowed_origins_no_cors_header_is_sent() {
     serves("blog", &["GET /blog"]);
     let response = send("GET", "/blog", &[("origin", FRIEND)], "");
     assert_eq!((response.header("vary"), response.header("access-control-allow-origin")), (None, None));
 }
 
 #[test]
-fn browsers_are_told_to_be_careful() {
+fn answers_have_the_security_headers() {
     serves("blog", &["GET /blog"]);
     for response in [get("/blog"), get("/nowhere"), get("/healthz")] {
         assert_eq!(response.header("x-content-type-options"), Some("nosniff"));

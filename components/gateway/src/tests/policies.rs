@@ -182,7 +182,7 @@ fn only_operators_set_policies_whatever_the_policy_says() {
 
 /// Each is refused by name, and the last good one stays.
 #[test]
-fn policies_that_cannot_be() {
+fn invalid_policies_are_refused() {
     configure_keys();
     serves("blog", &["GET /blog"]);
     let allow = |who: &str, methods: &[&str], path: &str| rule(who, methods, path, "allow");
@@ -284,7 +284,7 @@ fn the_config_says_the_policy_until_it_says_another() {
 }
 
 #[test]
-fn a_config_that_cannot_be_is_logged_and_the_last_good_one_stays() {
+fn an_invalid_config_is_logged_and_the_last_valid_one_stays() {
     configure_keys();
     serves("blog", &["GET /blog", "POST /posts"]);
     let good = with_operators(vec![rule("anyone", &["GET"], "/blog", "allow")]);

@@ -50,7 +50,7 @@ fn every_refusal_of_its_own_is_a_page_for_browsers() {
 }
 
 #[test]
-fn who_writes_is_told_what_may_have_become_of_it() {
+fn a_failed_write_says_whether_it_may_have_happened() {
     registered("blog", &["POST /posts"]);
     let write = || send("POST", "/posts", &[PAGE], "");
     assert_page(&write(), 503, "Go back, where what you typed may still be");
@@ -63,7 +63,7 @@ fn who_writes_is_told_what_may_have_become_of_it() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_in_the_same_way_and_logged() {
+fn an_unreadable_request_is_refused_in_the_same_way_and_logged() {
     start::<Gateway>();
     let request = Request::new("POST", "/posts").with("accept", "text/html");
     let refuse = |request: &Request| Gateway::refuse(request, &Problem::too_large("The body may have less."));
@@ -89,7 +89,7 @@ fn programs_get_json_and_caches_are_told_that_others_may_not() {
 }
 
 #[test]
-fn what_services_refuse_is_passed_on_as_it_is() {
+fn refusals_of_services_are_passed_on_unchanged() {
     registered("blog", &["GET /blog"]);
     let body = r#"{"title":"No","status":404}"#;
     let head = "HTTP/1.1 404 X\r\ncontent-type: application/problem+json\r\n";
@@ -126,7 +126,7 @@ fn hex_of_base64(text: &str) -> String {
 }
 
 #[test]
-fn what_others_write_into_a_request_is_text() {
+fn text_of_a_request_is_escaped_in_the_page() {
     start::<Gateway>();
     let odd = "<script>alert(1)</script>";
     let page = send(odd, "/healthz", &[PAGE], "");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn every_public_route_is_there_with_and_without_api() {
+fn every_public_route_answers_with_and_without_the_api_prefix() {
     serves("blog", &["GET /blog", "GET /blog/{id}", "own GET /secret", "POST /posts"]);
     for target in ["/blog", "/api/blog", "/blog/1?a=b", "/api/blog/1?a=b", "/blog?x=/api"] {
         assert_eq!((get(target).status, text(&get(target))), (200, "blog"), "{target}");
@@ -29,7 +29,7 @@ fn every_public_route_is_there_with_and_without_api() {
 }
 
 #[test]
-fn what_is_given_comes_before_what_may_be_any() {
+fn a_literal_segment_comes_before_a_parameter() {
     serves("any", &["GET /a/{b}/{c}", "GET /{a}/b", "PUT /a/b"]);
     serves("given", &["GET /a/b/{c}", "GET /a/{b}/c", "GET /a/b"]);
     for (target, service) in
@@ -49,7 +49,7 @@ fn what_is_given_comes_before_what_may_be_any() {
 
 /// A method that somebody announces at one path of another's does not end the others there.
 #[test]
-fn a_nearer_path_takes_no_method_away() {
+fn a_more_specific_path_leaves_other_methods_to_the_general_one() {
     serves("posts", &["GET /posts/{id}", "POST /posts/{id}/comments"]);
     serves("thief", &["DELETE /posts/01ABC", "POST /posts/{a}/{b}", "GET /posts/01ABC/comments"]);
     assert_eq!(text(&get("/posts/01ABC")), "posts");
@@ -67,7 +67,7 @@ fn a_nearer_path_takes_no_method_away() {
 }
 
 #[test]
-fn a_route_is_whose_it_was_first_until_that_is_gone() {
+fn a_route_belongs_to_its_first_owner_until_that_service_is_gone() {
     serves("first", &["GET /a/{x}"]);
     serves("second", &["GET /a/{y}", "GET /b"]);
     assert_eq!((text(&get("/a/1")), text(&get("/b"))), ("first", "second"));
@@ -80,7 +80,7 @@ fn a_route_is_whose_it_was_first_until_that_is_gone() {
 }
 
 #[test]
-fn known_paths_say_what_can_be_done_there() {
+fn a_known_path_answers_other_methods_with_those_it_allows() {
     serves("one", &["GET /a", "PUT /a/{id}"]);
     serves("two", &["POST /a", "DELETE /a/b"]);
     let refused = send("PATCH", "/a", &[], "");
@@ -124,7 +124,7 @@ fn targets_that_could_mean_two_things_are_refused() {
 }
 
 #[test]
-fn its_own_routes_are_there_before_any_other() {
+fn the_gateways_own_routes_come_before_those_of_services() {
     assert_eq!(text(&get("/healthz")), r#"{"status":"ok"}"#);
     assert_eq!(get("/api/healthz").status, 200);
     let unready = get("/readyz");
@@ -153,7 +153,7 @@ fn an_instance_that_remembers_and_one_that_does_not_answer_the_same() {
 }
 
 #[test]
-fn a_rebuild_is_not_noticed() {
+fn routes_answer_during_a_rebuild() {
     serves("blog", &["GET /blog"]);
     let before = trellis_kit::testing::read_models();
     for _ in 0..3 {
@@ -193,7 +193,7 @@ fn what_the_registry_stored_before_is_read() {
 }
 
 #[test]
-fn who_came_by_api_goes_on_there() {
+fn links_keep_the_api_prefix_of_the_request() {
     registered("blog", &["POST /posts", "GET /posts"]);
     let heads = "location: /posts/1?position=posts:0:1\r\nlink: </posts?after=a>; rel=\"next\"\r\n";
     answers("blog", format!("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n{heads}\r\n"));

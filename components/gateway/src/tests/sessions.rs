@@ -95,7 +95,7 @@ fn the_operator_may_let_the_key_go_without_tls() {
 }
 
 #[test]
-fn nobody_keeps_what_was_answered_to_somebody() {
+fn answers_to_a_caller_with_a_key_are_not_cached() {
     configure_keys();
     let says = |cache: &str| {
         serves("blog", &["GET /blog"]);
@@ -242,7 +242,7 @@ fn a_form_leads_to_a_page_of_ours() {
 }
 
 #[test]
-fn who_tries_keys_is_counted() {
+fn attempts_to_sign_in_count_against_the_limit() {
     blog();
     platform().configure("forwarded-hops", "1");
     platform().configure("limits", r#"{"window_seconds": 60, "reads": 2, "writes": 2}"#);

@@ -76,7 +76,7 @@ fn the_same_rules_again_change_nothing() {
 }
 
 #[test]
-fn what_a_moderator_decided_stays() {
+fn a_review_keeps_the_decisions_of_moderators() {
     judged("p1-a", "orange");
     judged("p1-b", "apple");
     say(&mia(), "p1-a", Outcome::Approved).unwrap();
@@ -141,7 +141,7 @@ fn an_empty_review_is_done_at_once() {
 
 /// A review of three parts. There are many calls that are all alike: every 29th gets into trouble.
 #[test]
-fn trouble_at_any_call_only_delays_it() {
+fn trouble_at_any_call_only_delays_a_review() {
     let tell = || {
         platform().configure("rules", LEMON);
         let ids = judged_by_old_rules(51);

@@ -19,7 +19,7 @@ fn log(presence: &str, events: u64, lately: u64, dead: u64) -> String {
 }
 
 #[test]
-fn who_tells_what_and_who_has_yet_to_hear_it() {
+fn the_page_shows_logs_and_the_backlogs_of_their_followers() {
     let flows = [
         flow("query", r#""presence":"missing","stream":null,"events":0,"lately":0,"dead_letters":0"#, &[]),
         flow("posts", &log("present", 12_345, 34, 0), &[("posts", 0), ("query", 1200), ("query", 34)]),
@@ -51,7 +51,7 @@ fn who_tells_what_and_who_has_yet_to_hear_it() {
 }
 
 #[test]
-fn nobody_there_and_nobody_to_ask() {
+fn the_page_without_services_and_without_the_registry() {
     let away = get("/flow");
     assert_eq!(away.status, 503);
     assert!(text(&away).contains("Events flow all the same."));

@@ -171,7 +171,7 @@ fn a_decision_in_vain_changes_nothing_and_is_spoken_of() {
 }
 
 #[test]
-fn other_decisions_are_none() {
+fn invalid_decisions_are_refused() {
     queue(&[]);
     for body in [
         "",

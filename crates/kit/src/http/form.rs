@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn what_browsers_send() {
+    fn forms_that_browsers_send() {
         let rows = [
             ("title=Hello&key=k", "Hello"),
             ("key=k&title=a+b%2Bc", "a b+c"),
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_do_not() {
+    fn forms_that_browsers_do_not_send() {
         let more = "title=a&key=k&title=b";
         for body in ["", "title=a", "key=k", more, "title=a&key=k&x=y", "title=%&key=k", "title=%f&key=k"] {
             assert_eq!(read(body), Err(400), "{body}");

@@ -98,7 +98,7 @@ fn a_refusal_is_read_as_it_was_written() {
 }
 
 #[test]
-fn nobody_late_and_broken_are_told_apart() {
+fn a_missing_a_late_and_a_broken_answer_are_told_apart() {
     assert_eq!(ask("nobody", &Request::new("GET", "/"), PATIENCE), Err(AskError::NoService));
     for name in ["", "*", ">", "a.b", "a b"] {
         assert_eq!(ask(name, &Request::new("GET", "/"), PATIENCE), Err(AskError::NoService), "{name:?}");
@@ -137,7 +137,7 @@ fn good_answers() {
 }
 
 #[test]
-fn what_is_no_answer_is_none() {
+fn bytes_that_are_no_answer_are_an_error() {
     let ok = |head: &str, body: &str| format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}").into_bytes();
     let rows: Vec<Vec<u8>> = vec![
         Vec::new(),

@@ -33,7 +33,7 @@ fn with_each_provider(test: impl Fn()) {
 
 /// Another instance is asked while the event is handled, and remembers its answer for as long as the places are the same.
 #[test]
-fn whoever_sees_the_place_of_an_event_sees_what_it_changed() {
+fn whoever_sees_the_offset_of_an_event_sees_what_it_changed() {
     with_each_provider(|| {
         start::<Notes>();
         start::<Board>();

@@ -118,7 +118,7 @@ fn a_letter_of_read_models_that_are_gone_is_removed() {
 }
 
 #[test]
-fn what_is_no_letter_is_told() {
+fn a_request_for_no_dead_letter_is_refused() {
     start::<Notes>();
     for bad in [r#""x""#, "-1", "null", r#"1,"more":2"#] {
         let (outcome, why) = try_again(bad).unwrap();

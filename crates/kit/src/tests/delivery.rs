@@ -214,7 +214,7 @@ fn what_cannot_be_read_is_put_aside_at_once_as_it_is() {
 }
 
 #[test]
-fn what_is_about_other_things_is_no_concern() {
+fn events_of_other_entities_are_acknowledged_without_effect() {
     start::<Notes>();
     store_raw(
         "x",
@@ -249,7 +249,7 @@ fn events_of_older_versions_are_read_as_if_they_were_new() {
 }
 
 #[test]
-fn who_takes_too_long_writes_nothing() {
+fn a_handler_that_takes_too_long_writes_nothing() {
     start::<Notes>();
     write(&anonymous(), new("slow")).unwrap();
     while let Some(delivery) = platform().deliver("notes") {

@@ -133,7 +133,7 @@ fn an_instance_that_dies_at_any_call_leaves_a_request_that_can_be_repeated() {
 }
 
 #[test]
-fn who_was_slower_decides_again_on_what_the_faster_left() {
+fn after_a_conflict_the_slower_caller_decides_on_the_new_state() {
     let id = write(&anonymous(), new("a")).unwrap().id;
     let faster = id.clone();
     platform().harm(1, Harm::Meanwhile(Box::new(move |_| append(&faster, 2))));
@@ -159,7 +159,7 @@ fn a_lost_append_that_somebody_else_overtakes_is_a_conflict_and_not_ours() {
 }
 
 #[test]
-fn who_is_always_slower_gives_up() {
+fn a_caller_that_always_loses_the_conflict_gives_up() {
     let id = write(&anonymous(), new("a")).unwrap().id;
     for round in 0..20 {
         let faster = id.clone();
@@ -235,7 +235,7 @@ fn a_stream_of_another_shape_is_named_and_nothing_is_stored() {
 }
 
 #[test]
-fn what_cannot_be_read_is_our_mistake_and_says_nothing() {
+fn an_unreadable_stored_event_is_a_server_error_without_details() {
     write(&anonymous(), new("a")).unwrap();
     for (id, body) in [("broken", &b"not an event"[..]), ("future", br#"{"specversion":"2.0"}"#)] {
         store_raw(id, body);

@@ -6,7 +6,7 @@ use crate::platform::memory::{Delivery, Harm, Memory};
 use crate::platform::{Fault, Level};
 use crate::testing::{deliver, message, settle, start};
 
-fn replay() -> Result<(), String> {
+fn rebuild() -> Result<(), String> {
     message::<Notes>(names::ANNOUNCE, None, br#"{"replay":"notes"}"#)
 }
 
@@ -62,7 +62,7 @@ fn the_old_answers_until_the_new_has_caught_up() {
     settle::<Notes>();
     assert_eq!((load().unwrap(), listed().len()), (active(1), 10));
 
-    replay().unwrap();
+    rebuild().unwrap();
     assert_eq!(consumers(), ["notes-g1-0", "notes-g1-1", "notes-g2-0", "notes-g2-1"]);
     let mut seen = Vec::new();
     while let Some(delivery) = platform().deliver("notes") {
@@ -84,9 +84,9 @@ fn the_old_answers_until_the_new_has_caught_up() {
 }
 
 #[test]
-fn what_happens_meanwhile_reaches_both() {
+fn events_during_a_rebuild_reach_both_generations() {
     let id = followed_note();
-    replay().unwrap();
+    rebuild().unwrap();
     edit(&anonymous(), &id, "b").unwrap();
     settle::<Notes>();
     let reader = anonymous().views().unwrap();
@@ -94,15 +94,15 @@ fn what_happens_meanwhile_reaches_both() {
 }
 
 #[test]
-fn what_an_older_generation_left_in_the_slot_is_not_there() {
+fn values_of_an_older_generation_in_the_slot_are_ignored() {
     followed_note();
-    replay().unwrap();
+    rebuild().unwrap();
     settle::<Notes>();
     // Whatever the first generation left would now be in the way of the third.
     let key = names::doc_key(3, "notes", "note", "ghost");
     crate::platform::Platform::set(&platform(), &key, br#"{"g":1,"s":999,"v":{"of":"another shape"}}"#)
         .unwrap();
-    replay().unwrap();
+    rebuild().unwrap();
     settle::<Notes>();
     let reader = anonymous().views().unwrap();
     assert_eq!((load().unwrap(), NOTES.get(&reader, "ghost").unwrap(), listed().len()), (active(3), None, 1));
@@ -130,7 +130,7 @@ fn a_late_event_of_a_retired_generation_writes_nothing() {
     start::<Notes>();
     write(&anonymous(), new("a")).unwrap();
     let late = next_to_follow();
-    replay().unwrap();
+    rebuild().unwrap();
     settle::<Notes>();
     let bucket = platform().bucket();
     deliver::<Notes>(&late).unwrap();
@@ -138,13 +138,13 @@ fn a_late_event_of_a_retired_generation_writes_nothing() {
 }
 
 #[test]
-fn asking_again_while_it_is_built_changes_nothing() {
+fn a_second_request_during_a_rebuild_changes_nothing() {
     start::<Notes>();
     for _ in 0..3 {
         write(&anonymous(), new("a")).unwrap();
     }
     for _ in 0..3 {
-        replay().unwrap();
+        rebuild().unwrap();
         assert_eq!(load().unwrap(), Generations { building: Some(2), active_schema: Some(1), ..active(1) });
     }
     settle::<Notes>();
@@ -154,7 +154,7 @@ fn asking_again_while_it_is_built_changes_nothing() {
 #[test]
 fn a_rebuild_without_any_event_is_done_at_once() {
     start::<Notes>();
-    replay().unwrap();
+    rebuild().unwrap();
     assert_eq!(load().unwrap(), active(2));
 }
 
@@ -199,7 +199,7 @@ fn shout(event: &Recorded<NoteEvent>, writer: &Writer<'_>) -> Result<(), Failure
 }
 
 #[test]
-fn read_models_of_another_schema_are_built_anew() {
+fn another_schema_leads_to_a_rebuild() {
     let id = followed_note();
     let text = || NOTES.get(&anonymous().views().unwrap(), &id).unwrap().unwrap().text;
     for generation in [2, 2] {
@@ -218,7 +218,7 @@ fn read_models_of_another_schema_are_built_anew() {
     let lines = platform().take_lines();
     assert!(lines.iter().any(|(_, line)| line.contains("`trellis replay notes`")), "{lines:?}");
     assert!(crate::ready::<Notes>().unwrap_err().detail.unwrap().contains("of a newer version"));
-    replay().unwrap();
+    rebuild().unwrap();
     settle::<Notes>();
     assert_eq!((load().unwrap(), text()), (active(3), "a".to_owned()));
     crate::ready::<Notes>().unwrap();
@@ -227,7 +227,7 @@ fn read_models_of_another_schema_are_built_anew() {
 #[test]
 fn another_schema_that_comes_during_a_rebuild_follows_it() {
     let id = followed_note();
-    replay().unwrap();
+    rebuild().unwrap();
     start::<Later>();
     settle::<Later>();
     start::<Later>();
@@ -291,19 +291,19 @@ fn a_bucket_that_is_lost_while_events_keep_coming_is_noticed_with_the_next() {
 #[test]
 fn consumers_of_a_bucket_that_was_lost_are_not_taken_for_new_ones() {
     let id = followed_note();
-    replay().unwrap();
+    rebuild().unwrap();
     settle::<Notes>();
     platform().forget_bucket();
     heartbeat();
     assert_eq!((load().unwrap(), listed()), (active(3), vec![id.clone()]), "numbers are not used twice");
-    replay().unwrap();
+    rebuild().unwrap();
     settle::<Notes>();
     // The first generation again, whose consumers of then, and those of the second, have read everything before.
     platform().forget_bucket();
     platform().lose_stream("OWN_notes");
     heartbeat();
     assert_eq!((load().unwrap(), listed()), (active(1), vec![id.clone()]));
-    replay().unwrap();
+    rebuild().unwrap();
     settle::<Notes>();
     assert_eq!((load().unwrap(), listed()), (active(2), vec![id]));
 }
@@ -328,7 +328,7 @@ fn a_log_that_was_lost_is_noticed_and_read_anew() {
 }
 
 #[test]
-fn what_a_log_has_forgotten_is_not_looked_for() {
+fn events_that_a_log_no_longer_has_are_not_missed() {
     followed_note();
     crate::jetstream::purge("LOG_notes", ">").unwrap();
     platform().forget_bucket();
@@ -384,7 +384,7 @@ fn a_write_that_came_too_late_is_noticed() {
 }
 
 #[test]
-fn a_rebuild_of_somebody_else_is_no_concern() {
+fn a_rebuild_of_another_service_has_no_effect() {
     start::<Notes>();
     message::<Notes>(names::ANNOUNCE, None, br#"{"replay":"posts"}"#).unwrap();
     assert_eq!(load().unwrap(), active(1));
@@ -402,7 +402,7 @@ fn dying_anywhere_during_a_rebuild_delays_it_only() {
             settle::<Notes>();
             let first = platform().calls();
             platform().harm(nth, death());
-            let _ = replay();
+            let _ = rebuild();
             while let Some(delivery) = platform().deliver("notes") {
                 platform().revive_if_dead();
                 let _ = deliver::<Notes>(&delivery);

@@ -45,7 +45,7 @@ fn nothing_is_passed_on_on_behalf_of_another() {
 }
 
 #[test]
-fn what_is_in_the_body_counts() {
+fn the_body_of_a_request_is_checked_too() {
     let swaps = [
         ("deliver.notes", "log.others.0.x.1"),
         ("\"deliver_group\":\"notes\"", "\"deliver_group\":\"others\""),

@@ -44,7 +44,7 @@ fn every_entity_is_met_once_in_the_order_in_which_they_began() {
 }
 
 #[test]
-fn what_cannot_be_read_is_no_end() {
+fn an_unreadable_event_does_not_end_the_history() {
     write(&anonymous(), new("a")).unwrap();
     let reaction = reaction();
     for harm in [Harm::NotDone, Harm::AnswerLost, Harm::AnswerGarbled] {

@@ -119,7 +119,7 @@ fn dying_between_the_two_writes_of_a_full_page_is_harmless() {
 }
 
 #[test]
-fn limits_are_limits() {
+fn a_limit_out_of_range_is_refused_and_20_is_the_default() {
     filled(3, |_| 0);
     for bad in [0, 101, u32::MAX] {
         assert_eq!(list(bad, None).unwrap_err().status, 400, "{bad}");

@@ -6,7 +6,7 @@ use crate::models::generation;
 use crate::platform::memory::{Delivery, Harm, Memory};
 use crate::testing::{deliver, message, settle, start};
 
-fn replay() {
+fn rebuild() {
     message::<Notes>(names::ANNOUNCE, None, br#"{"replay":"notes"}"#).unwrap();
 }
 
@@ -61,7 +61,7 @@ fn with_a_stalled_call(then: impl Fn(&str)) {
 }
 
 #[test]
-fn nobody_has_an_event_while_a_write_for_it_may_still_arrive() {
+fn an_event_is_not_handled_while_a_write_for_it_may_still_arrive() {
     let arrived = std::cell::Cell::new(0);
     with_a_stalled_call(|_| {
         let end = platform().elapsed() + ACK_WAIT - Duration::from_secs(1);
@@ -117,7 +117,7 @@ fn an_offset_that_went_back_is_noticed_with_the_next_event() {
 }
 
 #[test]
-fn who_is_late_says_nothing() {
+fn a_late_handler_gives_no_answer() {
     for (body, harms) in [("slow", vec![]), ("poison", vec![Duration::from_secs(16)])] {
         lose_everything();
         start::<Notes>();
@@ -138,7 +138,7 @@ fn who_is_late_says_nothing() {
 }
 
 #[test]
-fn who_was_slow_finds_that_somebody_else_has_the_event() {
+fn a_slow_handler_finds_that_the_event_is_with_another() {
     start::<Notes>();
     let id = some_of_one_partition(1).remove(0);
     settle::<Notes>();
@@ -195,7 +195,7 @@ fn assert_whole(ids: &BTreeSet<String>, when: &str) {
 }
 
 #[test]
-fn two_who_rebuild_at_once_agree() {
+fn two_rebuilds_at_once_end_in_one_generation() {
     for other_settles in [false, true] {
         for nth in 0..60 {
             lose_everything();
@@ -204,14 +204,14 @@ fn two_who_rebuild_at_once_agree() {
                 (0..4).map(|_| write(&anonymous(), new("a")).unwrap().id).collect();
             settle::<Notes>();
             let others = move |_: &Memory| {
-                replay();
+                rebuild();
                 if other_settles {
                     settle::<Notes>();
                 }
             };
             platform().harm(nth, Harm::Meanwhile(Box::new(others)));
             platform().take_lines();
-            replay();
+            rebuild();
             platform().revive();
             let lines = platform().take_lines();
             let begun = lines.iter().filter(|(_, line)| line.contains("builds generation")).count() as u64;
@@ -235,7 +235,7 @@ fn a_handler_of_a_generation_that_is_gone_has_nowhere_to_write() {
         // While it is held up, the read models are built anew twice, or as often as that can be.
         let others = |_: &Memory| {
             for _ in 0..2 {
-                replay();
+                rebuild();
                 while let Some(delivery) = platform().deliver("notes") {
                     deliver::<Notes>(&delivery).unwrap();
                 }
@@ -255,12 +255,12 @@ fn a_handler_of_a_generation_that_is_gone_has_nowhere_to_write() {
 }
 
 #[test]
-fn a_bucket_that_says_what_was_so_before_misleads_nobody() {
+fn an_outdated_bucket_is_noticed() {
     start::<Notes>();
     let mut ids: BTreeSet<String> = (0..6).map(|_| write(&anonymous(), new("a")).unwrap().id).collect();
     settle::<Notes>();
     let before = platform().bucket().get(generation::KEY).cloned();
-    replay();
+    rebuild();
     // A copy of before the rebuild arrives late.
     match before {
         Some(copy) => platform().set(generation::KEY, &copy).unwrap(),
@@ -284,7 +284,7 @@ fn numbers_of_generations_do_not_run_out() {
     settle::<Notes>();
     let mut names_used = BTreeSet::new();
     for generation in 2..40 {
-        replay();
+        rebuild();
         settle::<Notes>();
         assert_eq!((generation::current(Notes::DESCRIPTOR).unwrap().active, listed().len()), (generation, 1));
         names_used.extend(crate::jetstream::consumers("LOG_notes").unwrap().into_iter().map(|of| of.name));

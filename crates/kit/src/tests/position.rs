@@ -84,7 +84,7 @@ fn a_read_waits_no_longer_than_a_second() {
 }
 
 #[test]
-fn what_is_strongly_consistent_or_of_others_is_not_waited_for() {
+fn a_read_of_an_entity_or_of_another_service_does_not_wait() {
     start::<Notes>();
     let answer = post("a");
     let note: Note = json(&answer);
@@ -208,7 +208,7 @@ fn an_event_that_fails_shows_and_one_that_is_put_aside_is_passed() {
 }
 
 #[test]
-fn a_place_does_not_go_back_when_a_consumer_was_lost() {
+fn an_offset_does_not_go_back_when_a_consumer_was_lost() {
     start::<Notes>();
     let id = write(&anonymous(), new("a")).unwrap().id;
     let last = send::<Notes>("PUT", &format!("/notes/{id}"), r#"{"text":"b"}"#);
@@ -227,7 +227,7 @@ fn a_place_does_not_go_back_when_a_consumer_was_lost() {
 }
 
 #[test]
-fn a_rebuild_keeps_places_of_its_own() {
+fn a_rebuild_has_offsets_of_its_own() {
     start::<Notes>();
     let wrote = position(&post("a"));
     settle::<Notes>();
@@ -241,7 +241,7 @@ fn a_rebuild_keeps_places_of_its_own() {
 }
 
 #[test]
-fn a_place_that_an_older_generation_left_counts_for_nothing() {
+fn an_offset_of_an_older_generation_is_ignored() {
     start::<Notes>();
     post("a");
     settle::<Notes>();

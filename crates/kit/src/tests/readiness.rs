@@ -62,7 +62,7 @@ fn an_event_that_always_fails_is_seen_until_it_is_put_aside() {
 }
 
 #[test]
-fn who_is_far_behind_and_moves_is_ready() {
+fn a_service_that_catches_up_is_ready() {
     start::<Notes>();
     let note = write(&anonymous(), new("a")).unwrap();
     for n in 0..30 {

@@ -56,7 +56,7 @@ fn a_read_of_the_same_is_answered_for_one_call() {
 }
 
 #[test]
-fn nobody_is_answered_what_was_for_somebody_else() {
+fn a_remembered_answer_is_for_the_same_caller_only() {
     started();
     write(&anonymous(), new("a")).unwrap();
     settle::<Board>();

@@ -47,7 +47,7 @@ fn setting_up_again_and_again_changes_nothing() {
 }
 
 #[test]
-fn whoever_is_set_up_says_hello_and_looks_around() {
+fn a_service_says_hello_and_looks_around_after_its_setup() {
     for subject in [names::ANNOUNCE, "wasmbus.evt.default.linkdef_set", "wasmbus.evt.default.host_heartbeat"]
     {
         platform().advance(Duration::from_secs(30));
@@ -112,7 +112,7 @@ fn a_clock_that_was_set_back_does_not_keep_a_service_from_looking() {
 }
 
 #[test]
-fn what_no_service_listens_to_is_the_services_own_concern() {
+fn any_other_message_goes_to_the_services_own_handler() {
     message::<Notes>("heard.by.notes", None, b"me").unwrap();
     assert_eq!(platform().take_published(), [("heard".to_owned(), b"me".to_vec())]);
     message::<Notes>("heard.by.nobody", None, b"me").unwrap_err();

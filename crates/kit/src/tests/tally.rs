@@ -14,7 +14,7 @@ fn used(who: &str) -> u64 {
 }
 
 #[test]
-fn everybody_is_counted_alone_and_every_window_anew() {
+fn each_caller_is_counted_alone_and_in_each_window() {
     assert_eq!([used("ann"), used("ann"), used("bob"), used("ann")], [1, 2, 1, 3]);
     assert_eq!(Tally::new("reads", MINUTE).count("ann", LIMIT).unwrap().used, 1);
     for _ in 0..5 {

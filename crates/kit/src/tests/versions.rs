@@ -93,7 +93,7 @@ fn forget<S: Service>(source: &str) -> serde_json::Value {
 }
 
 #[test]
-fn what_another_version_reacts_to_waits_for_it() {
+fn an_event_that_only_another_version_reacts_to_waits_for_it() {
     fn waits<S: Service>() {
         lose_everything();
         start::<Notes>();
@@ -125,7 +125,7 @@ fn what_two_versions_note_at_once_is_not_lost_for_long() {
 }
 
 #[test]
-fn what_no_version_ever_reacted_to_waits_for_nobody() {
+fn an_event_that_no_version_reacts_to_is_acknowledged() {
     start::<OtherReactions>();
     write(&anonymous(), new("echo?")).unwrap();
     settle::<OtherReactions>();
@@ -135,7 +135,7 @@ fn what_no_version_ever_reacted_to_waits_for_nobody() {
 }
 
 #[test]
-fn what_is_to_be_forgotten_waits_no_more() {
+fn an_event_of_a_forgotten_source_waits_no_more() {
     start::<Notes>();
     write(&anonymous(), new("echo?")).unwrap();
     run::<OtherReactions>(Duration::from_secs(60));
@@ -173,7 +173,7 @@ fn an_event_that_is_newer_than_its_follower_waits() {
 }
 
 #[test]
-fn being_put_off_is_no_attempt() {
+fn putting_an_event_off_counts_no_attempt() {
     start::<Louder>();
     write(&anonymous(), new("poison")).unwrap();
     run::<Notes>(Duration::from_secs(600));

@@ -307,7 +307,7 @@ fn services_ask_each_other_and_the_operator_asks_them_all() {
 }
 
 #[test]
-fn who_is_new_is_told_to_everybody() {
+fn an_announcement_reaches_every_service() {
     let server = Server::start();
     let mut all = ["gateway", "query", "web"].map(|name| {
         let mut client = server.connect(name);

@@ -4,7 +4,7 @@ use system::{Embedded, Request};
 use tempfile::tempdir;
 
 #[test]
-fn a_page_of_a_friend_may_read() {
+fn a_page_of_an_allowed_origin_may_read() {
     let data = tempdir().unwrap();
     let origins = r#"["https://friend.example"]"#;
     let settings = [("gateway", "cors-origins", origins)];

@@ -12,7 +12,7 @@ const IN_FLIGHT_MAX: usize = 32;
 const ASKED: usize = 500;
 
 #[test]
-fn whoever_waits_for_one_that_never_answers_leaves_room_for_others() {
+fn requests_to_a_silent_service_leave_instances_for_others() {
     let data = tempdir().unwrap();
     let trellis = Embedded::start(data.path());
     let mut nats = trellis.bus();
