@@ -1,11 +1,11 @@
 //! Gateway: the one door. It knows which service answers what from what the registry tells, who calls from their API
 //! key, and who may from the policy; the rest is the service's.
 //!
-//! A request that is passed on costs this many calls of the host, besides those that take it in and hand the answer out:
-//! one to read routes and policy, one to send it and wait, two to see how long it took, and one for the line in the log.
-//! Rate limits add two: the time, and a look at what was counted; a third counts, for each request where the limit is small and
-//! seldom where it is large. Everything else is remembered by the instance for as long as it is the same; a fresh instance
-//! remembers nothing, asks once for the config, and does the same.
+//! Taking a request in and handing the answer out costs calls of the host. Passing it on costs these besides: one to
+//! read routes and policy, one to send it and wait, two to see how long it took, and one for the line in the log.
+//! Rate limits add two: the time, and a look at what was counted; a third counts, for each request where the limit is
+//! small and seldom where it is large. Everything else is remembered by the instance for as long as it is the same; a
+//! fresh instance remembers nothing, asks once for the config, and does the same.
 
 mod accept;
 mod callers;

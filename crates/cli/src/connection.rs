@@ -1,7 +1,7 @@
 //! Finding the running application that a command is about, and speaking with it over NATS.
 //!
-//! `trellis up` leaves the address of its NATS listener in the data directory, in a file that it keeps locked while it runs: what a
-//! process that was killed has left there is told from what is true by the lock.
+//! `trellis up` leaves the address of its NATS listener in the data directory, in a file that it keeps locked while
+//! it runs. A file that a killed process has left is not locked, and is ignored.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};

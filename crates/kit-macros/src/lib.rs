@@ -15,15 +15,16 @@ use crate::item::{Item, Part};
 /// Generates the Rust types and the `Guest` traits of a service's contract, `wit/<service>`.
 ///
 /// `bindings!(posts)` reads `wit/posts`; `bindings!(comments: posts, moderation)` brings in the events of those
-/// services too, to follow or react to. They are named here and not in the service's own WIT, because packages
-/// cannot use one another in a circle, and services do listen to one another. `bindings!(web; query)` brings in the types of
-/// services that it asks, and for each of their functions one in `clients` that asks it: `clients::query::feed(&asker, &page)`
-/// sends the request that the route of `feed` stands for, as the route table in `components/query/src/lib.rs` says, and
-/// reads the answer. `clients::ASKED` is for [`ASKS`](../trellis_kit/trait.Service.html). Paths are seen from a component's
-/// folder, `components/<service>`. The types can be compared, printed, and written as JSON (see [`Wire`]); what all
-/// services share comes from `trellis_kit` itself. The functions to implement are those of `api::Guest`,
-/// which take a `trellis_kit::Cx` where the WIT says context; what `wit/posts` has in its interface `events` is in
-/// `trellis::posts::events`, and what it says of each function in `FUNCTIONS`.
+/// services too, to follow or react to. They are named here and not in the service's own WIT, because packages cannot
+/// use one another in a circle, and services do listen to one another. `bindings!(web; query)` brings in the types of
+/// services that it asks. For each of their functions there is one in `clients` that asks it.
+/// `clients::query::feed(&asker, &page)` sends the request that the route of `feed` stands for, and reads the answer.
+/// The route is taken from the table in `components/query/src/lib.rs`. `clients::ASKED` is for `ASKS`
+/// of the service. Paths are seen from a component's folder, `components/<service>`. The
+/// types can be compared, printed, and written as JSON (see [`Wire`]); what all services share comes from
+/// `trellis_kit` itself. The functions to implement are those of `api::Guest`, which take a `trellis_kit::Cx` where
+/// the WIT says context; what `wit/posts` has in its interface `events` is in `trellis::posts::events`, and what it
+/// says of each function in `FUNCTIONS`.
 ///
 /// Each variant `<entity>-event` of the interfaces `events`, of the service and of those that it follows, is an
 /// `Event`, and each of these services is a `Source` in the module `sources`. `bindings!(registry except ServiceEvent)`

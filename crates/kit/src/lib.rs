@@ -39,9 +39,9 @@
 //!
 //! # What is promised
 //!
-//! Whatever fails, a change is stored once or not at all, and a caller who cannot be told which may ask again; an
-//! event is handled until it is done or put among the dead letters, and its effect is there once; an instance may
-//! be killed at any moment; everything that is derived can be built anew while the old answers.
+//! Whatever fails, a change is stored once or not at all. A caller who cannot be told which may ask again. An event
+//! is handled until it is done or put among the dead letters, and its effect is there once. An instance may be killed
+//! at any moment. A rebuild makes everything that is derived anew, while the old answers.
 //!
 //! # What a caller is told
 //!

@@ -1,7 +1,7 @@
 //! The one writer: takes what is queued, runs it, writes it, syncs it, publishes it, answers.
 //!
 //! The order of these steps is the store's guarantee. A batch is a run of transactions up to one sync. Transactions
-//! that need none, at the front of the queue, are a batch of their own, which is published without a sync; behind one
+//! that need none, at the front of the queue, are a batch of their own, which is published without a sync. Behind one
 //! that needs a sync they wait for it, because what they saw of it must not be seen before it is durable.
 
 use std::any::Any;

@@ -1,9 +1,9 @@
 //! What is done with an event that reaches a service, and what becomes of those that cannot be handled.
 //!
-//! An event comes again until it is acknowledged, so it is acknowledged last, and everything done before can be
-//! done again. An event that fails is asked for again later, each time later than before; after [`ATTEMPTS`]
-//! times, or at once if it cannot be read, it is put into the service's stream of dead letters, and the events
-//! behind it move on. A read model that lacks a dead letter is whole again after the next rebuild.
+//! An event comes again until it is acknowledged, so it is acknowledged last, and everything done before can be done
+//! again. An event that fails is asked for again later, each time later than before. After [`ATTEMPTS`] times, or at
+//! once if it cannot be read, it is put into the service's stream of dead letters. The events behind it move on. A
+//! read model that lacks a dead letter is whole again after the next rebuild.
 //!
 //! **What is for another version of the service waits for it**: an event of a source that this version does not follow, of a
 //! kind or a schema that it does not know, or for read models that another version makes. It is put off, with the events

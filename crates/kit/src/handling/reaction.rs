@@ -9,9 +9,8 @@ use crate::eventlog::{Aggregate, Event, Incoming};
 use crate::id;
 use crate::problem::Problem;
 
-/// The means to react to an event: like a [`Cx`], but what is created belongs to the event, so that a
-/// redelivered event finds what it created before, and nothing is begun when the event may already be with
-/// somebody else.
+/// The means to react to an event. It is like a [`Cx`], but what is created belongs to the event: a redelivered event
+/// finds what it created before. Nothing is begun when the event may already be with somebody else.
 #[derive(Debug)]
 pub struct Reaction {
     cx: Cx,

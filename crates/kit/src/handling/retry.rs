@@ -1,8 +1,8 @@
 //! Trying a dead letter once more.
 //!
 //! A letter is asked to be tried by a request on `deliver.<service>`, see `messages.rs`. It goes the way of every
-//! event, so it is read as a live one would be, and it is removed when that has gone well, not before: whatever fails in
-//! between, it can be asked for again, for reacting twice changes nothing.
+//! event, so it is read as a live one would be. It is removed when that has gone well, and not before. Whatever fails
+//! in between, it can be asked for again, for reacting twice changes nothing.
 //!
 //! A letter that a read model lacks is not tried. Its partition has one writer at a time, which has moved on to newer events; a
 //! rebuild reads them all in their order again, the letter's too, and removes the letters of the generation that it replaces.

@@ -1,9 +1,9 @@
 //! Lists that never grow unwieldy: ids in pages of a fixed size, newest first.
 //!
-//! Each partition of the source has pages of its own: an open one, the head, which new ids are added to, and
-//! full ones before it, which never change again. Adding is one read and one write (two when the head is full),
-//! reading a page of the list is one read for all heads and seldom another for full pages: the price is the
-//! same with a million ids as with a hundred.
+//! Each partition of the source has pages of its own: an open one, the head, which new ids are added to, and full
+//! ones before it, which never change again. Adding is one read and one write (two when the head is full). Reading a
+//! page of the list is one read for all heads, and seldom another for full pages. The price is the same with a
+//! million ids as with a hundred.
 
 use std::collections::VecDeque;
 

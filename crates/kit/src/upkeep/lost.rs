@@ -8,10 +8,10 @@ use crate::models::offset::{self, Offset};
 use crate::models::{generation, kept};
 use crate::platform::Fault;
 
-/// What the read models lack and will never be told, because their bucket was lost, or because a log was and what is stored
-/// now has numbers that they know, or because a write that was late has put an older value over a newer one. Others go on
-/// meanwhile, so the order matters: an event is stored, then an offset is noted, then the consumer has finished, and this looks at
-/// the last first. Where events keep coming, whoever handles them sees it.
+/// What the read models lack and will never be told. Perhaps their bucket was lost. Perhaps a log was lost, and what
+/// is stored now has numbers that they know. Or a late write has put an older value over a newer one. Others go on
+/// meanwhile, so the order matters: an event is stored, then an offset is noted, then the consumer has finished, and
+/// this looks at the last first. Where events keep coming, whoever handles them sees it.
 pub(crate) fn what_is_lost(followers: &[Follower]) -> Result<Option<String>, Fault> {
     let active = generation::load()?.active;
     let followers: Vec<&Follower> = followers.iter().filter(|of| of.generation == active).collect();
