@@ -1,5 +1,7 @@
 //! What happens to every request, in this order: where it comes from, who calls, how often, where to, whether they may.
 
+use std::rc::Rc;
+
 use serde_json::json;
 use trellis_kit::http::{Path, Routes};
 use trellis_kit::{Problem, Request, Response, Trace, glance, log, time};
@@ -8,7 +10,7 @@ use crate::callers::Caller;
 use crate::cors::Site;
 use crate::identity::identify;
 use crate::refusal::Refusal;
-use crate::rules::{Verdict, Who};
+use crate::rules::{Rules, Verdict, Who};
 use crate::settings::Settings;
 use crate::table::{Found, Table};
 use crate::{forward, policy, session, sources, table};
@@ -73,6 +75,7 @@ fn answer(own: Routes, request: &Request, settings: &Settings, trace: &Trace, no
     let caller = identify(request, &site, settings);
     let is_known = caller.is_ok();
     note.caller = Some(caller.as_ref().map_or("unknown key", Caller::class));
+    let known = Known::read(settings);
     let allowance = settings.limits.map(|limits| limits.count(request, &caller, settings.hops)).transpose();
     let response = match &allowance {
         Err(problem) => Refusal::from(problem.clone()).respond(request, trace),
@@ -82,7 +85,9 @@ fn answer(own: Routes, request: &Request, settings: &Settings, trace: &Trace, no
             );
             Refusal::from(problem).with("retry-after", allowance.reset().to_string()).respond(request, trace)
         }
-        Ok(_) => serve(own, request, &site, caller, settings, trace, note)
+        Ok(_) => known
+            .map_err(Refusal::from)
+            .and_then(|known| serve(own, request, &site, caller, &known, trace, note))
             .unwrap_or_else(|refusal| refusal.respond(request, trace)),
     };
     let response = session::tell(request, is_known, settings, site.tell(response));
@@ -92,12 +97,28 @@ fn answer(own: Routes, request: &Request, settings: &Settings, trace: &Trace, no
     }
 }
 
+/// Who answers what, and who may.
+struct Known {
+    table: Rc<Table>,
+    rules: Rc<Rules>,
+}
+
+impl Known {
+    fn read(settings: &Settings) -> Result<Self, Problem> {
+        let (table, policy) = (table::DOC, policy::DOC);
+        let seen = glance(&[(sources::REGISTRY, table, table::ID), (sources::GATEWAY, policy, policy::ID)])?;
+        let mut seen = seen.iter().map(Option::as_ref);
+        let (table, policy) = (seen.next().flatten(), seen.next().flatten());
+        Ok(Self { table: Table::of(table)?, rules: policy::in_force(policy, settings)? })
+    }
+}
+
 fn serve(
     own: Routes,
     request: &Request,
     site: &Site<'_>,
     caller: Result<Caller, Problem>,
-    settings: &Settings,
+    known: &Known,
     trace: &Trace,
     note: &mut Note,
 ) -> Result<Response, Refusal> {
@@ -108,12 +129,7 @@ fn serve(
     let caller = caller.map_err(who_are_you)?;
     let (prefix, target) = target(&request.target)?;
     let path = Path::parse(target)?;
-    let seen =
-        glance(&[(sources::REGISTRY, table::DOC, table::ID), (sources::GATEWAY, policy::DOC, policy::ID)])?;
-    let mut seen = seen.iter().map(Option::as_ref);
-    let (table, policy) = (seen.next().flatten(), seen.next().flatten());
-    let table = Table::of(table)?;
-    let (service, who) = match table.find(own.all, &request.method, &path) {
+    let (service, who) = match known.table.find(own.all, &request.method, &path) {
         Found::Service(service, who) => (service, who.as_deref().and_then(Who::read)),
         Found::Nothing => return Err(Problem::not_found("There is nothing at this path.").into()),
         Found::Methods(methods) if request.method == "OPTIONS" => return options(request, site, methods),
@@ -121,7 +137,7 @@ fn serve(
             return Err(Refusal::from(Problem::method_not_allowed(&request.method)).with("allow", methods));
         }
     };
-    match policy::in_force(policy, settings)?.judge(&caller, &request.method, &path, who.as_ref()) {
+    match known.rules.judge(&caller, &request.method, &path, who.as_ref()) {
         Verdict::Allowed => note.service = Some(service.to_owned()),
         Verdict::Denied => return Err(denied(who.as_ref()).into()),
         Verdict::NotDeclared => {

@@ -28,6 +28,8 @@ use crate::{id, log};
 const SLOTS: u32 = 1 << 14;
 /// Where the key of the hash is.
 const KEY: &str = "tally.key";
+/// For how long an instance remembers it.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
 /// How often counting is tried.
 const TRIES: u32 = 3;
 /// How many are counted of a limit that is large.
@@ -56,13 +58,13 @@ impl Tally {
     }
 
     /// Counts this time, too, for a limit of so many in a window. The price is two calls, or seldom more than one where the limit
-    /// is large, and three more for the first in a window. An instance that has not counted in this window asks for the key
-    /// besides.
+    /// is large, and three more for the first in a window. An instance asks for the key besides, once a minute, unless
+    /// [`glance`](crate::glance) has read it.
     pub fn count(&self, who: &str, limit: u64) -> Result<Count, Fault> {
         let platform = platform::current();
         let (now_ms, window_ms) = (platform.now_ms(), self.window.as_millis().max(1) as u64);
         let window = now_ms / window_ms;
-        let slot = format!("tally.{}.{}", self.name, id::partition(&slot_name(who, window)?, SLOTS));
+        let slot = format!("tally.{}.{}", self.name, id::partition(&slot_name(who)?, SLOTS));
         // Notes take turns in two keys: one that is written late never covers that of the window after.
         let note = format!("{slot}.{}", window % 2);
         let stands_for = (limit / SAMPLES).max(1);
@@ -138,19 +140,40 @@ fn noted(note: Option<Vec<u8>>, window: u64) -> Option<u64> {
 }
 
 /// The keyed hash of a name, whatever is in it.
-fn slot_name(who: &str, window: u64) -> Result<String, Fault> {
-    thread_local!(static KNOWN: RefCell<Option<(u64, Vec<u8>)>> = const { RefCell::new(None) });
-    // Two who begin at once make two keys, of which one stays: whoever remembers the other looks again in a while.
-    let known = KNOWN.with_borrow(|known| known.clone().filter(|known| known.0 == window));
-    let key = match known {
-        Some((_, key)) => key,
+fn slot_name(who: &str) -> Result<String, Fault> {
+    let key = match known_key() {
+        Some(key) => key,
         None => {
             let key = key()?;
-            KNOWN.set(Some((window, key.clone())));
+            learn(Some(key.clone()));
             key
         }
     };
     Ok(id::hex(&id::digest(&[&key, who.as_bytes()])))
+}
+
+// The key of the hash, and when this instance learned it.
+thread_local!(static KNOWN: RefCell<Option<(Duration, Vec<u8>)>> = const { RefCell::new(None) });
+
+/// Two who begin at once make two keys, of which one stays: whoever remembers the other looks again in a while.
+fn known_key() -> Option<Vec<u8>> {
+    let now = platform::current().elapsed();
+    KNOWN.with_borrow(|known| {
+        let (since, key) = known.as_ref()?;
+        (now.saturating_sub(*since) < KNOWN_FOR).then(|| key.clone())
+    })
+}
+
+/// The key in the bucket that this instance needs before it can count.
+pub(crate) fn missing_key() -> Option<String> {
+    known_key().is_none().then(|| KEY.to_owned())
+}
+
+/// Remembers what was found there, if anything was.
+pub(crate) fn learn(key: Option<Vec<u8>>) {
+    if let Some(key) = key {
+        KNOWN.set(Some((platform::current().elapsed(), key)));
+    }
 }
 
 /// The key of this deployment, made by whoever counts first.
@@ -162,4 +185,10 @@ fn key() -> Result<Vec<u8>, Fault> {
     let chance = format!("{:016x}{:016x}", platform.random(), platform.random());
     platform.set(KEY, chance.as_bytes())?;
     Ok(platform.get(KEY)?.unwrap_or(chance.into_bytes()))
+}
+
+/// As in an instance that was made anew.
+#[cfg(test)]
+pub(crate) fn forget() {
+    KNOWN.set(None);
 }

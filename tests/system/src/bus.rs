@@ -1,8 +1,9 @@
 //! A client of the message bus, which speaks just enough of NATS.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::PATIENCE;
 
@@ -66,6 +67,29 @@ impl Bus {
             }
             self.read();
         }
+    }
+
+    /// What comes until nothing has come for so long.
+    #[track_caller]
+    pub fn receive_until_quiet(&mut self, quiet: Duration) -> Vec<Message> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_there_more_within(quiet) {
+            assert!(Instant::now() < deadline, "it is never quiet for {quiet:?}");
+            self.read();
+        }
+        self.waiting.drain(..).collect()
+    }
+
+    #[track_caller]
+    fn is_there_more_within(&mut self, time: Duration) -> bool {
+        self.reader.get_ref().set_read_timeout(Some(time)).unwrap();
+        let more = match self.reader.fill_buf() {
+            Ok(bytes) => !bytes.is_empty(),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => false,
+            Err(error) => panic!("the bus cannot be read: {error}"),
+        };
+        self.reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        more
     }
 
     /// Returns when the server has seen everything that was sent.

@@ -69,6 +69,11 @@ impl Trellis {
         })
     }
 
+    /// Whether it runs on a lattice, where every call of a component is some messages.
+    pub fn is_on_a_lattice(&self) -> bool {
+        matches!(self.0, Host::Lattice(_))
+    }
+
     /// Ends it as a power cut would.
     pub fn kill(self) {
         match self.0 {

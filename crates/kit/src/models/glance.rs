@@ -9,6 +9,7 @@ use super::kept;
 use crate::descriptor::Source;
 use crate::platform::{self, Platform};
 use crate::problem::Problem;
+use crate::tally;
 
 /// A document as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +27,15 @@ pub fn glance(docs: &[DocKey<'_>]) -> Result<Vec<Option<Glimpse>>, Problem> {
     // Which generation answers is read along with its documents, so they are looked for in either slot.
     let key = |slot: u64, doc: &DocKey<'_>| names::doc_key(slot, doc.0.name, doc.1, doc.2);
     let in_slots = (0..2).flat_map(|slot| docs.iter().map(move |doc| key(slot, doc)));
-    let keys: Vec<String> = std::iter::once(generation::KEY.to_owned()).chain(in_slots).collect();
-    let mut found = platform::current().get_many(&keys)?.into_iter();
+    let first = std::iter::once(generation::KEY.to_owned());
+    // Whoever looks at these for every request counts requests, too.
+    let mut keys: Vec<String> = first.chain(in_slots).chain(tally::missing_key()).collect();
+    let mut found = platform::current().get_many(&keys)?;
+    if found.len() > 1 + 2 * docs.len() {
+        tally::learn(found.pop().flatten());
+        keys.pop();
+    }
+    let mut found = found.into_iter();
     let generation = Generations::parse(found.next().flatten())?.active;
     let skipped = names::slot(generation) * docs.len();
     let of_generation = keys.into_iter().skip(1).zip(found).skip(skipped).take(docs.len());

@@ -141,3 +141,19 @@ fn a_count_by_samples_never_goes_back_in_a_window() {
     platform().advance(MINUTE);
     assert!(WRITES.count("ann", LARGE).unwrap().used <= LARGE / 100, "every window begins anew");
 }
+
+#[test]
+fn who_has_glanced_at_documents_counts_for_a_call_less() {
+    used("ann");
+    let calls = |glances: bool| {
+        platform().advance(MINUTE);
+        crate::tally::forget();
+        if glances {
+            crate::glance(&[]).unwrap();
+        }
+        let before = platform().calls();
+        used("ann");
+        platform().calls() - before
+    };
+    assert_eq!(calls(false), calls(true) + 1);
+}
