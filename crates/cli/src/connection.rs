@@ -21,7 +21,7 @@ const DATA: &str = "data";
 const FILE: &str = "nats";
 const FILE_NEW: &str = "nats.new";
 /// The most that a request waits for its answer: longer than stopping a component takes.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Which application a command is about.
 #[derive(Debug, Args)]

@@ -12,7 +12,7 @@ use trellis_names as names;
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
-use crate::jetstream::{JetStream, Stored};
+use crate::jetstream::{JetStream, Stored, rfc3339};
 use crate::orders::{Outcome, order};
 use crate::replay::Role;
 use crate::services;
@@ -158,7 +158,7 @@ async fn replay(client: &Client, service: &str, numbers: &[u64]) -> Result<ExitC
 
 async fn remove(client: &Client, service: &str, numbers: &[u64]) -> Result<ExitCode, Failure> {
     for Letter { number, .. } in chosen(client, service, numbers).await? {
-        JetStream(client).delete(&names::dead_stream(service), number).await?;
+        JetStream::new(client).delete(&names::dead_stream(service), number).await?;
         println!("{number}  removed");
     }
     Ok(ExitCode::SUCCESS)
@@ -180,7 +180,7 @@ async fn chosen(client: &Client, service: &str, numbers: &[u64]) -> Result<Vec<L
 }
 
 async fn letters(client: &Client, service: &str) -> Result<Vec<Letter>, Failure> {
-    let (jetstream, stream) = (JetStream(client), names::dead_stream(service));
+    let (jetstream, stream) = (JetStream::new(client), names::dead_stream(service));
     let mut letters = Vec::new();
     let mut next = 1;
     while let Some(stored) = jetstream.next(&stream, &names::dead_subjects(service), next).await? {
@@ -206,7 +206,7 @@ impl From<Stored> for Letter {
         let body = serde_json::from_slice(&stored.body).ok().filter(Value::is_object);
         let unreadable = || {
             let text = String::from_utf8_lossy(&stored.body);
-            json!({ "error": "this letter cannot be read", "time": stored.time, "text": text })
+            json!({ "error": "this letter cannot be read", "time": rfc3339(stored.time), "text": text })
         };
         Letter { number: stored.seq, body: body.unwrap_or_else(unreadable) }
     }

@@ -18,7 +18,7 @@ use trellis_names as names;
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
-use crate::jetstream::{JetStream, Stored};
+use crate::jetstream::{JetStream, Stored, rfc3339};
 use crate::services;
 
 /// How long a notice may be missed before the logs are looked at anyway.
@@ -65,7 +65,7 @@ impl Events {
     }
 
     async fn logs(&self, client: &Client) -> Result<Vec<Log>, Failure> {
-        let streams = JetStream(client).streams(names::LOGS).await?;
+        let streams = JetStream::new(client).streams().await?;
         let known: BTreeSet<String> = streams
             .iter()
             .filter_map(|stream| names::parse_log_stream(&stream.config.name))
@@ -116,7 +116,7 @@ async fn read_all(client: &Client, logs: &mut [Log], form: Form) -> Result<(), F
 impl Log {
     async fn read(&self, client: &Client) -> Result<Option<Stored>, Failure> {
         let (stream, subject) = (names::log_stream(&self.service), names::log_entries(&self.service));
-        JetStream(client).next(&stream, &subject, self.next).await
+        JetStream::new(client).next(&stream, &subject, self.next).await
     }
 }
 
@@ -131,7 +131,7 @@ fn whole(service: &str, message: &Stored) -> String {
         "service": service,
         "sequence": message.seq,
         "subject": message.subject,
-        "time": message.time,
+        "time": rfc3339(message.time),
         "event": event,
     })
     .to_string()
@@ -145,13 +145,8 @@ fn short(service: &str, message: &Stored) -> String {
     let version = event.get("version").map_or_else(|| "?".to_owned(), Value::to_string);
     // What is no event is shown as it is.
     let data = event.get("data").map_or_else(|| body.into_owned(), Value::to_string);
-    let time = to_the_second(&message.time);
+    let time = rfc3339(message.time.truncate_to_second());
     cut(&format!("{time}  {service}  {}  {}  {version}  {data}", text("type"), text("subject")))
-}
-
-/// `2026-01-01T00:00:00Z` of `2026-01-01T00:00:00.123456789Z`.
-fn to_the_second(time: &str) -> String {
-    time.split_once('.').map_or_else(|| time.to_owned(), |(seconds, _)| format!("{seconds}Z"))
 }
 
 /// One line of bounded length, in which nothing moves the cursor.
@@ -173,10 +168,14 @@ fn print_line(line: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+
     use super::*;
 
     fn stored(body: &str) -> Stored {
-        let (subject, time) = ("log.posts.3.p1.2".to_owned(), "2026-01-01T00:00:00.123456789Z".to_owned());
+        let time = OffsetDateTime::parse("2026-01-01T00:00:00.123456789Z", &Rfc3339).unwrap();
+        let subject = "log.posts.3.p1.2".to_owned();
         Stored { subject, seq: 7, time, body: body.as_bytes().to_vec() }
     }
 

@@ -1,107 +1,72 @@
-//! The part of JetStream's API that commands ask: the same on the embedded broker and on a NATS server.
+//! What commands ask JetStream: the same on the embedded broker and on a NATS server.
 
-use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use async_nats::Client;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use async_nats::jetstream::consumer::Info as Consumer;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{Info as Stream, RawMessageError, RawMessageErrorKind};
+use async_nats::jetstream::{self, Context, ErrorCode};
+use futures_util::TryStreamExt;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use trellis_subjects::jetstream::API;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
+use crate::connection::ANSWER_TIME_MAX;
 use crate::failure::Failure;
 
-/// Streams, or consumers of one, that are listed at most.
-const LISTED_MAX: usize = 10_000;
-
-mod code {
-    pub const NO_MESSAGE: u64 = 10037;
-    pub const NO_STREAM: u64 = 10059;
-    pub const NOT_ENABLED: u64 = 10076;
-}
-
-/// The API, as one application serves it.
+/// JetStream, as one application serves it.
 #[derive(Debug)]
-pub(crate) struct JetStream<'a>(pub(crate) &'a Client);
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Stream {
-    pub config: StreamConfig,
-    pub state: StreamState,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct StreamConfig {
-    pub name: String,
-    #[serde(default)]
-    metadata: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct StreamState {
-    pub messages: u64,
-    pub bytes: u64,
-    pub last_seq: u64,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Consumer {
-    pub name: String,
-    pub config: ConsumerConfig,
-    pub ack_floor: Sequence,
-    pub num_pending: u64,
-    pub num_ack_pending: u64,
-    pub num_redelivered: u64,
-    /// The server's time.
-    #[serde(default)]
-    pub ts: String,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct ConsumerConfig {
-    #[serde(default)]
-    pub deliver_group: String,
-    #[serde(default)]
-    pub filter_subject: String,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Sequence {
-    pub stream_seq: u64,
-}
+pub(crate) struct JetStream(Context);
 
 /// A stored message.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub subject: String,
     pub seq: u64,
-    pub time: String,
+    pub time: OffsetDateTime,
     pub body: Vec<u8>,
 }
 
-impl Stream {
-    /// How many partitions it says that it has.
-    pub(crate) fn partitions(&self) -> Option<u32> {
-        self.config.metadata.get("trellis.partitions")?.parse().ok()
-    }
-}
-
-impl Consumer {
-    /// How many messages it has not finished.
-    pub(crate) fn backlog(&self) -> u64 {
-        self.num_pending.saturating_add(self.num_ack_pending)
-    }
-}
-
-impl JetStream<'_> {
-    /// Every stream that takes messages on a subject, which may have wildcards.
-    pub(crate) async fn streams(&self, subject: &str) -> Result<Vec<Stream>, Failure> {
-        self.list("STREAM.LIST", json!({ "subject": subject }), "streams").await
+impl JetStream {
+    pub(crate) fn new(client: &Client) -> JetStream {
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(ANSWER_TIME_MAX);
+        JetStream(context)
     }
 
+    /// Every stream, by name.
+    pub(crate) async fn streams(&self) -> Result<Vec<Stream>, Failure> {
+        let mut streams: Vec<Stream> =
+            self.0.streams().try_collect().await.map_err(|error| failed("list streams", &error))?;
+        streams.sort_by(|one, other| one.config.name.cmp(&other.config.name));
+        Ok(streams)
+    }
+
+    /// The consumers of a stream, by name.
     pub(crate) async fn consumers(&self, stream: &str) -> Result<Vec<Consumer>, Failure> {
-        self.list(&format!("CONSUMER.LIST.{stream}"), json!({}), "consumers").await
+        let doing = format!("list the consumers of {stream}");
+        let consumers = self.stream(stream).await?.consumers().try_collect().await;
+        let mut consumers: Vec<Consumer> = consumers.map_err(|error| failed(&doing, &error))?;
+        consumers.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(consumers)
+    }
+
+    /// The date by the server's clock, which comes with what it says of a consumer. async-nats leaves it out.
+    pub(crate) async fn now(&self, of: &Consumer) -> Result<OffsetDateTime, Failure> {
+        #[derive(Deserialize)]
+        struct Dated {
+            #[serde(with = "time::serde::rfc3339")]
+            ts: OffsetDateTime,
+        }
+        let question = format!("CONSUMER.INFO.{}.{}", of.stream_name, of.name);
+        match self.0.request(question, &json!({})).await {
+            Ok(Response::Ok(Dated { ts })) => Ok(ts),
+            Ok(Response::Err { error }) => Err(failed("tell the date", &error)),
+            Err(error) => Err(failed("tell the date", &error)),
+        }
     }
 
     /// The first message on a subject, which may have wildcards, at a sequence or after it.
@@ -111,118 +76,67 @@ impl JetStream<'_> {
         subject: &str,
         from: u64,
     ) -> Result<Option<Stored>, Failure> {
-        self.message(stream, &json!({ "seq": from.max(1), "next_by_subj": subject })).await
+        found(self.stream(stream).await?.get_first_raw_message_by_subject(subject, from.max(1)).await)
     }
 
     /// The newest message on a subject, which may have wildcards.
     pub(crate) async fn newest(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Failure> {
-        self.message(stream, &json!({ "last_by_subj": subject })).await
-    }
-
-    pub(crate) async fn get(&self, stream: &str, seq: u64) -> Result<Option<Stored>, Failure> {
-        self.message(stream, &json!({ "seq": seq })).await
+        found(self.stream(stream).await?.get_last_raw_message_by_subject(subject).await)
     }
 
     /// Makes sure that a message is gone.
     pub(crate) async fn delete(&self, stream: &str, seq: u64) -> Result<(), Failure> {
-        let operation = format!("STREAM.MSG.DELETE.{stream}");
-        match self.call::<Value>(&operation, &json!({ "seq": seq })).await? {
-            Err(refusal) if self.get(stream, seq).await?.is_some() => Err(refusal.failure(&operation)),
+        let stream = self.stream(stream).await?;
+        match stream.delete_message(seq).await {
+            Err(error) if found(stream.get_raw_message(seq).await)?.is_some() => {
+                Err(failed("delete a message", &error))
+            }
             _ => Ok(()),
         }
     }
 
-    async fn message(&self, stream: &str, wanted: &Value) -> Result<Option<Stored>, Failure> {
-        #[derive(Deserialize)]
-        struct Got {
-            message: Message,
-        }
-        #[derive(Deserialize)]
-        struct Message {
-            subject: String,
-            seq: u64,
-            time: String,
-            #[serde(default)]
-            data: String,
-        }
-        let operation = format!("STREAM.MSG.GET.{stream}");
-        let message = match self.call::<Got>(&operation, wanted).await? {
-            Ok(got) => got.message,
-            Err(refusal) if refusal.code == code::NO_MESSAGE || refusal.code == code::NO_STREAM => {
-                return Ok(None);
-            }
-            Err(refusal) => return Err(refusal.failure(&operation)),
-        };
-        let Message { subject, seq, time, data } = message;
-        let body = BASE64.decode(data).map_err(|error| odd(&operation, &error))?;
-        Ok(Some(Stored { subject, seq, time, body }))
+    /// A stream by its name. Nothing is asked for that.
+    async fn stream(&self, name: &str) -> Result<jetstream::stream::Stream<()>, Failure> {
+        self.0.get_stream_no_info(name).await.map_err(|error| failed("have such a stream", &error))
     }
+}
 
-    async fn list<T: DeserializeOwned>(
-        &self,
-        operation: &str,
-        mut request: Value,
-        key: &str,
-    ) -> Result<Vec<T>, Failure> {
-        let mut all = Vec::new();
-        while all.len() < LISTED_MAX {
-            if let Some(request) = request.as_object_mut() {
-                request.insert("offset".to_owned(), all.len().into());
-            }
-            let page = self.call::<Value>(operation, &request).await?;
-            let mut page = page.map_err(|refusal| refusal.failure(operation))?;
-            let total = page.get("total").and_then(Value::as_u64).unwrap_or_default();
-            let items = page.get_mut(key).map(Value::take).unwrap_or_default();
-            let items: Option<Vec<T>> =
-                serde_json::from_value(items).map_err(|error| odd(operation, &error))?;
-            let items = items.unwrap_or_default();
-            let is_last = items.is_empty();
-            all.extend(items);
-            if is_last || u64::try_from(all.len()).is_ok_and(|listed| listed >= total) {
-                break;
-            }
-        }
-        Ok(all)
-    }
+/// A date as JSON has it.
+pub(crate) fn rfc3339(date: OffsetDateTime) -> String {
+    // A server dates by years that can all be written.
+    date.format(&Rfc3339).unwrap_or_default()
+}
 
-    async fn call<T: DeserializeOwned>(
-        &self,
-        operation: &str,
-        request: &Value,
-    ) -> Result<Result<T, ApiError>, Failure> {
-        let subject = format!("{API}{operation}");
-        let reply = self.0.request(subject.clone(), request.to_string().into()).await.map_err(|error| {
-            Failure::new(format!("no answer to {subject}: {error}; is JetStream enabled on this server?"))
-        })?;
-        let mut reply: Value =
-            serde_json::from_slice(&reply.payload).map_err(|error| odd(operation, &error))?;
-        if let Some(error) = reply.get_mut("error") {
-            return match serde_json::from_value(error.take()) {
-                Ok(refusal) => Ok(Err(refusal)),
-                Err(error) => Err(odd(operation, &error)),
+/// How many partitions the log in a stream says that it has.
+pub(crate) fn partitions(stream: &Stream) -> Option<u32> {
+    stream.config.metadata.get("trellis.partitions")?.parse().ok()
+}
+
+/// How many messages a consumer has not finished.
+pub(crate) fn backlog(consumer: &Consumer) -> u64 {
+    consumer.num_pending.saturating_add(consumer.num_ack_pending as u64)
+}
+
+/// What came of looking for a message. In a stream that is not there, there is none.
+fn found(found: Result<StreamMessage, RawMessageError>) -> Result<Option<Stored>, Failure> {
+    let message = match found {
+        Ok(message) => message,
+        Err(error) => {
+            return match error.kind() {
+                RawMessageErrorKind::NoMessageFound => Ok(None),
+                RawMessageErrorKind::JetStream(refusal)
+                    if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(None)
+                }
+                _ => Err(failed("find a message", &error)),
             };
         }
-        serde_json::from_value(reply).map(Ok).map_err(|error| odd(operation, &error))
-    }
+    };
+    let StreamMessage { subject, sequence, payload, time, .. } = message;
+    Ok(Some(Stored { subject: subject.to_string(), seq: sequence, time, body: payload.to_vec() }))
 }
 
-/// An error that the API answers with.
-#[derive(Debug, Deserialize)]
-struct ApiError {
-    #[serde(rename = "err_code", default)]
-    code: u64,
-    #[serde(default)]
-    description: String,
-}
-
-impl ApiError {
-    fn failure(&self, operation: &str) -> Failure {
-        let ApiError { code, description } = self;
-        let remedy = if *code == code::NOT_ENABLED { "; enable JetStream on this server" } else { "" };
-        Failure::new(format!("{operation} was refused: {description} (err_code {code}){remedy}"))
-    }
-}
-
-fn odd(operation: &str, error: &dyn std::error::Error) -> Failure {
-    Failure::new(format!("the answer to {operation} is not what JetStream answers: {error}"))
+fn failed(doing: &str, error: &dyn Display) -> Failure {
+    Failure::new(format!("JetStream does not {doing}: {error}; is it enabled on this server?"))
 }

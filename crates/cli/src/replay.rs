@@ -16,7 +16,7 @@ use trellis_names as names;
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
-use crate::jetstream::JetStream;
+use crate::jetstream::{JetStream, backlog};
 use crate::services;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -124,15 +124,15 @@ async fn announce(client: &Client, service: &str) -> Result<(), Failure> {
 
 /// The generations that a service's consumers are of, and how many events each has left.
 async fn generations(client: &Client, service: &str) -> Result<Generations, Failure> {
-    let jetstream = JetStream(client);
+    let jetstream = JetStream::new(client);
     let mut generations = Generations::new();
-    for stream in jetstream.streams(names::LOGS).await? {
+    for stream in jetstream.streams().await? {
         if names::parse_log_stream(&stream.config.name).is_none() {
             continue;
         }
         for consumer in jetstream.consumers(&stream.config.name).await? {
             if let Some(Role::ReadModels { generation }) = Role::of(service, &consumer.name) {
-                *generations.entry(generation).or_default() += consumer.backlog();
+                *generations.entry(generation).or_default() += backlog(&consumer);
             }
         }
     }

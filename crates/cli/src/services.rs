@@ -76,11 +76,11 @@ fn parse(answer: &[u8]) -> Option<(String, Description)> {
 /// The names of all services that answer or own streams.
 pub(crate) async fn known(client: &Client) -> Result<BTreeSet<String>, Failure> {
     let mut all: BTreeSet<String> = all(client).await?.into_keys().collect();
-    let jetstream = JetStream(client);
-    let (logs, dead) = (jetstream.streams(names::LOGS).await?, jetstream.streams(names::DEAD_LETTERS).await?);
-    let logs = logs.iter().filter_map(|stream| names::parse_log_stream(&stream.config.name));
-    let dead = dead.iter().filter_map(|stream| names::parse_dead_stream(&stream.config.name));
-    all.extend(logs.chain(dead).map(str::to_owned));
+    let streams = JetStream::new(client).streams().await?;
+    let names = streams.iter().map(|stream| &stream.config.name);
+    let owners =
+        names.filter_map(|name| names::parse_log_stream(name).or_else(|| names::parse_dead_stream(name)));
+    all.extend(owners.map(str::to_owned));
     Ok(all)
 }
 

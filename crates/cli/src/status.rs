@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::client::RequestErrorKind;
+use async_nats::jetstream::consumer::Info as Consumer;
 use clap::Args;
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::timeout;
 use trellis_host::control::{Answer, Command, ComponentStatus};
 use trellis_names as names;
@@ -23,7 +22,7 @@ use crate::connection::{Connection, block_on};
 use crate::control;
 use crate::dlq::Letter;
 use crate::failure::{ATTENTION, Failure};
-use crate::jetstream::{Consumer, JetStream};
+use crate::jetstream::{JetStream, backlog, partitions};
 use crate::replay::Role;
 use crate::services;
 use crate::table::Table;
@@ -119,20 +118,21 @@ impl Status {
 }
 
 async fn report(client: &Client) -> Result<Report, Failure> {
-    let jetstream = JetStream(client);
+    let jetstream = JetStream::new(client);
     let mut report = Report::default();
-    for stream in jetstream.streams(names::LOGS).await? {
+    let streams = jetstream.streams().await?;
+    for stream in &streams {
         let Some(service) = names::parse_log_stream(&stream.config.name) else { continue };
         report.logs.push(Log {
             service: service.to_owned(),
             events: stream.state.messages,
             bytes: stream.state.bytes,
-            partitions: stream.partitions(),
-            last_sequence: stream.state.last_seq,
+            partitions: partitions(stream),
+            last_sequence: stream.state.last_sequence,
         });
         report.consumers.extend(following(&jetstream, service, &stream.config.name).await?);
     }
-    for stream in jetstream.streams(names::DEAD_LETTERS).await? {
+    for stream in &streams {
         let Some(service) =
             names::parse_dead_stream(&stream.config.name).filter(|_| stream.state.messages > 0)
         else {
@@ -154,10 +154,10 @@ async fn report(client: &Client) -> Result<Report, Failure> {
 }
 
 /// What follows a log, with the partitions of one role taken together.
-async fn following(jetstream: &JetStream<'_>, source: &str, stream: &str) -> Result<Vec<Following>, Failure> {
+async fn following(jetstream: &JetStream, source: &str, stream: &str) -> Result<Vec<Following>, Failure> {
     let mut all: BTreeMap<(String, Role), Following> = BTreeMap::new();
     for consumer in jetstream.consumers(stream).await? {
-        let service = &consumer.config.deliver_group;
+        let Some(service) = &consumer.config.deliver_group else { continue };
         let Some(role) = Role::of(service, &consumer.name) else { continue };
         let oldest = oldest_seconds(jetstream, stream, &consumer).await?;
         let following = all.entry((service.clone(), role)).or_insert_with(|| Following {
@@ -170,8 +170,8 @@ async fn following(jetstream: &JetStream<'_>, source: &str, stream: &str) -> Res
             oldest_seconds: None,
         });
         following.partitions += 1;
-        following.backlog += consumer.backlog();
-        following.redelivered += consumer.num_redelivered;
+        following.backlog += backlog(&consumer);
+        following.redelivered += consumer.num_redelivered as u64;
         following.oldest_seconds = following.oldest_seconds.max(oldest);
     }
     Ok(all.into_values().collect())
@@ -179,20 +179,19 @@ async fn following(jetstream: &JetStream<'_>, source: &str, stream: &str) -> Res
 
 /// How long, by the server's clock, the oldest event has been there that a consumer has not handled.
 async fn oldest_seconds(
-    jetstream: &JetStream<'_>,
+    jetstream: &JetStream,
     stream: &str,
     consumer: &Consumer,
 ) -> Result<Option<u64>, Failure> {
-    if consumer.backlog() == 0 {
+    if backlog(consumer) == 0 {
         return Ok(None);
     }
-    let from = consumer.ack_floor.stream_seq.saturating_add(1);
+    let from = consumer.ack_floor.stream_sequence.saturating_add(1);
     let Some(oldest) = jetstream.next(stream, &consumer.config.filter_subject, from).await? else {
         return Ok(None);
     };
-    let instant = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
-    let (Some(now), Some(since)) = (instant(&consumer.ts), instant(&oldest.time)) else { return Ok(None) };
-    Ok(Some(u64::try_from((now - since).whole_seconds()).unwrap_or_default()))
+    let waits = jetstream.now(consumer).await? - oldest.time;
+    Ok(Some(u64::try_from(waits.whole_seconds()).unwrap_or_default()))
 }
 
 /// The state of every service that answers, that the host knows, or that has left something in a stream.
