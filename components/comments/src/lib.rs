@@ -7,6 +7,7 @@
 mod tests;
 
 use api::{Comment, CommentPage, Cx, Guest, NewComment, PageRequest, Problem, ReadComment};
+use thiserror::Error;
 use trellis::comments::events::CommentEvent;
 use trellis::comments::types::{Status, VerdictRef};
 use trellis::moderation::events::VerdictEvent;
@@ -72,7 +73,7 @@ impl Guest for Comments {
     fn get(cx: &Cx, post: String, id: String) -> Result<ReadComment, Problem> {
         let comment: Comment = cx.load(&id)?;
         if comment.post_id != post {
-            return Err(Problem::not_found("There is no such comment on this post."));
+            return Err(CommentError::OfAnotherPost.into());
         }
         Ok(comment.for_reader(cx))
     }
@@ -84,6 +85,21 @@ impl Guest for Comments {
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
         let items = comments.into_iter().map(|comment| comment.for_reader(cx)).collect();
         Ok(CommentPage { items, next: listed.next })
+    }
+}
+
+/// Why a comment is not shown.
+#[derive(Debug, Error)]
+enum CommentError {
+    #[error("There is no such comment on this post.")]
+    OfAnotherPost,
+}
+
+impl From<CommentError> for Problem {
+    fn from(error: CommentError) -> Self {
+        match error {
+            CommentError::OfAnotherPost => Self::not_found(error.to_string()),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod table;
 mod tests;
 
 use api::{Cx, Guest, Health, NewPolicy, Policy, Problem};
+use thiserror::Error;
 use trellis::gateway::events::PolicyEvent;
 use trellis_kit::{
     Aggregate, Asks, Docs, Entity, Failure, OPERATOR, Projections, Recorded, Request, Response, Route,
@@ -90,7 +91,7 @@ impl Guest for Gateway {
         // Whoever is answered finds it in force.
         match POLICY.get(&cx.views_with_mine()?, policy::ID)? {
             Some(known) if known.version >= set.version => Ok(set),
-            _ => Err(Problem::unavailable("the policy is stored, and not yet in force")),
+            _ => Err(NotYet::InForce.into()),
         }
     }
 
@@ -103,7 +104,22 @@ impl Guest for Gateway {
         if table::knows_services()? {
             return Ok(ok());
         }
-        Err(Problem::unavailable("the registry has told of no service yet"))
+        Err(NotYet::Told.into())
+    }
+}
+
+/// What the gateway is still waiting for.
+#[derive(Debug, Error)]
+enum NotYet {
+    #[error("the policy is stored, and not yet in force")]
+    InForce,
+    #[error("the registry has told of no service yet")]
+    Told,
+}
+
+impl From<NotYet> for Problem {
+    fn from(error: NotYet) -> Self {
+        Self::unavailable(error)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Rules, of which the first that speaks of a request decides. What no rule speaks of is denied.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use thiserror::Error;
 use trellis_kit::http::{self, Path};
 use trellis_kit::{FieldError, OPERATOR, Problem, config};
 
@@ -144,50 +146,81 @@ fn split(path: &str) -> (&str, bool) {
     }
 }
 
+/// What is wrong with a rule, or with all of them.
+#[derive(Debug, Error)]
+pub enum RuleError {
+    #[error("There may be {} rules.", RULES_MAX)]
+    TooMany,
+    #[error("Must be anyone, signed-in, role:<name> or key:<name>.")]
+    Who,
+    #[error("Must be methods in capitals, or * alone.")]
+    Methods,
+    #[error("Must be a path like /posts/{{id}}, or with /** at its end.")]
+    Path,
+    #[error("Must be without /api: it is the same path with and without.")]
+    Api,
+    #[error("Contradicts rule {0}, which is about the same.")]
+    Contradicts(usize),
+    #[error("With these rules, no operator could set others: allow role:operator to PUT /gateway/policy.")]
+    NoOperator,
+}
+
+/// All that is wrong with rules, each with the field that it is wrong in.
+#[derive(Debug)]
+pub struct RuleErrors(Vec<(String, RuleError)>);
+
+impl fmt::Display for RuleErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(field, error)| write!(f, " {field}: {error}"))
+    }
+}
+
+impl From<RuleErrors> for Problem {
+    fn from(RuleErrors(all): RuleErrors) -> Self {
+        let errors = all.into_iter().map(|(field, error)| FieldError { field, message: error.to_string() });
+        Self { errors: errors.collect(), ..Self::invalid("rules", "") }
+    }
+}
+
 /// Refuses rules that make no sense, that contradict each other, or after which no operator could set other rules.
-pub fn check(rules: &[Rule], keys: &[Key]) -> Result<(), Problem> {
+pub fn check(rules: &[Rule], keys: &[Key]) -> Result<(), RuleErrors> {
+    let of_all = |error| RuleErrors(vec![("rules".to_owned(), error)]);
     if rules.len() > RULES_MAX {
-        return Err(Problem::invalid("rules", format!("There may be {RULES_MAX} rules.")));
+        return Err(of_all(RuleError::TooMany));
     }
     let mut errors = Vec::new();
     let mut told: BTreeMap<(Who, &str, String), (usize, Effect)> = BTreeMap::new();
     for (number, rule) in rules.iter().enumerate() {
-        let mut wrong = |field: &str, message: String| {
-            errors.push(FieldError { field: format!("rules.{number}.{field}"), message });
-        };
+        let mut wrong = |field: &str, error| errors.push((format!("rules.{number}.{field}"), error));
         let Some(who) = Who::read(&rule.who) else {
-            wrong("who", "Must be anyone, signed-in, role:<name> or key:<name>.".to_owned());
+            wrong("who", RuleError::Who);
             continue;
         };
         if !are_methods(&rule.methods) {
-            wrong("methods", "Must be methods in capitals, or * alone.".to_owned());
+            wrong("methods", RuleError::Methods);
         }
         let (path, all_below) = split(&rule.path);
         if rule.path.len() > PATH_LEN_MAX || !http::is_pattern(path) {
-            wrong("path", "Must be a path like /posts/{id}, or with /** at its end.".to_owned());
+            wrong("path", RuleError::Path);
         }
         if path == "/api" || path.starts_with("/api/") {
-            wrong("path", "Must be without /api: it is the same path with and without.".to_owned());
+            wrong("path", RuleError::Api);
         }
         let shape = format!("{}{}", http::shape(path), if all_below { ALL_BELOW } else { "" });
         for method in &rule.methods {
             match told.insert((who.clone(), method.as_str(), shape.clone()), (number, rule.effect)) {
                 Some((other, effect)) if effect != rule.effect => {
-                    wrong("effect", format!("Contradicts rule {other}, which is about the same."));
+                    wrong("effect", RuleError::Contradicts(other));
                 }
                 _ => {}
             }
         }
     }
-    if errors.is_empty() && !leaves_an_operator(rules, keys) {
-        let message =
-            "With these rules, no operator could set others: allow role:operator to PUT /gateway/policy.";
-        errors.push(FieldError { field: "rules".to_owned(), message: message.to_owned() });
+    match errors.is_empty() {
+        false => Err(RuleErrors(errors)),
+        true if leaves_an_operator(rules, keys) => Ok(()),
+        true => Err(of_all(RuleError::NoOperator)),
     }
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(Problem { errors, ..Problem::invalid("rules", "") })
 }
 
 fn are_methods(methods: &[String]) -> bool {
@@ -216,9 +249,6 @@ fn leaves_an_operator(rules: &[Rule], keys: &[Key]) -> bool {
 /// The rules that the config says, or what is wrong with them.
 pub fn configured(text: &str, keys: &[Key]) -> Result<Vec<Rule>, String> {
     let NewPolicy { rules }: NewPolicy = config::read(CONFIG, text).map_err(|fault| fault.to_string())?;
-    check(&rules, keys).map_err(|problem| {
-        let errors = problem.errors.iter().map(|error| format!(" {}: {}", error.field, error.message));
-        format!("config {CONFIG}:{}", errors.collect::<String>())
-    })?;
+    check(&rules, keys).map_err(|errors| format!("config {CONFIG}:{errors}"))?;
     Ok(rules)
 }

@@ -7,6 +7,7 @@ mod rules;
 mod tests;
 
 use api::{Cx, Guest, NewOutcome, Outcome, PageRequest, Problem, Review, Verdict, VerdictPage};
+use thiserror::Error;
 use trellis::comments::events::CommentEvent;
 use trellis::moderation::events::{ReviewEvent, VerdictEvent};
 use trellis::moderation::types::{Overturning, Progress};
@@ -71,7 +72,7 @@ impl Guest for Moderation {
     fn overturn(cx: &Cx, comment: String, to: NewOutcome) -> Result<Verdict, Problem> {
         cx.require(MODERATOR)?;
         if cx.caller.is_none() {
-            return Err(Problem::forbidden("A moderator who overturns a verdict must have a name."));
+            return Err(VerdictError::Nameless.into());
         }
         cx.update(&comment, |verdict: &Verdict| {
             if verdict.status != to.status {
@@ -87,7 +88,7 @@ impl Guest for Moderation {
             if verdict.moderator == cx.caller {
                 return Ok(None);
             }
-            Err(Problem::conflict("The verdict is so already."))
+            Err(VerdictError::SoAlready.into())
         })
     }
 
@@ -99,6 +100,24 @@ impl Guest for Moderation {
     fn get_review(cx: &Cx, id: String) -> Result<Review, Problem> {
         cx.require(OPERATOR)?;
         cx.load(&id)
+    }
+}
+
+/// Why a verdict stays as it is.
+#[derive(Debug, Error)]
+enum VerdictError {
+    #[error("A moderator who overturns a verdict must have a name.")]
+    Nameless,
+    #[error("The verdict is so already.")]
+    SoAlready,
+}
+
+impl From<VerdictError> for Problem {
+    fn from(error: VerdictError) -> Self {
+        match error {
+            VerdictError::Nameless => Self::forbidden(error.to_string()),
+            VerdictError::SoAlready => Self::conflict(error.to_string()),
+        }
     }
 }
 

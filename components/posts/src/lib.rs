@@ -4,6 +4,7 @@
 mod tests;
 
 use api::{Cx, Guest, NewPost, NewTitle, PageRequest, Post, PostPage, Problem};
+use thiserror::Error;
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
     Aggregate, Docs, Entity, Failure, Index, Projections, Recorded, Route, Service, Writer, projections,
@@ -67,11 +68,26 @@ impl Guest for Posts {
         let title = text::one_line("title", &to.title, TITLE_MAX)?;
         cx.update(&id, |post: &Post| {
             if post.author.is_none() || post.author != cx.caller {
-                return Err(Problem::forbidden("Only its author may change a post."));
+                return Err(PostError::NotItsAuthor.into());
             }
             let changes = post.title != title;
             Ok(changes.then(|| PostEvent::Retitled(NewTitle { title: title.clone() })))
         })
+    }
+}
+
+/// Why a post stays as it is.
+#[derive(Debug, Error)]
+enum PostError {
+    #[error("Only its author may change a post.")]
+    NotItsAuthor,
+}
+
+impl From<PostError> for Problem {
+    fn from(error: PostError) -> Self {
+        match error {
+            PostError::NotItsAuthor => Self::forbidden(error.to_string()),
+        }
     }
 }
 

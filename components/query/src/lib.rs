@@ -7,6 +7,7 @@
 mod tests;
 
 use api::{Cx, FeedPage, Guest, PageRequest, PostPage, Problem};
+use thiserror::Error;
 use trellis::comments::events::CommentEvent;
 use trellis::comments::types::{Comment, ReadComment, Status};
 use trellis::posts::events::PostEvent;
@@ -77,13 +78,26 @@ impl Guest for Query {
     fn get(cx: &Cx, id: String, comments: PageRequest) -> Result<PostPage, Problem> {
         let views = cx.views()?;
         let (post, thread) = POSTS.get_with(&THREADS, &views, &id)?;
-        let Some(post) = post else {
-            return Err(Problem::not_found("There is no such post."));
-        };
+        let post = post.ok_or(QueryError::NoSuchPost)?;
         let count = thread.map_or(0, |thread| thread.count);
         let listed = COMMENTS_OF.list(&views, &id, &comments)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
         Ok(PostPage { post: with_comments(cx, post, count, comments), next: listed.next })
+    }
+}
+
+/// What is not there.
+#[derive(Debug, Error)]
+enum QueryError {
+    #[error("There is no such post.")]
+    NoSuchPost,
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::NoSuchPost => Self::not_found(error.to_string()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use trellis_kit::{Cx, Docs, Failure, Problem, Reader, Recorded, Writer, id};
 
+use crate::error::RegistryError;
 use crate::sources;
 use crate::trellis::registry::events::DocumentsEvent;
 use crate::trellis::registry::types::{Description, Documents, Outline, Parts};
@@ -27,8 +28,8 @@ pub fn apart(said: Description) -> (Outline, Parts) {
 /// Both together again. Documents are noted after the service that says them, and again if they never were.
 pub fn whole(views: &Reader, outline: Outline) -> Result<Description, Problem> {
     let Outline { name, version, routes, stream, partitions, projects, reacts_to, documents } = outline;
-    let not_yet = || Problem::unavailable(format_args!("the documents of {name} are not known yet"));
-    let Parts { openapi, asyncapi } = PARTS.get(views, &documents)?.ok_or_else(not_yet)?;
+    let parts = PARTS.get(views, &documents)?;
+    let Parts { openapi, asyncapi } = parts.ok_or_else(|| RegistryError::NoDocumentsYet(name.clone()))?;
     Ok(Description { name, version, routes, stream, partitions, projects, reacts_to, openapi, asyncapi })
 }
 

@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod documents;
+mod error;
 mod flow;
 mod hello;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod watch;
 
 use api::{Cx, DescribedService, FlowPage, Guest, PageRequest, Problem, ServicePage};
 use catalogue::{CATALOGUE, Catalogue, THE_CATALOGUE};
+use error::RegistryError;
 use trellis::registry::events::{DocumentsEvent, ServiceEvent};
 use trellis::registry::types::{
     Documents, ListedRoute, ListedService, Outline, Parts, Presence, Service as Registered, Sighting,
@@ -75,8 +77,7 @@ impl Guest for Registry {
 
     fn get(cx: &Cx, name: String) -> Result<DescribedService, Problem> {
         let views = cx.views()?;
-        let not_there = || Problem::not_found("There is no such service.");
-        let service = SERVICES.get(&views, &name)?.ok_or_else(not_there)?;
+        let service = SERVICES.get(&views, &name)?.ok_or(RegistryError::NoSuchService)?;
         let Registered { name, description, presence, since, version, .. } = service;
         let description = documents::whole(&views, description)?;
         Ok(DescribedService { name, description, presence, since, version })

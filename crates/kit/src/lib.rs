@@ -30,6 +30,7 @@
 //! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
 //! | keep entities in order that belong to one other | [`Cx::create_below`]: they share its partition |
 //! | count, by what they belong to | [`Docs::update`] of a document with that id; each event changes it once |
+//! | refuse what does not go | an enum of the service's own errors (`thiserror`), and `impl From` of that for [`Problem`]: what each is in HTTP |
 //! | let in callers with a role only | `only("moderator")` before the route |
 //! | change what a projection makes of events | a higher [`Service::VIEWS_SCHEMA`]: all is built anew while the old answers |
 //! | change events or entities that are stored | `bindings!(likes except LikeEvent)`, and [`Event`] by hand: a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
