@@ -271,7 +271,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Paths in what is handed to a macro, which may be anything.
+    /// Paths in what is handed to a macro, which may be anything. `crate` alone is none: attributes say it, too.
     fn tokens(&mut self, tokens: proc_macro2::TokenStream) {
         use proc_macro2::TokenTree;
         let (mut path, mut colons) = (Vec::new(), 0);
@@ -279,18 +279,24 @@ impl Reading<'_> {
             match token {
                 TokenTree::Ident(name) if colons == 2 => path.push(name.to_string()),
                 TokenTree::Ident(name) => {
-                    self.takes(std::mem::replace(&mut path, vec![name.to_string()]));
+                    self.takes_in_macro(std::mem::replace(&mut path, vec![name.to_string()]));
                 }
                 TokenTree::Punct(mark) if mark.as_char() == ':' => {
                     colons += 1;
                     continue;
                 }
                 TokenTree::Group(group) => self.tokens(group.stream()),
-                _ => self.takes(std::mem::take(&mut path)),
+                _ => self.takes_in_macro(std::mem::take(&mut path)),
             }
             colons = 0;
         }
-        self.takes(path);
+        self.takes_in_macro(path);
+    }
+
+    fn takes_in_macro(&mut self, path: Vec<String>) {
+        if path != ["crate"] {
+            self.takes(path);
+        }
     }
 }
 
@@ -399,6 +405,15 @@ mod tests {
     #[test]
     fn one_direction_is_no_circle() {
         let files = [("lib.rs", "mod a; mod b;"), ("a.rs", "use crate::b::B;"), ("b.rs", "pub struct B;")];
+        assert_eq!(circles(&files), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_attribute_in_a_macro_that_says_crate_takes_nothing() {
+        let files = [
+            ("lib.rs", "mod a; fn f() { a::A; }"),
+            ("a.rs", "pub struct A; fn f() { quote! { #[serde(crate = \"serde\")] struct B; } }"),
+        ];
         assert_eq!(circles(&files), Vec::<String>::new());
     }
 
