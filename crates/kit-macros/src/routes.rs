@@ -1,7 +1,7 @@
 //! The route table of another component, read in its source: the one place where it is written.
 
 use anyhow::Context as _;
-use proc_macro::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The routes that call functions of a contract.
 pub struct Routes {
@@ -37,7 +37,7 @@ fn table(code: TokenStream) -> Option<TokenStream> {
     let tokens: Vec<TokenTree> = code.into_iter().collect();
     let here = tokens.windows(3).find_map(|tokens| match tokens {
         [TokenTree::Ident(name), TokenTree::Punct(mark), TokenTree::Group(table)]
-            if name.to_string() == "routes" && mark.as_char() == '!' =>
+            if name == "routes" && mark.as_char() == '!' =>
         {
             Some(table.stream())
         }

@@ -1,6 +1,7 @@
 //! How types from WIT look in JSON.
 
 use crate::Wire;
+use crate::schema::{Part, Schema};
 
 #[derive(Debug, Clone, PartialEq, Wire)]
 pub struct Ticket {
@@ -23,6 +24,21 @@ pub enum State {
 pub enum Change {
     Sold(Ticket),
     TakenBack,
+}
+
+/// What the binding generator makes of `timestamp`.
+type Timestamp = String;
+
+/// Of two things, one of which is `next`, and no page. Its name has that of another type in it.
+#[derive(Debug, Clone, PartialEq, Wire)]
+pub struct TimestampedStep {
+    pub next: u64,
+    pub at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Wire)]
+pub struct Way {
+    pub steps: Vec<TimestampedStep>,
 }
 
 #[track_caller]
@@ -57,4 +73,18 @@ fn what_is_optional_may_be_left_out_and_what_is_not_may_not() {
     {
         serde_json::from_str::<Change>(list).unwrap_err();
     }
+}
+
+#[test]
+fn a_timestamp_is_known_by_its_whole_name() {
+    check(Way { steps: vec![TimestampedStep { next: 2, at: None }] }, r#"{"steps":[{"next":2,"at":null}]}"#);
+    let parts = |schema: &'static Schema| match schema {
+        Schema::Named(named) => named.parts,
+        _ => &[],
+    };
+    let of = |of: &'static [Part]| of.last().and_then(|part| part.of);
+    let steps = of(parts(Way::JSON));
+    let Some(Schema::List(step)) = steps else { panic!("{steps:?}") };
+    let at = of(parts(step));
+    assert!(matches!(at, Some(Schema::Optional(Schema::Timestamp))), "{at:?}");
 }
