@@ -159,8 +159,8 @@ impl Connection {
             self.ready(question.doing, &mut patience, limit).await?;
             let messages =
                 self.answered(&question, &patience, limit, self.ask_for_many_once(&question)).await?;
-            let is_heard = !messages.last().is_some_and(|end| end.status == Some(StatusCode::NO_RESPONDERS));
-            if is_heard {
+            let end = messages.last().and_then(|end| end.status);
+            if end != Some(StatusCode::NO_RESPONDERS) {
                 return Ok(messages);
             }
             if !patience.pause(question.salt()).await {
