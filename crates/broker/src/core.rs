@@ -14,7 +14,7 @@ use trellis_subjects::jetstream;
 use crate::bus::{Bus, Inbox};
 use crate::clock::Clock;
 use crate::jetstream::{Answer, Entry, Followed, JetStream};
-use crate::server::Memory;
+use crate::memory::Memory;
 use crate::{Headers, Message, PublishError, RequestError, Settings, Subject};
 
 pub(crate) struct Core {

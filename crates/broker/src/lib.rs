@@ -30,6 +30,7 @@ mod clock;
 mod core;
 mod error;
 mod jetstream;
+mod memory;
 mod message;
 mod routes;
 mod server;

@@ -3,7 +3,6 @@
 
 mod connection;
 mod info;
-mod memory;
 mod outbound;
 mod protocol;
 
@@ -19,7 +18,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::core::Core;
-pub(crate) use memory::Memory;
 
 /// How long to wait after the system refused a connection, so as not to ask in a circle.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -16,10 +16,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use trellis_subjects::jetstream;
 
 use super::info::info;
-use super::memory::{Held, Incoming, Memory};
 use super::outbound::{ClientSubscription, Outbound, WriteEnd};
 use super::protocol::{Connect, Op, Parser, ProtocolError, Publish};
 use crate::core::{Core, Fate, Routed, Work};
+use crate::memory::{Held, Incoming, Memory};
 use crate::routes::{Offer, RemoteSink, Sink, check_queue};
 use crate::{Headers, Message, Pattern, Subject};
 

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
-use super::memory::Outgoing;
 use crate::Message;
+use crate::memory::Outgoing;
 use crate::routes::{Offer, RemoteSink};
 
 /// A consumer waits with more for a client once so much of what it may leave unread is used.
@@ -265,7 +265,7 @@ impl RemoteSink for ClientSubscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::memory::Memory;
+    use crate::memory::Memory;
     use crate::{Headers, Settings, Subject};
 
     fn plenty() -> Arc<Outgoing> {
