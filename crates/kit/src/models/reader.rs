@@ -8,6 +8,7 @@ use std::ops::RangeBounds;
 use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
+use trellis_names as names;
 
 use super::backlogs::{self, Backlogs};
 use super::generation::{self, Generations};
@@ -32,7 +33,17 @@ type Entries = Vec<(String, Option<Vec<u8>>)>;
 #[derive(Debug)]
 pub(crate) struct Values {
     pub generation: u64,
-    entries: Entries,
+    pub entries: Entries,
+}
+
+/// What was read by somebody who did not know which generation answers.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The generation that answers.
+    pub answers: u64,
+    pub values: Values,
+    /// What else was asked for.
+    pub also: Vec<Option<Vec<u8>>>,
 }
 
 impl Reader {
@@ -55,23 +66,38 @@ impl Reader {
             let generation = generation.unwrap_or(answers);
             return Ok(Values { generation, entries: load(keys(generation))? });
         }
-        let slots = generation.map_or_else(|| vec![0, 1], |generation| vec![generation]);
-        let of_slots = slots.iter().flat_map(|slot| keys(*slot));
-        let first = [backlogs::KEY.to_owned(), generation::KEY.to_owned()];
-        let mut entries = load(first.into_iter().chain(of_slots).collect())?.into_iter();
-        let mut next = || entries.next().and_then(|(_, value)| value);
-        let (backlogs, generations) = (Backlogs::parse(next())?, Generations::parse(next())?);
-        self.0.backlogs.replace(Some(backlogs));
-        self.0.generation.set(Some(generations.active));
-        let generation = generation.unwrap_or(generations.active);
-        let keys = keys(generation);
-        let entries = entries.skip_while(|(key, _)| Some(key) != keys.first()).take(keys.len());
-        Ok(Values { generation, entries: entries.collect() })
+        let also = [backlogs::KEY.to_owned()];
+        let found = Found::load(generation, &also, keys)?;
+        self.0.backlogs.replace(Some(Backlogs::parse(found.also.into_iter().next().flatten())?));
+        self.0.generation.set(Some(found.answers));
+        Ok(found.values)
     }
 
     /// The generation that answers and what was noted of its backlogs, if that was read.
     pub(crate) fn backlogs(&self) -> Option<(u64, Backlogs)> {
         Some((self.0.generation.get()?, self.0.backlogs.borrow().clone()?))
+    }
+}
+
+impl Found {
+    /// Reads what keys hold in a generation, or else in the one that answers, and what other keys of the bucket hold.
+    pub fn load(
+        generation: Option<u64>,
+        also: &[String],
+        keys: impl Fn(u64) -> Vec<String>,
+    ) -> Result<Self, Fault> {
+        let mut slots = match generation {
+            Some(generation) => vec![keys(generation)],
+            None => vec![keys(0), keys(1)],
+        };
+        let first = [generation::KEY.to_owned()];
+        let mut found = platform::current().get_many(&[&first, also, &slots.concat()].concat())?.into_iter();
+        let answers = Generations::parse(found.next().flatten())?.active;
+        let also = found.by_ref().take(also.len()).collect();
+        let slot = if generation.is_some() { 0 } else { names::slot(answers) };
+        let skipped = slots[..slot].iter().map(Vec::len).sum();
+        let entries = slots.swap_remove(slot).into_iter().zip(found.skip(skipped)).collect();
+        Ok(Self { answers, values: Values { generation: generation.unwrap_or(answers), entries }, also })
     }
 }
 
