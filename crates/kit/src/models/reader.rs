@@ -95,7 +95,7 @@ impl Found {
         let answers = Generations::parse(found.next().flatten())?.active;
         let also = found.by_ref().take(also.len()).collect();
         let slot = if generation.is_some() { 0 } else { names::slot(answers) };
-        let skipped = slots[..slot].iter().map(Vec::len).sum();
+        let skipped = slots.iter().take(slot).map(Vec::len).sum();
         let entries = slots.swap_remove(slot).into_iter().zip(found.skip(skipped)).collect();
         Ok(Self { answers, values: Values { generation: generation.unwrap_or(answers), entries }, also })
     }
