@@ -17,4 +17,4 @@ pub use interface::{Entry, Level, Platform};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use memory::current;
 #[cfg(target_arch = "wasm32")]
-pub(crate) use wasm::current;
+pub(crate) use wasm::{current, is_of};

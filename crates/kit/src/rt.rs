@@ -33,16 +33,19 @@ mod exports {
     use crate::contract::bindings::exports::wasmcloud::messaging::handler;
     use crate::http::serve;
     use crate::messages::handle;
+    use crate::platform;
     use crate::service::Service;
 
     impl<S: Service> handler::Guest for Events<S> {
         fn handle_message(message: BrokerMessage) -> Result<(), String> {
+            platform::is_of(S::NAME);
             handle::<S>(&message.subject, message.reply_to.as_deref(), &message.body)
         }
     }
 
     impl<S: Service> incoming_handler::Guest for Http<S> {
         fn handle(request: IncomingRequest, out: ResponseOutparam) {
+            platform::is_of(S::NAME);
             serve(S::respond, S::refuse, request, out);
         }
     }

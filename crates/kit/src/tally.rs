@@ -114,10 +114,14 @@ fn counted(slot: &str) -> Result<u64, Fault> {
     number(slot, platform::current().get(slot)?)
 }
 
-/// What a counter is; nobody has counted where there is none.
+/// What a counter is; nobody has counted where there is none. Providers write it as decimal digits, or as eight bytes of
+/// which the first is 0: no counter comes so far that it is not.
 fn number(slot: &str, counter: Option<Vec<u8>>) -> Result<u64, Fault> {
     let Some(bytes) = counter else { return Ok(0) };
-    let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+    let number = match <[u8; 8]>::try_from(bytes.as_slice()) {
+        Ok(binary @ [0, ..]) => Some(u64::from_be_bytes(binary)),
+        _ => std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()),
+    };
     number.ok_or_else(|| Fault::new(format!("{slot} is no counter")))
 }
 

@@ -1,21 +1,31 @@
 //! The platform of a component: the imports of the common world.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmcloud_component::wasi::keyvalue::{atomics, batch, store};
 use wasmcloud_component::wasi::logging::logging;
-use wasmcloud_component::wasi::{config, random};
+use wasmcloud_component::wasi::{config::store as settings, random};
 use wasmcloud_component::wasmcloud::messaging::{consumer, types::BrokerMessage};
 
 use super::batch as many;
 use super::fault::Fault;
 use super::interface::{Entry, Level, Platform};
+use crate::config;
 
-/// The link that a service's key-value bucket hangs on.
+/// The link that a service's key-value bucket hangs on, where buckets are links.
 const BUCKET: &str = "default";
+/// The config value that says `on` where a bucket is called what it is opened as, and so must be called as its service.
+const OWN_BUCKET: &str = "own-bucket";
+
+thread_local!(static SERVICE: Cell<&'static str> = const { Cell::new(BUCKET) });
+
+/// Says of which service this is an instance.
+pub(crate) fn is_of(service: &'static str) {
+    SERVICE.set(service);
+}
 
 #[derive(Debug, Clone, Copy)]
 pub struct Wasm;
@@ -30,10 +40,18 @@ fn bucket() -> Result<Rc<store::Bucket>, Fault> {
     OPEN.with_borrow_mut(|open| match open {
         Some(bucket) => Ok(Rc::clone(bucket)),
         None => {
-            let bucket = store::open(BUCKET).map_err(|error| fault("open the bucket", error))?;
+            let bucket = store::open(bucket_name()?).map_err(|error| fault("open the bucket", error))?;
             Ok(Rc::clone(open.insert(Rc::new(bucket))))
         }
     })
+}
+
+fn bucket_name() -> Result<&'static str, Fault> {
+    match config::text(OWN_BUCKET)?.as_deref() {
+        Some("on") => Ok(SERVICE.get()),
+        None | Some("off") => Ok(BUCKET),
+        Some(text) => Err(Fault::new(format!("config {OWN_BUCKET} is {text:?}; it must be on or off"))),
+    }
 }
 
 fn fault(doing: &str, error: store::Error) -> Fault {
@@ -121,7 +139,7 @@ impl Platform for Wasm {
         SET.with_borrow_mut(|set| match set {
             Some(values) => Ok(Rc::clone(values)),
             None => {
-                let values = config::store::get_all()
+                let values = settings::get_all()
                     .map_err(|error| Fault::new(format!("cannot read the config: {error:?}")))?;
                 Ok(Rc::clone(set.insert(Rc::new(values.into_iter().collect()))))
             }
