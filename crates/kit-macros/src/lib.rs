@@ -122,19 +122,19 @@ impl Input {
         let (mut events, mut sources) = (own.events(&self.by_hand)?, own.source()?);
         for other in &self.followed {
             let other = contract::read(other)?;
-            events += &other.events(&self.by_hand)?;
-            sources += &other.source()?;
+            events.extend(other.events(&self.by_hand)?);
+            sources.extend(other.source()?);
         }
         let (functions, guest) = (own.functions(), own.guest(&self.module)?);
         let clients = clients(&self.asked)?;
-        let code = format!(
-            "{functions} {guest} {events}
+        Ok(quote! {
+            #functions
+            #guest
+            #events
             /// The logs that the service has to do with.
-            pub mod sources {{ {sources} }}
-            {clients}"
-        );
-        code.parse()
-            .map_err(|error| anyhow::anyhow!("code that is not Rust ({error}) was made of it: {code}"))
+            pub mod sources { #sources }
+            #clients
+        })
     }
 }
 
@@ -154,22 +154,22 @@ fn unreadable(service: &str, why: &str) -> TokenStream {
 }
 
 /// A module for each service that is asked, with a function for each of its functions.
-fn clients(asked: &[String]) -> anyhow::Result<String> {
+fn clients(asked: &[String]) -> anyhow::Result<TokenStream> {
     if asked.is_empty() {
-        return Ok(String::new());
+        return Ok(TokenStream::new());
     }
-    let mut modules = String::new();
+    let mut modules = TokenStream::new();
     for service in asked {
-        modules += &contract::read(service)?.client(&routes::read(service)?)?;
+        modules.extend(contract::read(service)?.client(&routes::read(service)?)?);
     }
-    Ok(format!(
-        "/// The services that it asks, by their functions.
-        pub mod clients {{
+    Ok(quote! {
+        /// The services that it asks, by their functions.
+        pub mod clients {
             /// All of them.
-            pub const ASKED: ::trellis_kit::Asks = ::trellis_kit::Asks::These(&{asked:?});
-            {modules}
-        }}"
-    ))
+            pub const ASKED: ::trellis_kit::Asks = ::trellis_kit::Asks::These(&[#(#asked),*]);
+            #modules
+        }
+    })
 }
 
 /// Gives a type that comes from WIT its JSON form: `Serialize` and `Deserialize` with the names of the WIT, in
