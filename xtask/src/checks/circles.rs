@@ -340,7 +340,10 @@ impl<'ast> Visit<'ast> for Reading<'_> {
 
     fn visit_macro(&mut self, of: &'ast syn::Macro) {
         visit::visit_path(self, &of.path);
-        self.tokens(of.tokens.clone());
+        // What is quoted is code of some other crate.
+        if !of.path.is_ident("quote") {
+            self.tokens(of.tokens.clone());
+        }
     }
 }
 
@@ -409,10 +412,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_quoted_takes_nothing() {
+        let taking = |how: &str| {
+            let a = format!("pub struct A; fn f() {{ {how} {{ super::B }} }}");
+            circles(&[("lib.rs", "mod a; pub struct B; fn f() { a::A; }"), ("a.rs", &a)])
+        };
+        assert_eq!(taking("quote!"), Vec::<String>::new());
+        assert_eq!(taking("other!").len(), 1);
+    }
+
+    #[test]
     fn an_attribute_in_a_macro_that_says_crate_takes_nothing() {
         let files = [
             ("lib.rs", "mod a; fn f() { a::A; }"),
-            ("a.rs", "pub struct A; fn f() { quote! { #[serde(crate = \"serde\")] struct B; } }"),
+            ("a.rs", "pub struct A; fn f() { made! { #[serde(crate = \"serde\")] struct B; } }"),
         ];
         assert_eq!(circles(&files), Vec::<String>::new());
     }
