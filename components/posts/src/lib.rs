@@ -7,8 +7,8 @@ use api::{Cx, Guest, NewPost, NewTitle, PageRequest, Post, PostPage, Problem};
 use thiserror::Error;
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Failure, Index, Projections, Recorded, Route, Service, Writer, projections,
-    routes, text,
+    Aggregate, Entity, Failure, Projections, Recorded, Route, Series, Service, Writer, projections, routes,
+    text,
 };
 
 trellis_kit::bindings!(posts);
@@ -20,10 +20,8 @@ pub struct Posts;
 /// How many characters a title may have.
 const TITLE_MAX: usize = 200;
 
-/// What lists show of each post.
-const POSTS: Docs<Post> = Docs::new(sources::POSTS, "post");
 /// All posts, as they came.
-const FEED: Index = Index::new(sources::POSTS, "feed");
+const POSTS: Series<Post> = Series::new(sources::POSTS, "post", "feed");
 
 impl Service for Posts {
     const NAME: &str = "posts";
@@ -38,6 +36,8 @@ impl Service for Posts {
     const ENTITIES: &[Entity] = &[Entity::of::<Post>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! { sources::POSTS => follow };
+    /// The list holds posts since 2.
+    const VIEWS_SCHEMA: u32 = 2;
 }
 
 impl Guest for Posts {
@@ -59,9 +59,8 @@ impl Guest for Posts {
     }
 
     fn list(cx: &Cx, page: PageRequest) -> Result<PostPage, Problem> {
-        let views = cx.views()?;
-        let listed = FEED.list(&views, &page)?;
-        Ok(PostPage { items: POSTS.get_many(&views, &listed.ids)?, next: listed.next })
+        let listed = POSTS.list(&cx.views()?, &page)?;
+        Ok(PostPage { items: listed.items, next: listed.next })
     }
 
     fn retitle(cx: &Cx, id: String, to: NewTitle) -> Result<Post, Problem> {
@@ -111,9 +110,8 @@ impl Aggregate for Post {
 
 /// Keeps the list of posts.
 fn follow(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
-    POSTS.put(writer, &event.entity, &event.state()?)?;
     match &event.data {
-        PostEvent::Created(post) => FEED.add(writer, &post.id),
-        PostEvent::Retitled(_) => Ok(()),
+        PostEvent::Created(post) => POSTS.add(writer, &post.id, post),
+        PostEvent::Retitled(_) => POSTS.change(writer, &event.entity, &event.state()?),
     }
 }

@@ -14,7 +14,8 @@ use trellis::posts::events::PostEvent;
 use trellis::posts::types::Post;
 use trellis::query::types::ReadPost;
 use trellis_kit::{
-    Docs, Failure, Index, Lists, Projections, Recorded, Route, Service, Wire, Writer, id, projections, routes,
+    Docs, Failure, Lists, Projections, Recorded, Route, Series, Service, Wire, Writer, id, projections,
+    routes,
 };
 
 trellis_kit::bindings!(query: posts, comments);
@@ -30,9 +31,8 @@ const NEWEST: usize = 8;
 /// The role that reads every comment.
 const MODERATOR: &str = "moderator";
 
-const POSTS: Docs<Post> = Docs::new(sources::POSTS, "post");
 /// All posts, as they came.
-const FEED: Index = Index::new(sources::POSTS, "feed");
+const POSTS: Series<Post> = Series::new(sources::POSTS, "post", "feed");
 const COMMENTS: Docs<Comment> = Docs::new(sources::COMMENTS, "comment");
 /// The comments of each post, as they came.
 const COMMENTS_OF: Lists = Lists::new(sources::COMMENTS, "of");
@@ -60,14 +60,15 @@ impl Service for Query {
         sources::POSTS => follow_posts,
         sources::COMMENTS => follow_comments,
     };
+    /// The list holds posts since 2.
+    const VIEWS_SCHEMA: u32 = 2;
 }
 
 impl Guest for Query {
     fn feed(cx: &Cx, page: PageRequest) -> Result<FeedPage, Problem> {
         let views = cx.views()?;
-        let listed = FEED.list(&views, &page)?;
-        let listed_posts = POSTS.get_each_with(&THREADS, &views, &listed.ids)?;
-        let items = listed_posts.into_iter().filter_map(|(post, thread)| {
+        let listed = POSTS.list_with(&THREADS, &views, &page)?;
+        let items = listed.items.into_iter().filter_map(|(post, thread)| {
             let Thread { count, newest } = thread.unwrap_or_default();
             let readable = newest.into_iter().filter(|comment| may_read(cx, comment));
             Some(with_comments(cx, post?, count, readable.take(SHOWN_IN_FEED)))
@@ -77,7 +78,7 @@ impl Guest for Query {
 
     fn get(cx: &Cx, id: String, comments: PageRequest) -> Result<PostPage, Problem> {
         let views = cx.views()?;
-        let (post, thread) = POSTS.get_with(&THREADS, &views, &id)?;
+        let (post, thread) = POSTS.docs().get_with(&THREADS, &views, &id)?;
         let post = post.ok_or(QueryError::NoSuchPost)?;
         let count = thread.map_or(0, |thread| thread.count);
         let listed = COMMENTS_OF.list(&views, &id, &comments)?;
@@ -121,10 +122,9 @@ fn with_comments(cx: &Cx, post: Post, count: u64, comments: impl IntoIterator<It
 }
 
 fn follow_posts(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
-    POSTS.put(writer, &event.entity, &event.state()?)?;
     match &event.data {
-        PostEvent::Created(post) => FEED.add(writer, &post.id),
-        PostEvent::Retitled(_) => Ok(()),
+        PostEvent::Created(post) => POSTS.add(writer, &post.id, post),
+        PostEvent::Retitled(_) => POSTS.change(writer, &event.entity, &event.state()?),
     }
 }
 

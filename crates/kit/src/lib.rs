@@ -4,7 +4,7 @@
 //! Everything between that and the platform is here. `components/posts` is the example to read first; it has
 //!
 //! * `bindings!(posts)`: the types and functions of `wit/posts`, in Rust and in JSON;
-//! * [`Service`]: its name, its routes, its entities, and the events that its read models ([`Docs`], [`Index`],
+//! * [`Service`]: its name, its routes, its entities, and the events that its read models ([`Docs`], [`Series`], [`Index`],
 //!   [`Lists`]) follow; the documents of the whole are made of these;
 //! * the functions themselves, which [create](Cx::create), [load](Cx::load) and
 //!   [change](Cx::update) entities;
@@ -137,7 +137,7 @@ pub use failure::{Cause, Failure};
 pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table};
 pub use http::{Call, Request, Response, Route};
 pub use known::Known;
-pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Reader, Writer, glance};
+pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Page, Reader, Series, Writer, glance};
 pub use problem::{FieldError, Problem};
 pub use schema::Wire;
 pub use service::Service;

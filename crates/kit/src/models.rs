@@ -18,10 +18,12 @@ pub(crate) mod kept;
 pub(crate) mod offset;
 pub(crate) mod progress;
 mod reader;
+mod series;
 pub(crate) mod writer;
 
 pub use docs::Docs;
 pub use glance::{DocKey, Glimpse, glance};
 pub use index::{Index, Listed, Lists};
 pub use reader::Reader;
+pub use series::{Page, Series};
 pub use writer::Writer;

@@ -18,6 +18,7 @@ mod message;
 mod position;
 mod readiness;
 mod remembered;
+mod series;
 mod service;
 mod tally;
 mod versions;

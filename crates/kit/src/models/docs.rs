@@ -125,7 +125,7 @@ impl<T> Docs<T> {
         names::doc_key(generation, self.source.name, self.name, id)
     }
 
-    fn keys(&self, generation: u64, ids: &[String]) -> Vec<String> {
+    pub(super) fn keys(&self, generation: u64, ids: &[String]) -> Vec<String> {
         ids.iter().map(|id| self.key(generation, id)).collect()
     }
 }

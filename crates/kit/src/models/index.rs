@@ -4,12 +4,16 @@
 //! ones before it, which never change again. Adding is one read and one write (two when the head is full). Reading a
 //! page of the list is one read for all heads, and seldom another for full pages. The price is the same with a
 //! million ids as with a hundred.
+//!
+//! A head may also hold what the list shows of its newest ids ([`Series`](super::Series)). So whoever reads the beginning of
+//! a list has read what is in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use trellis_names as names;
 
 use super::reader::Reader;
@@ -22,6 +26,8 @@ use crate::problem::Problem;
 
 /// How many ids a page holds.
 pub const PAGE_LEN: usize = 64;
+/// Of how many ids a head holds what the list shows. Lanes share a page of the list, so each needs few.
+pub const SHOWN: usize = 4;
 const LIMIT_DEFAULT: u32 = 20;
 const LIMIT_MAX: u32 = 100;
 const CURSOR_MAX_LEN: usize = 1024;
@@ -53,11 +59,20 @@ pub struct Listed {
 struct Head {
     page: u64,
     items: Vec<Item>,
+    /// The newest [`SHOWN`] with what the list shows of them, oldest first. Some may be on the page before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shown: Vec<(Item, Box<RawValue>)>,
 }
 
 /// An id, and the sequence of the event that added it: its place among the ids of all partitions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Item(u64, String);
+
+/// The part of a lane that is open.
+const HEAD: &str = "head";
+
+/// What the list shows, by id.
+pub(super) type Shown = BTreeMap<String, Box<RawValue>>;
 
 /// The pages of one list: a lane of them for each partition that adds to it.
 struct Pages {
@@ -74,6 +89,30 @@ impl Index {
 
     /// Adds an id as the newest.
     pub fn add(&self, writer: &Writer<'_>, id: &str) -> Result<(), Failure> {
+        self.change(writer, |lane| lane.add(id, None))
+    }
+
+    /// Adds an id as the newest, with what the list shows of it.
+    pub(super) fn add_shown(
+        &self,
+        writer: &Writer<'_>,
+        id: &str,
+        shown: Box<RawValue>,
+    ) -> Result<(), Failure> {
+        self.change(writer, |lane| lane.add(id, Some(shown)))
+    }
+
+    /// Changes what the list shows of an id, where it is among the newest.
+    pub(super) fn show(&self, writer: &Writer<'_>, id: &str, shown: Box<RawValue>) -> Result<(), Failure> {
+        self.change(writer, |lane| lane.show(id, shown))
+    }
+
+    /// Changes the lane of the event's partition.
+    fn change(
+        &self,
+        writer: &Writer<'_>,
+        change: impl FnOnce(&OpenLane<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         if writer.source != self.source.name || writer.partition >= self.source.partitions {
             let Writer { source, partition, .. } = writer;
             return Err(Failure::lasting(format!(
@@ -81,11 +120,20 @@ impl Index {
                 self.name
             )));
         }
-        add(writer, self.name, &writer.partition.to_string(), id)
+        change(&OpenLane { writer, name: self.name, lane: &writer.partition.to_string() })
     }
 
     /// The ids that a page request asks for.
     pub fn list(&self, reader: &Reader, request: &PageRequest) -> Result<Listed, Problem> {
+        Ok(self.list_shown(reader, request)?.0)
+    }
+
+    /// The ids that a page request asks for, and what the heads that were read for it show.
+    pub(super) fn list_shown(
+        &self,
+        reader: &Reader,
+        request: &PageRequest,
+    ) -> Result<(Listed, Shown), Problem> {
         let lanes = (0..self.source.partitions).map(|partition| partition.to_string()).collect();
         Pages { source: self.source.name, name: self.name, lanes }.list(reader, request)
     }
@@ -109,41 +157,75 @@ impl Lists {
                 self.name, writer.entity, writer.source
             )));
         }
-        add(writer, self.name, owner, id)
+        OpenLane { writer, name: self.name, lane: owner }.add(id, None)
     }
 
     /// The ids that a page request asks for, of one owner; none if it owns nothing.
     pub fn list(&self, reader: &Reader, owner: &str, request: &PageRequest) -> Result<Listed, Problem> {
         let lanes = if id::is_valid(owner) { vec![owner.to_owned()] } else { Vec::new() };
-        Pages { source: self.source.name, name: self.name, lanes }.list(reader, request)
+        Ok(Pages { source: self.source.name, name: self.name, lanes }.list(reader, request)?.0)
     }
 }
 
-/// Adds an id to a lane as the newest.
-///
-/// A full page is there before the head that no longer holds it. Dying in between is harmless: it is a copy of what the
-/// head still holds, and is written again then.
-fn add(writer: &Writer<'_>, name: &str, lane: &str, id: &str) -> Result<(), Failure> {
-    let key = |part: &str| names::index_key(writer.generation, writer.source, name, lane, part);
-    if writer.has_changed(&key("head")) {
-        return Ok(());
+/// A lane, for a projection that changes it.
+struct OpenLane<'a> {
+    writer: &'a Writer<'a>,
+    name: &'static str,
+    lane: &'a str,
+}
+
+impl OpenLane<'_> {
+    /// Adds an id as the newest.
+    ///
+    /// A full page is there before the head that no longer holds it. Dying in between is harmless: it is a copy of what the
+    /// head still holds, and is written again then.
+    fn add(&self, id: &str, shown: Option<Box<RawValue>>) -> Result<(), Failure> {
+        let Some(mut head) = self.head()? else { return Ok(()) };
+        if head.items.len() >= PAGE_LEN {
+            self.writer.save_first(&self.key(&head.page.to_string()), &head.items)?;
+            head.page += 1;
+            head.items.clear();
+        }
+        let item = Item(self.writer.seq, id.to_owned());
+        if let Some(shown) = shown {
+            head.shown.push((item.clone(), shown));
+            head.shown.drain(..head.shown.len().saturating_sub(SHOWN));
+        }
+        head.items.push(item);
+        self.writer.save(self.key(HEAD), &head)
     }
-    let Some(head) = writer.before::<Head>(&key("head"))? else { return Ok(()) };
-    if head.as_ref().is_some_and(|head| head.seq >= writer.seq) {
-        return Ok(());
+
+    /// Changes what is shown of an id, if anything is.
+    fn show(&self, id: &str, shown: Box<RawValue>) -> Result<(), Failure> {
+        let Some(mut head) = self.head()? else { return Ok(()) };
+        match head.shown.iter_mut().find(|(item, _)| item.1 == id) {
+            Some(known) => known.1 = shown,
+            None => return Ok(()),
+        }
+        self.writer.save(self.key(HEAD), &head)
     }
-    let mut head = head.map(|head| head.value).unwrap_or_default();
-    if head.items.len() >= PAGE_LEN {
-        writer.save_first(&key(&head.page.to_string()), &head.items)?;
-        head = Head { page: head.page + 1, items: Vec::new() };
+
+    /// The head as it was before this event; none if the event has changed it already.
+    fn head(&self) -> Result<Option<Head>, Failure> {
+        let key = self.key(HEAD);
+        if self.writer.has_changed(&key) {
+            return Ok(None);
+        }
+        let Some(head) = self.writer.before::<Head>(&key)? else { return Ok(None) };
+        if head.as_ref().is_some_and(|head| head.seq >= self.writer.seq) {
+            return Ok(None);
+        }
+        Ok(Some(head.map(|head| head.value).unwrap_or_default()))
     }
-    head.items.push(Item(writer.seq, id.to_owned()));
-    writer.save(key("head"), &head)
+
+    fn key(&self, part: &str) -> String {
+        names::index_key(self.writer.generation, self.writer.source, self.name, self.lane, part)
+    }
 }
 
 impl Pages {
     /// The ids that a page request asks for.
-    fn list(&self, reader: &Reader, request: &PageRequest) -> Result<Listed, Problem> {
+    fn list(&self, reader: &Reader, request: &PageRequest) -> Result<(Listed, Shown), Problem> {
         let limit = request.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(Problem::malformed(format!("limit must be a number from 1 to {LIMIT_MAX}.")));
@@ -154,7 +236,7 @@ impl Pages {
         };
         // A list that was begun in one generation is read on in it: it stays where it is until after the next
         // rebuild.
-        let (generation, mut lanes) = self.lanes(reader, cursor.as_ref())?;
+        let (generation, mut lanes, shown) = self.lanes(reader, cursor.as_ref())?;
         let limit = limit as usize;
         let mut ids = Vec::with_capacity(limit);
         let mut before = cursor.map_or(u64::MAX, |cursor| cursor.before);
@@ -167,14 +249,16 @@ impl Pages {
         let rest: Vec<u64> = lanes.iter().map(Lane::position).collect();
         let more = rest.iter().any(|position| *position > 0);
         let next = more.then(|| Cursor { generation, before, positions: rest }.encode());
-        Ok(Listed { ids, next })
+        Ok((Listed { ids, next }, shown))
     }
 
-    /// Which generation is read, and where reading begins in each partition.
-    fn lanes(&self, reader: &Reader, cursor: Option<&Cursor>) -> Result<(u64, Vec<Lane>), Problem> {
-        let keys = |generation| self.lanes.iter().map(|lane| self.key(generation, lane, "head")).collect();
+    /// Which generation is read, where reading begins in each partition, and what the heads show.
+    fn lanes(&self, reader: &Reader, cursor: Option<&Cursor>) -> Result<(u64, Vec<Lane>, Shown), Problem> {
+        let keys = |generation| self.lanes.iter().map(|lane| self.key(generation, lane, HEAD)).collect();
         let read = reader.read(cursor.map(|cursor| cursor.generation), keys)?;
         let heads = read.parse::<Head>(..)?;
+        let each = heads.iter().flatten().flat_map(|head| &head.shown);
+        let shown = each.map(|(item, value)| (item.1.clone(), value.clone())).collect();
         let positions = cursor.map(|cursor| cursor.positions.iter().copied().map(Some).collect());
         let positions = positions.unwrap_or_else(|| vec![None; heads.len()]);
         let before = cursor.map_or(u64::MAX, |cursor| cursor.before);
@@ -183,7 +267,7 @@ impl Pages {
             (None, Some(_)) => Err(bad_cursor()),
             (Some(head), position) => Lane::new(head, position, before).ok_or_else(bad_cursor),
         });
-        Ok((read.generation, lanes.collect::<Result<_, _>>()?))
+        Ok((read.generation, lanes.collect::<Result<_, _>>()?, shown))
     }
 
     /// Reads on where too little is at hand to know what comes next. All partitions that may run dry are read
@@ -244,7 +328,11 @@ impl Lane {
             Some(position) if position <= head.page => lane.pages_left = position,
             _ => {
                 lane.pages_left = head.page;
+                let first = head.items.first().map_or(u64::MAX, |item| item.0);
                 lane.extend(head.page, head.items, before);
+                // What a head shows of the page before it need not be read there.
+                let shown = head.shown.into_iter().map(|(item, _)| item).filter(|item| item.0 < first);
+                lane.extend(head.page.saturating_sub(1), shown.collect(), before);
                 if lane.items.is_empty() {
                     return None;
                 }
@@ -253,7 +341,9 @@ impl Lane {
         Some(lane)
     }
 
+    /// Adds what is older than all that is at hand.
     fn extend(&mut self, page: u64, items: Vec<Item>, before: u64) {
+        let before = self.items.back().map_or(before, |(_, oldest)| before.min(oldest.0));
         let older = items.into_iter().rev().filter(|item| item.0 < before);
         self.items.extend(older.map(|item| (page, item)));
     }

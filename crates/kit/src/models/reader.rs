@@ -102,6 +102,11 @@ impl Found {
 }
 
 impl Values {
+    /// Takes off what comes after so many.
+    pub fn split_off(&mut self, at: usize) -> Self {
+        Self { generation: self.generation, entries: self.entries.split_off(at) }
+    }
+
     /// The values of some of the keys, in their order.
     pub fn parse<T: DeserializeOwned>(
         &self,
