@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde_json::json;
 use trellis_kit::http::{Path, Routes};
+use trellis_kit::tally::Turn;
 use trellis_kit::{Problem, Request, Response, Trace, glance, log, time};
 
 use crate::callers::Caller;
@@ -75,8 +76,10 @@ fn answer(own: Routes, request: &Request, settings: &Settings, trace: &Trace, no
     let caller = identify(request, &site, settings);
     let is_known = caller.is_ok();
     note.caller = Some(caller.as_ref().map_or("unknown key", Caller::class));
-    let known = Known::read(settings);
-    let allowance = settings.limits.map(|limits| limits.count(request, &caller, settings.hops)).transpose();
+    let counted = settings.limits.map(|limits| limits.of(request, &caller, settings.hops));
+    let counted = counted.as_ref().map(|counted| (counted, counted.turn()));
+    let known = Known::read(settings, counted.as_ref().map(|(_, turn)| turn));
+    let allowance = counted.as_ref().map(|(counted, turn)| counted.count(turn)).transpose();
     let response = match &allowance {
         Err(problem) => Refusal::from(problem.clone()).respond(request, trace),
         Ok(Some(allowance)) if allowance.is_used_up() => {
@@ -104,9 +107,11 @@ struct Known {
 }
 
 impl Known {
-    fn read(settings: &Settings) -> Result<Self, Problem> {
+    /// Reads it, and with the same call what counting this request takes.
+    fn read(settings: &Settings, turn: Option<&Turn<'_>>) -> Result<Self, Problem> {
         let (table, policy) = (table::DOC, policy::DOC);
-        let seen = glance(&[(sources::REGISTRY, table, table::ID), (sources::GATEWAY, policy, policy::ID)])?;
+        let docs = [(sources::REGISTRY, table, table::ID), (sources::GATEWAY, policy, policy::ID)];
+        let seen = glance(&docs, turn)?;
         let mut seen = seen.iter().map(Option::as_ref);
         let (table, policy) = (seen.next().flatten(), seen.next().flatten());
         Ok(Self { table: Table::of(table)?, rules: policy::in_force(policy, settings)? })

@@ -2,9 +2,9 @@
 //! key, and who may from the policy; the rest is the service's.
 //!
 //! Taking a request in and handing the answer out costs calls of the host. Passing it on costs these besides: one to
-//! read routes and policy, one to send it and wait, two to see how long it took, and one for the line in the log.
-//! Rate limits add two: the time, and a look at what was counted; a third counts, for each request where the limit is
-//! small and seldom where it is large. Everything else is remembered by the instance for as long as it is the same; a
+//! read routes, policy and what was counted, one to send it and wait, two to see how long it took, and one for the line in
+//! the log. Rate limits add one for the time; another counts, for each request where the limit is small and seldom where it
+//! is large. Everything else is remembered by the instance for as long as it is the same; a
 //! fresh instance remembers nothing, asks once for the config, and does the same.
 
 mod accept;
@@ -31,7 +31,7 @@ use thiserror::Error;
 use trellis::gateway::events::PolicyEvent;
 use trellis_kit::{
     Aggregate, Asks, Docs, Entity, Failure, OPERATOR, Projections, Recorded, Request, Response, Route,
-    Service, Writer, projections, routes,
+    Service, Writer, projections, routes, tally,
 };
 
 trellis_kit::bindings!(gateway: registry except ServiceEvent);
@@ -76,6 +76,7 @@ impl Service for Gateway {
     }
 
     fn look_around() -> Result<(), Failure> {
+        tally::make_key()?;
         policy::apply_config()
     }
 }

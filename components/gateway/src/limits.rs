@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trellis_kit::platform::Fault;
-use trellis_kit::tally::{Count, Tally};
+use trellis_kit::tally::{self, Count, Tally, Turn};
 use trellis_kit::{Problem, Request, Response, Wire, config};
 
 use crate::callers::{self, Caller};
@@ -21,6 +21,16 @@ pub struct Limits {
     pub window_seconds: u64,
     pub reads: u64,
     pub writes: u64,
+}
+
+/// As what a request is counted.
+#[derive(Debug)]
+pub struct Counted {
+    class: &'static str,
+    kind: &'static str,
+    who: String,
+    limit: u64,
+    window_seconds: u64,
 }
 
 /// Where the caller of a request stands.
@@ -49,14 +59,9 @@ impl Limits {
         Ok(Some(limits))
     }
 
-    /// Counts a request. Who shows a key that is not known is counted by their address, like everybody without one: as
-    /// far as so many proxies are believed.
-    pub fn count(
-        self,
-        request: &Request,
-        caller: &Result<Caller, Problem>,
-        hops: usize,
-    ) -> Result<Allowance, Problem> {
+    /// As what a request is counted. Who shows a key that is not known is counted by their address, like everybody without one:
+    /// as far as so many proxies are believed.
+    pub fn of(self, request: &Request, caller: &Result<Caller, Problem>, hops: usize) -> Counted {
         let is_read = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
         let (class, limit) = if is_read { ("reads", self.reads) } else { ("writes", self.writes) };
         let key = caller.as_ref().ok().and_then(Caller::name);
@@ -64,10 +69,21 @@ impl Limits {
         let (kind, who, limit) = match (key, callers::address(request, hops)) {
             (Some(name), _) => (if is_read { "reads.key" } else { "writes.key" }, name.to_owned(), limit),
             (None, Some(address)) => (class, format!("address {address}"), limit),
-            (None, None) => (class, "anybody".to_owned(), limit.saturating_mul(SHARED_BY)),
+            (None, None) => (class, tally::ANYBODY.to_owned(), limit.saturating_mul(SHARED_BY)),
         };
-        let count = Tally::new(kind, Duration::from_secs(self.window_seconds)).count(&who, limit)?;
-        Ok(Allowance { class, limit, window_seconds: self.window_seconds, count })
+        Counted { class, kind, who, limit, window_seconds: self.window_seconds }
+    }
+}
+
+impl Counted {
+    pub fn turn(&self) -> Turn<'_> {
+        Tally::new(self.kind, Duration::from_secs(self.window_seconds)).turn(&self.who, self.limit)
+    }
+
+    /// Counts it.
+    pub fn count(&self, turn: &Turn<'_>) -> Result<Allowance, Problem> {
+        let Self { class, limit, window_seconds, .. } = *self;
+        Ok(Allowance { class, limit, window_seconds, count: turn.count()? })
     }
 }
 

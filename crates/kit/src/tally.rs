@@ -4,7 +4,8 @@
 //! what it was when a window began is noted in a document of that window. So nothing is deleted, and there are never more
 //! keys than slots have. Two who share a slot share its count, which is rare among so many slots. The hash has a key that
 //! chance made when somebody counted here for the first time, and that is in the bucket: nobody outside can choose a name
-//! that shares the slot of another.
+//! that shares the slot of another. Those who cannot be told apart have one name, [`ANYBODY`], which nobody chose: its slot is
+//! no secret.
 //!
 //! **A large limit is counted by samples.** One in so many is counted, drawn by chance, and stands for all of them; the
 //! others only look. So callers that come thick and fast seldom meet at a counter, and most of them cost one call. What a
@@ -18,7 +19,7 @@
 //! Then this is tried again, and at last the caller stands where those before stood: who is far below a limit is let
 //! through uncounted, which the log says, and who is beyond it is not.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::time::Duration;
 
 use crate::platform::{self, Fault, Platform};
@@ -34,6 +35,9 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 const TRIES: u32 = 3;
 /// How many are counted of a limit that is large.
 const SAMPLES: u64 = 256;
+
+/// The name of all who cannot be told apart.
+pub const ANYBODY: &str = "anybody";
 
 /// Counts one thing that callers do.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +55,23 @@ pub struct Count {
     pub left: Duration,
 }
 
+/// One time that somebody does it.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    tally: Tally,
+    who: &'a str,
+    limit: u64,
+    now_ms: u64,
+    seen: OnceCell<Seen>,
+}
+
+/// What the keys of a slot held.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    note: Option<Vec<u8>>,
+    counter: Option<Vec<u8>>,
+}
+
 impl Tally {
     /// The name is part of its keys.
     pub const fn new(name: &'static str, window: Duration) -> Self {
@@ -59,42 +80,81 @@ impl Tally {
 
     /// Counts this time, too, for a limit of so many in a window. The price is two calls, or seldom more than one where the limit
     /// is large, and three more for the first in a window. An instance asks for the key besides, once a minute, unless
-    /// [`glance`](crate::glance) has read it.
+    /// [`ANYBODY`] is counted.
     pub fn count(&self, who: &str, limit: u64) -> Result<Count, Fault> {
-        let platform = platform::current();
-        let (now_ms, window_ms) = (platform.now_ms(), self.window.as_millis().max(1) as u64);
-        let window = now_ms / window_ms;
-        let slot = format!("tally.{}.{}", self.name, id::partition(&slot_name(who)?, SLOTS));
-        // Notes take turns in two keys: one that is written late never covers that of the window after.
-        let note = format!("{slot}.{}", window % 2);
-        let stands_for = (limit / SAMPLES).max(1);
-        let is_counted = stands_for == 1 || platform.random().is_multiple_of(stands_for);
-        let (noted, looked) = if is_counted {
-            (noted(platform.get(&note)?, window), None)
-        } else {
-            let (noted, counter) = look(&note, &slot, window)?;
-            (noted, Some(counter))
-        };
-        let base = match noted {
-            Some(base) => base,
-            None => begin(&slot, &note, window)?,
-        };
-        let counter = match looked {
-            Some(counter) => counter,
-            None => up(&slot)?,
-        };
-        let used = counter.saturating_sub(base).saturating_mul(stands_for);
-        let left = Duration::from_millis((window + 1) * window_ms - now_ms);
-        Ok(Count { used, left })
+        self.turn(who, limit).count()
+    }
+
+    /// One time that is yet to be counted. [`glance`](crate::glance) reads for it along with documents: then counting costs one
+    /// call less.
+    pub fn turn<'a>(&self, who: &'a str, limit: u64) -> Turn<'a> {
+        Turn { tally: *self, who, limit, now_ms: platform::current().now_ms(), seen: OnceCell::new() }
     }
 }
 
-/// What was noted of this window, and the counter.
-fn look(note: &str, slot: &str, window: u64) -> Result<(Option<u64>, u64), Fault> {
-    let mut found = platform::current().get_many(&[note.to_owned(), slot.to_owned()])?.into_iter();
-    let note = found.next().flatten();
-    let counter = number(slot, found.next().flatten())?;
-    Ok((noted(note, window), counter))
+impl Turn<'_> {
+    /// What can be read for it by now: what its slot holds, or else the key that says which slot it has.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        match slot_name(self.who) {
+            Some(name) => self.keys_of(&name).into(),
+            None => vec![KEY.to_owned()],
+        }
+    }
+
+    /// Remembers what was found there.
+    pub(crate) fn learn(&self, found: Vec<Option<Vec<u8>>>) {
+        let is_key = found.len() == 1;
+        let mut found = found.into_iter();
+        let first = found.next().flatten();
+        if is_key {
+            learn(first);
+        } else {
+            self.seen.get_or_init(|| Seen { note: first, counter: found.next().flatten() });
+        }
+    }
+
+    pub fn count(&self) -> Result<Count, Fault> {
+        let platform = platform::current();
+        let name = match slot_name(self.who) {
+            Some(name) => name,
+            None => keyed(&new_key()?, self.who),
+        };
+        let [note, slot] = self.keys_of(&name);
+        let (window, window_ms) = (self.window(), self.window_ms());
+        let stands_for = (self.limit / SAMPLES).max(1);
+        let is_counted = stands_for == 1 || platform.random().is_multiple_of(stands_for);
+        let seen = match self.seen.get() {
+            Some(seen) => seen.clone(),
+            None if is_counted => Seen { note: platform.get(&note)?, counter: None },
+            None => {
+                let mut found = platform.get_many(&[note.clone(), slot.clone()])?.into_iter();
+                Seen { note: found.next().flatten(), counter: found.next().flatten() }
+            }
+        };
+        let base = match noted(seen.note, window) {
+            Some(base) => base,
+            None => begin(&slot, &note, window)?,
+        };
+        let counter = if is_counted { up(&slot)? } else { number(&slot, seen.counter)? };
+        let used = counter.saturating_sub(base).saturating_mul(stands_for);
+        let left = Duration::from_millis((window + 1) * window_ms - self.now_ms);
+        Ok(Count { used, left })
+    }
+
+    /// The keys of the note and of the counter. Notes take turns in two keys: one that is written late never covers that of the
+    /// window after.
+    fn keys_of(&self, name: &str) -> [String; 2] {
+        let slot = format!("tally.{}.{}", self.tally.name, id::partition(name, SLOTS));
+        [format!("{slot}.{}", self.window() % 2), slot]
+    }
+
+    fn window(&self) -> u64 {
+        self.now_ms / self.window_ms()
+    }
+
+    fn window_ms(&self) -> u64 {
+        self.tally.window.as_millis().max(1) as u64
+    }
 }
 
 /// Counts up. What cannot be counted is one more than was counted before.
@@ -143,17 +203,14 @@ fn noted(note: Option<Vec<u8>>, window: u64) -> Option<u64> {
     (of.parse() == Ok(window)).then(|| base.parse().ok()).flatten()
 }
 
+/// What a slot follows from; none if that takes the key, and this instance does not know it.
+fn slot_name(who: &str) -> Option<String> {
+    if who == ANYBODY { Some(who.to_owned()) } else { Some(keyed(&known_key()?, who)) }
+}
+
 /// The keyed hash of a name, whatever is in it.
-fn slot_name(who: &str) -> Result<String, Fault> {
-    let key = match known_key() {
-        Some(key) => key,
-        None => {
-            let key = key()?;
-            learn(Some(key.clone()));
-            key
-        }
-    };
-    Ok(id::hex(&id::digest(&[&key, who.as_bytes()])))
+fn keyed(key: &[u8], who: &str) -> String {
+    id::hex(&id::digest(&[key, who.as_bytes()]))
 }
 
 // The key of the hash, and when this instance learned it.
@@ -168,27 +225,33 @@ fn known_key() -> Option<Vec<u8>> {
     })
 }
 
-/// The key in the bucket that this instance needs before it can count.
-pub(crate) fn missing_key() -> Option<String> {
-    known_key().is_none().then(|| KEY.to_owned())
-}
-
 /// Remembers what was found there, if anything was.
-pub(crate) fn learn(key: Option<Vec<u8>>) {
+fn learn(key: Option<Vec<u8>>) {
     if let Some(key) = key {
         KNOWN.set(Some((platform::current().elapsed(), key)));
     }
 }
 
-/// The key of this deployment, made by whoever counts first.
-fn key() -> Result<Vec<u8>, Fault> {
+/// Makes the key of this deployment, unless there is one. Of those who first count somebody, several may make one at once, and
+/// count in slots of their own for a minute; so a service has it made before anybody asks, in
+/// [`look_around`](crate::Service::look_around).
+pub fn make_key() -> Result<(), Fault> {
+    new_key().map(drop)
+}
+
+/// The key of this deployment, made by whoever needs it first. It is remembered.
+fn new_key() -> Result<Vec<u8>, Fault> {
     let platform = platform::current();
-    if let Some(key) = platform.get(KEY)? {
-        return Ok(key);
-    }
-    let chance = format!("{:016x}{:016x}", platform.random(), platform.random());
-    platform.set(KEY, chance.as_bytes())?;
-    Ok(platform.get(KEY)?.unwrap_or(chance.into_bytes()))
+    let key = match platform.get(KEY)? {
+        Some(key) => key,
+        None => {
+            let chance = format!("{:016x}{:016x}", platform.random(), platform.random());
+            platform.set(KEY, chance.as_bytes())?;
+            platform.get(KEY)?.unwrap_or(chance.into_bytes())
+        }
+    };
+    learn(Some(key.clone()));
+    Ok(key)
 }
 
 /// As in an instance that was made anew.

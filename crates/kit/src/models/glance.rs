@@ -8,7 +8,7 @@ use super::kept;
 use super::reader::Found;
 use crate::descriptor::Source;
 use crate::problem::Problem;
-use crate::tally;
+use crate::tally::Turn;
 
 /// A document as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,15 +21,17 @@ pub struct Glimpse {
 /// Where a document is: the service whose events it follows, its name, and its id.
 pub type DocKey<'a> = (Source, &'a str, &'a str);
 
-/// Reads documents as they are in the generation that answers; none is not there (yet).
-pub fn glance(docs: &[DocKey<'_>]) -> Result<Vec<Option<Glimpse>>, Problem> {
+/// Reads documents as they are in the generation that answers; none is not there (yet). Whoever looks at these for every request
+/// may count requests, too: what that takes is read along.
+pub fn glance(docs: &[DocKey<'_>], turn: Option<&Turn<'_>>) -> Result<Vec<Option<Glimpse>>, Problem> {
     let keys = |generation| {
         docs.iter().map(|(source, name, id)| names::doc_key(generation, source.name, name, id)).collect()
     };
-    // Whoever looks at these for every request counts requests, too.
-    let also = Vec::from_iter(tally::missing_key());
+    let also = turn.map(Turn::keys).unwrap_or_default();
     let Found { answers: generation, values, also } = Found::load(None, &also, keys)?;
-    also.into_iter().for_each(tally::learn);
+    if let Some(turn) = turn {
+        turn.learn(also);
+    }
     let each = values.entries.into_iter();
     Ok(each.map(|(key, bytes)| Some(Glimpse { key, generation, bytes: bytes? })).collect())
 }

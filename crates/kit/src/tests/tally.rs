@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::platform::memory::Harm;
-use crate::tally::Tally;
+use crate::tally::{ANYBODY, Tally};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const WRITES: Tally = Tally::new("writes", MINUTE);
@@ -157,15 +157,37 @@ fn a_count_by_samples_never_goes_back_in_a_window() {
 #[test]
 fn who_has_glanced_at_documents_counts_for_a_call_less() {
     used("ann");
-    let calls = |glances: bool| {
+    let calls = |who: &str, glances: bool| {
         platform().advance(MINUTE);
+        // The first in a window pays more.
+        used(who);
         crate::tally::forget();
+        let turn = WRITES.turn(who, LIMIT);
         if glances {
-            crate::glance(&[]).unwrap();
+            crate::glance(&[], Some(&turn)).unwrap();
         }
         let before = platform().calls();
-        used("ann");
+        assert_eq!(turn.count().unwrap().used, 2, "{who}");
         platform().calls() - before
     };
-    assert_eq!(calls(false), calls(true) + 1);
+    assert_eq!([calls("ann", false), calls("ann", true)], [3, 2], "it finds the key");
+    assert_eq!([calls(ANYBODY, false), calls(ANYBODY, true)], [2, 1], "it finds what was counted");
+}
+
+#[test]
+fn who_has_glanced_at_documents_is_counted_by_samples_for_nothing() {
+    const LARGE: u64 = 6_000;
+    for who in ["ann", ANYBODY] {
+        WRITES.count(who, LARGE).unwrap();
+        let calls = (0..1_000).map(|_| {
+            let turn = WRITES.turn(who, LARGE);
+            crate::glance(&[], Some(&turn)).unwrap();
+            let before = platform().calls();
+            turn.count().unwrap();
+            platform().calls() - before
+        });
+        let calls: Vec<u64> = calls.collect();
+        assert!(calls.iter().filter(|calls| **calls == 0).count() > 900, "{who}: {calls:?}");
+        assert!(calls.iter().all(|calls| *calls <= 1), "{who}: {calls:?}");
+    }
 }
