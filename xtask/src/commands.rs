@@ -63,6 +63,11 @@ pub enum Task {
         #[command(subcommand)]
         task: lattice::Task,
     },
+    /// Run the application on a host of wasmCloud 2
+    V2 {
+        #[command(subcommand)]
+        task: lattice::v2::Task,
+    },
     /// Kill everything at random under load, then see that nothing is lost or doubled and every read model is right
     Chaos {
         /// For how long
@@ -77,6 +82,9 @@ pub enum Task {
         /// Run those of the whole application on a real wasmCloud lattice, by default of one host and one NATS server
         #[arg(long)]
         lattice: bool,
+        /// Run those of the whole application on a host of wasmCloud 2
+        #[arg(long, conflicts_with = "lattice")]
+        v2: bool,
         #[command(flatten)]
         size: lattice::Size,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -1,4 +1,5 @@
-//! Builds the wasm components: what is in `components/` to `build/`, the guests of the tests to `build/test/`.
+//! Builds the wasm components: what is in `components/` to `build/`, the guests of the tests to `build/test/`, and what
+//! wasmCloud 2 needs beside them to `build/v2/`.
 //!
 //! Whether anything needs building is cargo's decision; a component that came out the same is not copied again.
 
@@ -12,7 +13,8 @@ use crate::toolchain::{self, Toolchain};
 use crate::workspace::{Package, Workspace};
 
 /// A folder of the workspace whose packages are components, and where they are put.
-const FOLDERS: [(&str, &str); 2] = [("components", "build"), ("tests/guests", "build/test")];
+const FOLDERS: [(&str, &str); 3] =
+    [("components", "build"), ("deploy/v2", "build/v2"), ("tests/guests", "build/test")];
 
 /// Stack, data, and a heap that most calls need not grow: growing it changes what the process has mapped, for which a host
 /// stops all its threads.

@@ -17,6 +17,7 @@ mod processes;
 mod running;
 mod servers;
 mod tools;
+pub mod v2;
 mod wash;
 
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ pub use processes::Processes;
 pub use running::{Lattice, Plan};
 pub use tools::Tools;
 pub(crate) use tools::linted;
+pub use v2::V2;
 
 /// Tests of the whole find a lattice here.
 pub const VARIABLE: &str = "TRELLIS_LATTICE";

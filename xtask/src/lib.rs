@@ -59,6 +59,7 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
         Task::Bench { arguments } => bench::run(&workspace, &arguments, steps),
         Task::Fuzz { minutes } => tests::fuzz(&workspace, minutes, steps),
         Task::Lattice { task } => lattice::run(&task, &workspace, steps),
+        Task::V2 { task } => lattice::v2::run(&task, &workspace, steps),
         Task::Check { invariants: true } => checks::run(&workspace, steps),
         Task::Check { invariants: false } => check(&workspace, steps),
         Task::Ci => {
@@ -66,11 +67,12 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
             tests::run(&workspace, &[], steps)
         }
         Task::Chaos { seconds, seed } => tests::chaos(&workspace, seconds, seed, steps),
-        Task::Test { lattice: true, size, filter } => tests::on_lattice(&workspace, size, &filter, steps),
-        Task::Test { lattice: false, size, .. } if size != lattice::Size::LEAST => {
+        Task::Test { lattice: true, size, filter, .. } => tests::on_lattice(&workspace, size, &filter, steps),
+        Task::Test { size, .. } if size != lattice::Size::LEAST => {
             Err(Failure::new("hosts and servers are those of a lattice").remedy("add `--lattice`"))
         }
-        Task::Test { lattice: false, filter, .. } => tests::run(&workspace, &filter, steps),
+        Task::Test { v2: true, filter, .. } => tests::on_v2(&workspace, &filter, steps),
+        Task::Test { filter, .. } => tests::run(&workspace, &filter, steps),
         Task::Up { arguments } => {
             let trellis = build_all(&workspace, steps)?;
             steps.run("trellis up", || {

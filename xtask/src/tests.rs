@@ -7,7 +7,7 @@ use crate::components;
 use crate::documents;
 use crate::failure::Result;
 use crate::files;
-use crate::lattice::{self, Lattice, Size};
+use crate::lattice::{self, Lattice, Size, V2, v2};
 use crate::nats;
 use crate::process;
 use crate::step::Steps;
@@ -57,14 +57,7 @@ pub fn on_lattice(workspace: &Workspace, size: Size, filter: &[String], steps: &
     let result = steps.run_long("tests on the lattice", || {
         // Of the whole workspace, whose packages are then built as for its other tests.
         let mut tests = runner(workspace, &["--workspace"]);
-        // Every file of these tests; the folder `embedded` is none.
-        for folder in ["tests/system/tests", "tests/lattice/tests"] {
-            for file in files::below(&workspace.root.join(folder))? {
-                if let (Some(name), 1) = (file.file_stem(), file.components().count()) {
-                    tests.arg("--test").arg(name);
-                }
-            }
-        }
+        tests_of_folders(workspace, &["tests/system/tests", "tests/lattice/tests"], &mut tests)?;
         tests.env("NEXTEST_PROFILE", "lattice").env("RUST_TEST_THREADS", "1");
         tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, &nats_server);
         tests.env(lattice::VARIABLE, &folder);
@@ -73,6 +66,40 @@ pub fn on_lattice(workspace: &Workspace, size: Size, filter: &[String], steps: &
     steps.run("lattice down", || Lattice::down(&folder))?;
     result?;
     steps.summary();
+    Ok(())
+}
+
+/// The HTTP contract of the whole on wasmCloud 2, which is started for it and shared.
+pub fn on_v2(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Result<()> {
+    let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
+    steps.run_long("command, as the tests use it", || {
+        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
+    })?;
+    let nats_server = steps.run("nats-server", nats::ready)?;
+    let folder = v2::for_tests(workspace, steps)?;
+    let result = steps.run_long("tests on wasmCloud 2", || {
+        let mut tests = runner(workspace, &["--workspace"]);
+        tests_of_folders(workspace, &["tests/system/tests"], &mut tests)?;
+        tests.env("NEXTEST_PROFILE", "lattice").env("RUST_TEST_THREADS", "1");
+        tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, nats_server);
+        tests.env(v2::VARIABLE, &folder);
+        process::run(tests.args(filter))
+    });
+    steps.run("v2 down", || V2::down(&folder))?;
+    result?;
+    steps.summary();
+    Ok(())
+}
+
+/// Adds every file of these tests; the folder `embedded` is none.
+fn tests_of_folders(workspace: &Workspace, folders: &[&str], tests: &mut Command) -> Result<()> {
+    for folder in folders {
+        for file in files::below(&workspace.root.join(folder))? {
+            if let (Some(name), 1) = (file.file_stem(), file.components().count()) {
+                tests.arg("--test").arg(name);
+            }
+        }
+    }
     Ok(())
 }
 

@@ -31,8 +31,8 @@ const SLOTS: u32 = 1 << 14;
 const KEY: &str = "tally.key";
 /// For how long an instance remembers it.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
-/// How often counting is tried.
-const TRIES: u32 = 3;
+/// How often counting is tried. A provider that does not try again itself gives up whenever somebody else was faster.
+const TRIES: u32 = 10;
 /// How many are counted of a limit that is large.
 const SAMPLES: u64 = 256;
 

@@ -1,12 +1,14 @@
-//! The application on a wasmCloud lattice that runs, which one test after the other has to itself.
+//! The application on hosts of wasmCloud that run, which one test after the other has to itself.
 
+use std::fmt::Debug;
 use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trellis_manifest::Manifest;
-use xtask::lattice::{Lattice, Tools, on_hosts};
+use xtask::Failure;
+use xtask::lattice::{Lattice, Processes, Tools, V2, on_hosts};
 
 use crate::application::{Application, repository};
 use crate::nats::Nats;
@@ -17,25 +19,137 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(10);
 /// How many lines of each host are shown when a test fails.
 const COMPLAINTS_MAX: usize = 40;
 
+/// What the application runs on.
+trait Hosts: Debug + Send + Sync {
+    fn http(&self) -> &str;
+    fn nats(&self) -> String;
+    /// The names of all hosts that were ever started.
+    fn names(&self) -> Vec<String>;
+    fn is_running(&self, host: &str) -> bool;
+    fn log(&self, host: &str) -> String;
+    fn processes(&mut self) -> &mut Processes;
+    /// Starts a host again that has ended. What ran on it is there once it is deployed again.
+    fn start_again(&mut self, host: &str) -> Result<(), Failure>;
+    fn is_other(&self, manifest: &Manifest) -> Result<bool, Failure>;
+    fn deploy(&mut self, manifest: &Manifest) -> Result<(), Failure>;
+    fn wait_for_answer(&self) -> Result<(), Failure>;
+}
+
+impl Hosts for Lattice {
+    fn http(&self) -> &str {
+        self.http()
+    }
+
+    fn nats(&self) -> String {
+        self.nats().next().unwrap().to_owned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.hosts().map(str::to_owned).collect()
+    }
+
+    fn is_running(&self, host: &str) -> bool {
+        self.is_running(host)
+    }
+
+    fn log(&self, host: &str) -> String {
+        self.log(host)
+    }
+
+    fn processes(&mut self) -> &mut Processes {
+        self.processes()
+    }
+
+    fn start_again(&mut self, host: &str) -> Result<(), Failure> {
+        self.start_host_again(host)
+    }
+
+    fn is_other(&self, manifest: &Manifest) -> Result<bool, Failure> {
+        self.is_other(manifest)
+    }
+
+    fn deploy(&mut self, manifest: &Manifest) -> Result<(), Failure> {
+        self.deploy(manifest)
+    }
+
+    fn wait_for_answer(&self) -> Result<(), Failure> {
+        self.wait_for_answer()
+    }
+}
+
+impl Hosts for V2 {
+    fn http(&self) -> &str {
+        self.http()
+    }
+
+    fn nats(&self) -> String {
+        self.nats().to_owned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.hosts().map(str::to_owned).collect()
+    }
+
+    fn is_running(&self, host: &str) -> bool {
+        self.is_running(host)
+    }
+
+    fn log(&self, host: &str) -> String {
+        self.log(host)
+    }
+
+    fn processes(&mut self) -> &mut Processes {
+        self.processes()
+    }
+
+    /// Deploying is what starts it.
+    fn start_again(&mut self, _host: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn is_other(&self, manifest: &Manifest) -> Result<bool, Failure> {
+        self.is_other(manifest)
+    }
+
+    fn deploy(&mut self, manifest: &Manifest) -> Result<(), Failure> {
+        self.deploy(manifest)
+    }
+
+    fn wait_for_answer(&self) -> Result<(), Failure> {
+        self.wait_for_answer()
+    }
+}
+
 #[derive(Debug)]
 pub struct Deployed {
-    lattice: Lattice,
+    hosts: Box<dyn Hosts>,
     application: Application,
     /// How long the log of each host was before.
     log_begins: Vec<(String, usize)>,
 }
 
 impl Deployed {
-    /// With nothing in it, unless it was started with the same `data` before.
+    /// On the lattice of a folder; with nothing in it, unless it was started with the same `data` before.
     #[track_caller]
-    pub fn start(folder: &Path, data: &Path, manifest: &Manifest) -> Self {
+    pub fn on_lattice(folder: &Path, data: &Path, manifest: &Manifest) -> Self {
         let tools = done(Tools::built(&repository()));
-        let lattice = done(Lattice::attach(folder, tools));
-        let log_begins = lattice.hosts().map(|host| (host.to_owned(), lattice.log(host).len())).collect();
-        let http = lattice.http().parse().unwrap();
-        let nats = lattice.nats().next().unwrap().to_owned();
-        let application = Application::new(http, nats.parse().ok(), ["--nats", &nats]);
-        let mut deployed = Self { lattice, application, log_begins };
+        Self::start(Box::new(done(Lattice::attach(folder, tools))), data, manifest)
+    }
+
+    /// The same, on wasmCloud 2.
+    #[track_caller]
+    pub fn on_v2(folder: &Path, data: &Path, manifest: &Manifest) -> Self {
+        Self::start(Box::new(done(V2::attach(folder))), data, manifest)
+    }
+
+    #[track_caller]
+    fn start(hosts: Box<dyn Hosts>, data: &Path, manifest: &Manifest) -> Self {
+        let log_begins =
+            hosts.names().into_iter().map(|host| (host.clone(), hosts.log(&host).len())).collect();
+        let nats = hosts.nats();
+        let application =
+            Application::new(hosts.http().parse().unwrap(), nats.parse().ok(), ["--nats", &nats]);
+        let mut deployed = Self { hosts, application, log_begins };
         deployed.begin(data, manifest);
         deployed
     }
@@ -45,21 +159,21 @@ impl Deployed {
         // Says, for the next start with this folder, that what is there now is to be kept.
         let mark = data.join("is-on-the-lattice");
         let is_again = mark.is_file();
-        let (lattice, application) = (&mut self.lattice, &self.application);
-        let hosts: Vec<String> = lattice.hosts().map(str::to_owned).collect();
-        for host in &hosts {
-            if is_again && lattice.is_running(host) {
-                lattice.processes().stop(host).unwrap();
+        let (hosts, application) = (&mut self.hosts, &self.application);
+        let names = hosts.names();
+        for host in &names {
+            if is_again && hosts.is_running(host) {
+                hosts.processes().stop(host).unwrap();
             }
         }
         // Stopped or killed, perhaps by a test that failed.
-        let ended: Vec<&String> = hosts.iter().filter(|host| !lattice.is_running(host)).collect();
+        let ended: Vec<&String> = names.iter().filter(|host| !hosts.is_running(host)).collect();
         for host in &ended {
-            done(lattice.start_host_again(host));
+            done(hosts.start_again(host));
         }
-        let manifest = on_hosts(manifest, hosts.len());
-        if !ended.is_empty() || done(lattice.is_other(&manifest)) {
-            done(lattice.deploy(&manifest));
+        let manifest = on_hosts(manifest, names.len());
+        if !ended.is_empty() || done(hosts.is_other(&manifest)) {
+            done(hosts.deploy(&manifest));
         }
         if !is_again {
             // Only now, when everybody hears that there is something to make anew.
@@ -68,14 +182,14 @@ impl Deployed {
             std::fs::create_dir_all(data).unwrap();
             std::fs::write(&mark, "").unwrap();
         }
-        done(lattice.wait_for_answer());
+        done(hosts.wait_for_answer());
         application.wait_for_routes();
     }
 
     /// The machines on which hosts run lose their power. NATS has others.
     pub fn kill(mut self) {
         for (host, _) in &self.log_begins {
-            self.lattice.processes().kill(host).unwrap();
+            self.hosts.processes().kill(host).unwrap();
         }
     }
 
@@ -95,7 +209,7 @@ impl Deployed {
     /// What each host has written since the start.
     fn logs(&self) -> impl Iterator<Item = (&str, String)> {
         let begins = self.log_begins.iter();
-        begins.map(|(host, begin)| (host.as_str(), self.lattice.log(host).split_off(*begin)))
+        begins.map(|(host, begin)| (host.as_str(), self.hosts.log(host).split_off(*begin)))
     }
 }
 

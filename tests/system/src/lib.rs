@@ -33,7 +33,7 @@ pub use manifest::{ANN, MIA, OLAF, Setting, configured};
 pub use nats::{Nats, NoAnswer};
 pub use random::Random;
 pub use settled::{ReadModels, assert_each_is_there_once, assert_equal, settled, settled_within};
-pub use trellis::{Reuse, Trellis};
+pub use trellis::{Reuse, Runtime, Trellis};
 
 /// How long anything may take before the test gives up. Far above what is normal, on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(60);

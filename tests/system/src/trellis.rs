@@ -8,16 +8,27 @@ use crate::deployed::Deployed;
 use crate::embedded::Embedded;
 use crate::manifest::{Setting, configured};
 
-/// The folder of a lattice that runs: `cargo xtask test --lattice` starts it. Without it, each test starts the embedded host.
+/// The folder of a lattice that runs: `cargo xtask test --lattice` starts it.
 const LATTICE: &str = "TRELLIS_LATTICE";
+/// The folder of a host of wasmCloud 2 that runs: `cargo xtask test --v2` starts it. Without either, each test starts the
+/// embedded host.
+const V2: &str = "TRELLIS_V2";
 
 #[derive(Debug)]
 pub struct Trellis(Host);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    Embedded,
+    Lattice,
+    V2,
+}
 
 #[derive(Debug)]
 enum Host {
     Embedded(Embedded),
     Lattice(Box<Deployed>),
+    V2(Box<Deployed>),
 }
 
 /// Whether an instance of a component serves one call or many, which must make no difference.
@@ -31,7 +42,7 @@ pub enum Reuse {
 impl Reuse {
     /// All that the host under test knows.
     pub fn all() -> &'static [Self] {
-        if lattice().is_some() { &[Self::Default] } else { &[Self::Never, Self::Often] }
+        if folder(LATTICE).or(folder(V2)).is_some() { &[Self::Default] } else { &[Self::Never, Self::Often] }
     }
 
     fn arguments(self) -> &'static [&'static str] {
@@ -43,8 +54,8 @@ impl Reuse {
     }
 }
 
-fn lattice() -> Option<PathBuf> {
-    std::env::var_os(LATTICE).map(PathBuf::from)
+fn folder(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
 }
 
 impl Trellis {
@@ -63,22 +74,33 @@ impl Trellis {
 
     #[track_caller]
     pub fn start_reusing(data: &Path, settings: &[Setting<'_>], reuse: Reuse) -> Self {
-        Self(match lattice() {
-            Some(lattice) => Host::Lattice(Box::new(Deployed::start(&lattice, data, &configured(settings)))),
-            None => Host::Embedded(Embedded::start_configured(data, settings, reuse.arguments())),
-        })
+        if let Some(lattice) = folder(LATTICE) {
+            return Self(Host::Lattice(Box::new(Deployed::on_lattice(
+                &lattice,
+                data,
+                &configured(settings),
+            ))));
+        }
+        if let Some(v2) = folder(V2) {
+            return Self(Host::V2(Box::new(Deployed::on_v2(&v2, data, &configured(settings)))));
+        }
+        Self(Host::Embedded(Embedded::start_configured(data, settings, reuse.arguments())))
     }
 
-    /// Whether it runs on a lattice, where every call of a component is some messages.
-    pub fn is_on_a_lattice(&self) -> bool {
-        matches!(self.0, Host::Lattice(_))
+    /// What it runs on: how many messages a call of a component is depends on that.
+    pub fn runtime(&self) -> Runtime {
+        match self.0 {
+            Host::Embedded(_) => Runtime::Embedded,
+            Host::Lattice(_) => Runtime::Lattice,
+            Host::V2(_) => Runtime::V2,
+        }
     }
 
     /// Ends it as a power cut would.
     pub fn kill(self) {
         match self.0 {
             Host::Embedded(embedded) => embedded.kill(),
-            Host::Lattice(deployed) => deployed.kill(),
+            Host::Lattice(deployed) | Host::V2(deployed) => deployed.kill(),
         }
     }
 
@@ -87,7 +109,7 @@ impl Trellis {
     pub fn stop(self) {
         match self.0 {
             Host::Embedded(embedded) => embedded.stop(),
-            Host::Lattice(deployed) => deployed.stop(),
+            Host::Lattice(deployed) | Host::V2(deployed) => deployed.stop(),
         }
     }
 
@@ -95,7 +117,7 @@ impl Trellis {
     pub fn output(&self) -> String {
         match &self.0 {
             Host::Embedded(embedded) => embedded.output(),
-            Host::Lattice(deployed) => deployed.output(),
+            Host::Lattice(deployed) | Host::V2(deployed) => deployed.output(),
         }
     }
 }
@@ -106,7 +128,7 @@ impl Deref for Trellis {
     fn deref(&self) -> &Application {
         match &self.0 {
             Host::Embedded(embedded) => embedded,
-            Host::Lattice(deployed) => deployed,
+            Host::Lattice(deployed) | Host::V2(deployed) => deployed,
         }
     }
 }

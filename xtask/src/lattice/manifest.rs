@@ -6,7 +6,7 @@ use std::path::Path;
 use trellis_manifest::types::{
     DAEMONSCALER_TRAIT, SPREADSCALER_TRAIT, Spread, SpreadScalerProperty as Scaler, Trait,
 };
-use trellis_manifest::{FILE, Manifest, Parts};
+use trellis_manifest::{FILE, Manifest, Parts, SUBSCRIPTIONS};
 use trellis_names as names;
 
 use super::tools::Tools;
@@ -34,6 +34,8 @@ pub struct Provider {
 const NATS_SCHEME: &str = "nats://";
 /// Of an image that is none: the host itself does what a provider would.
 const BUILTIN_SCHEME: &str = "wasmcloud+builtin://";
+/// How subjects begin on which hosts of wasmCloud 1 say what happens.
+const WASMCLOUD_1_EVENTS: &str = "wasmbus.evt.";
 /// The provider that has the one address of the application.
 const HTTP_SERVER: &str = "httpserver";
 
@@ -53,6 +55,24 @@ impl Deployment {
             };
             Some(format!("{FILE}{}", file.display()))
         })
+    }
+
+    /// Of its components alone, from files below `root`, without what only hosts of wasmCloud 1 tell them.
+    pub fn of_components(manifest: &Manifest, root: &Path) -> Result<Self> {
+        let mut manifest = manifest.clone();
+        for component in manifest.components_mut().iter_mut().filter(|component| !component.is_provider()) {
+            if let Some(image) = component.image_mut()
+                && let Some(file) = image.strip_prefix(FILE)
+            {
+                *image = format!("{FILE}{}", root.join(file).display());
+            }
+        }
+        for (_, list) in manifest.settings_mut().filter(|(name, _)| *name == SUBSCRIPTIONS) {
+            let mut subscriptions: Vec<&str> = list.split(',').collect();
+            subscriptions.retain(|subscription| !subscription.trim().starts_with(WASMCLOUD_1_EVENTS));
+            *list = subscriptions.join(",");
+        }
+        Self::as_it_is(manifest)
     }
 
     fn with_images(manifest: &Manifest, counterpart: &dyn Fn(&str) -> Option<String>) -> Result<Self> {

@@ -4,6 +4,8 @@ mod answer;
 mod deployment;
 mod programs;
 
+pub use answer::missing;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{HOSTS_PATIENCE_SECONDS, Lattice, POLL};
 use crate::failure::{Failure, Result};
 use crate::lattice::http;
-use crate::lattice::manifest::Provider;
+use crate::lattice::manifest::{Deployment, Provider};
 use crate::lattice::servers::Server;
 
 /// How long the application may take to answer once everything runs; then its providers are started again, and it gets twice
@@ -43,40 +43,40 @@ impl Lattice {
     fn answers_within(&self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
-            let Err(missing) = self.answers() else { return Ok(()) };
+            let Err(missing) = missing(&self.deployment, &self.servers) else { return Ok(()) };
             if Instant::now() >= deadline {
                 return Err(Failure::new(format!("the application runs and does not work: {missing}")));
             }
             std::thread::sleep(POLL);
         }
     }
+}
 
-    /// Or what is missing.
-    fn answers(&self) -> std::result::Result<(), String> {
-        let subscribed: Vec<String> = self.servers.iter().flat_map(Server::subscriptions).collect();
-        if let Some(subject) =
-            self.deployment.subjects().find(|subject| !subscribed.iter().any(|other| other == subject))
-        {
-            return Err(format!("nobody is subscribed to {subject}"));
-        }
-        let http = &self.deployment.http;
-        match http::get(http, "/readyz") {
-            Some((200, _)) => {}
-            // A policy that keeps us out: more cannot be seen from here.
-            Some((401 | 403, _)) => return Ok(()),
-            Some((status, body)) => return Err(format!("GET /readyz answers {status} {body}")),
-            None => return Err(format!("nobody answers at http://{http}")),
-        }
-        // At a first start, services tell each other that they are there.
-        let known =
-            http::get_json(http, "/openapi.json").map(|document| services_in(&document)).unwrap_or_default();
-        // Pages are in no document.
-        let has_pages = || matches!(http::get(http, "/"), Some((200, _)));
-        let is_known = |name: &&str| known.contains(*name) || (*name == PAGES && has_pages());
-        match self.deployment.services().find(|name| !is_known(name)) {
-            Some(service) => Err(format!("the gateway has not heard of {service}")),
-            None => Ok(()),
-        }
+/// Whether the application answers and hears, or what is missing.
+pub fn missing(deployment: &Deployment, servers: &[Server]) -> std::result::Result<(), String> {
+    let subscribed: Vec<String> = servers.iter().flat_map(Server::subscriptions).collect();
+    if let Some(subject) =
+        deployment.subjects().find(|subject| !subscribed.iter().any(|other| other == subject))
+    {
+        return Err(format!("nobody is subscribed to {subject}"));
+    }
+    let http = &deployment.http;
+    match http::get(http, "/readyz") {
+        Some((200, _)) => {}
+        // A policy that keeps us out: more cannot be seen from here.
+        Some((401 | 403, _)) => return Ok(()),
+        Some((status, body)) => return Err(format!("GET /readyz answers {status} {body}")),
+        None => return Err(format!("nobody answers at http://{http}")),
+    }
+    // At a first start, services tell each other that they are there.
+    let known =
+        http::get_json(http, "/openapi.json").map(|document| services_in(&document)).unwrap_or_default();
+    // Pages are in no document.
+    let has_pages = || matches!(http::get(http, "/"), Some((200, _)));
+    let is_known = |name: &&str| known.contains(*name) || (*name == PAGES && has_pages());
+    match deployment.services().find(|name| !is_known(name)) {
+        Some(service) => Err(format!("the gateway has not heard of {service}")),
+        None => Ok(()),
     }
 }
 
