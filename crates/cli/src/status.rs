@@ -122,6 +122,10 @@ async fn report(client: &Client) -> Result<Report, Failure> {
     let mut report = Report::default();
     let streams = jetstream.streams().await?;
     for stream in &streams {
+        if let Some(service) = names::parse_own_stream(&stream.config.name) {
+            let source = names::private_log(service);
+            report.consumers.extend(following(&jetstream, &source, &stream.config.name).await?);
+        }
         let Some(service) = names::parse_log_stream(&stream.config.name) else { continue };
         report.logs.push(Log {
             service: service.to_owned(),
@@ -283,7 +287,9 @@ impl Report {
     /// Events that the version which runs does not react to, though another one did.
     fn waiting_for_another_version(&self) -> impl Iterator<Item = String> {
         let reactions = Role::Reactions.to_string();
-        let waits = self.consumers.iter().filter(move |of| of.role == reactions && of.backlog > 0);
+        // What a service does about its private log, it tells nobody.
+        let told = self.consumers.iter().filter(|of| !of.source.starts_with(names::PRIVATE));
+        let waits = told.filter(move |of| of.role == reactions && of.backlog > 0);
         waits.filter_map(|Following { service, source, backlog, .. }| {
             let follower = self.services.iter().find(|of| of.name == *service)?;
             let reacts_to = follower.reacts_to.as_ref()?;

@@ -45,6 +45,9 @@ pub struct Member {
     /// Whether it makes streams and consumers for the others.
     #[serde(default)]
     pub provisions: bool,
+    /// Whether it keeps what nobody else may read.
+    #[serde(default)]
+    private: bool,
     #[serde(default)]
     projects: BTreeSet<String>,
     #[serde(default)]
@@ -81,7 +84,9 @@ impl Member {
     pub fn read(statement: &[u8]) -> Result<Self, Unreadable> {
         let member: Self = serde_json::from_slice(statement)?;
         let asked = member.asks.iter().filter(|name| *name != ANYBODY);
-        for name in asked.chain(&member.projects).chain(&member.reacts_to) {
+        let private_log = names::private_log(member.name);
+        let reacts_to = member.reacts_to.iter().filter(|source| **source != private_log);
+        for name in asked.chain(&member.projects).chain(reacts_to) {
             if !is_name(name) {
                 return Err(Unreadable::Name(name.clone()));
             }
@@ -103,8 +108,10 @@ impl Member {
 
     /// On what it publishes and sends requests, apart from what its bucket takes.
     pub fn publishes(&self, all: &[Self]) -> BTreeSet<String> {
-        let partitions: BTreeMap<&str, u32> =
+        let private_log = names::private_log(self.name);
+        let mut partitions: BTreeMap<&str, u32> =
             all.iter().map(|member| (member.name, member.partitions)).collect();
+        partitions.insert(&private_log, 1);
         let names = || all.iter().map(|member| member.name);
         let asked = |name: &&str| self.asks.contains(*name) || self.asks.contains(ANYBODY);
         self.subjects(&Others {
@@ -143,14 +150,20 @@ impl Member {
             subjects.insert(names::log_subjects(self.name));
             subjects.extend(own_stream(&names::log_stream(self.name)));
         }
-        if !(self.projects.is_empty() && self.reacts_to.is_empty()) {
+        let follows = !(self.projects.is_empty() && self.reacts_to.is_empty());
+        if follows || self.private {
+            subjects.extend(own_stream(&names::own_stream(self.name)));
+        }
+        if self.private {
+            subjects.insert(names::log_subjects(&names::private_log(self.name)));
+        }
+        if follows {
             let dead = names::dead_stream(self.name);
             subjects.insert(names::dead_subjects(self.name));
             let removes = [operation::MESSAGE_DELETE, operation::STREAM_PURGE];
             subjects.extend(removes.map(|operation| names::api_subject(operation, &dead)));
             subjects.extend(own_stream(&dead));
             subjects.insert(names::generation_change(self.name, '*'));
-            subjects.extend(own_stream(&names::own_stream(self.name)));
         }
         for source in self.projects.union(&self.reacts_to) {
             let log = names::log_stream(source);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use trellis_names as names;
 use trellis_subjects::jetstream::Acknowledgement;
 
+use crate::descriptor::Descriptor;
 use crate::jetstream;
 use crate::limits::ACK_WAIT;
 use crate::platform::{self, Platform};
@@ -47,13 +48,14 @@ impl<'a> Delivery<'a> {
     }
 
     /// Reads what the subject for the acknowledgement says.
-    pub fn parse(service: &str, reply_to: &'a str, body: &'a [u8]) -> Option<Self> {
+    pub fn parse(service: &Descriptor, reply_to: &'a str, body: &'a [u8]) -> Option<Self> {
         let said = Acknowledgement::parse(reply_to)?;
-        let (partition, generation) = names::parse_consumer(service, said.consumer)?;
+        let (partition, generation) = names::parse_consumer(service.name, said.consumer)?;
+        let is_own = names::parse_own_stream(said.stream) == Some(service.name);
         Some(Self {
             reply_to,
             body,
-            source: names::parse_log_stream(said.stream)?,
+            source: if is_own { service.private_log } else { names::parse_log_stream(said.stream)? },
             consumer: said.consumer,
             partition,
             generation,

@@ -72,7 +72,7 @@ pub(crate) fn describe(routes: Routes) -> Value {
     };
     let listed: Vec<Value> = routes.all.iter().map(route).collect();
     let projects: BTreeSet<_> = service.projected.iter().map(|followed| followed.source).collect();
-    let reacts: BTreeSet<_> = service.reacted_to.iter().map(|followed| followed.source).collect();
+    let reacts: BTreeSet<_> = service.told_reactions().map(|followed| followed.source).collect();
     let stream = (service.partitions > 0).then(|| names::log_stream(service.name));
     json!({
         "name": service.name, "version": service.version, "routes": listed,

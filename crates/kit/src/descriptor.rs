@@ -15,6 +15,9 @@ pub struct Descriptor {
     /// How many schemas its read models have had.
     pub views_schema: u32,
     pub entities: &'static [Entity],
+    /// What nobody else may read, and the log that these are in, as a source.
+    pub private: &'static [Entity],
+    pub private_log: &'static str,
     /// What the WIT says of the functions that its routes name.
     pub functions: &'static [(&'static str, &'static str)],
     /// What its read models follow.
@@ -52,6 +55,18 @@ impl Source {
     pub const fn new(name: &'static str, partitions: u32) -> Self {
         Self { name, partitions }
     }
+
+    /// Whether nobody but its service may follow it. No service has a slash in its name.
+    pub(crate) const fn is_private(&self) -> bool {
+        let mut rest = self.name.as_bytes();
+        while let [byte, others @ ..] = rest {
+            if *byte == b'/' {
+                return true;
+            }
+            rest = others;
+        }
+        false
+    }
 }
 
 /// The events of one kind of entity that a service follows.
@@ -82,7 +97,19 @@ impl Asks {
     }
 }
 
+impl Followed {
+    /// Whether it is in a log that nobody else is told of.
+    pub(crate) fn is_private(&self) -> bool {
+        Source::new(self.source, 1).is_private()
+    }
+}
+
 impl Descriptor {
+    /// What it says to others that it reacts to.
+    pub fn told_reactions(&self) -> impl Iterator<Item = &'static Followed> + Clone + use<> {
+        self.reacted_to.iter().filter(|followed| !followed.is_private())
+    }
+
     /// The services whose events it follows, some of them more than once.
     pub fn sources(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.projected.iter().chain(self.reacted_to).map(|followed| followed.source)

@@ -9,6 +9,7 @@ mod incoming;
 mod store;
 
 pub use aggregate::Aggregate;
+pub(crate) use aggregate::log_of;
 #[cfg(test)]
 pub(crate) use envelope::Draft;
 pub(crate) use envelope::Envelope;

@@ -72,11 +72,16 @@ fn stream_create(service: &str, stream: &str, body: &[u8]) -> Result<Vec<u8>, St
 /// A consumer of one partition that delivers to its service. When and how often is the service's to say.
 fn consumer_create(service: &str, stream: &str, consumer: &str, body: &[u8]) -> Result<Vec<u8>, String> {
     let partition = own_consumer(service, consumer)?;
-    let Some(source) = names::parse_log_stream(stream) else {
-        return Err(format!("stream {stream} is nobody's log"));
+    // What is private, nobody else may follow.
+    let source = if stream == names::own_stream(service) {
+        names::private_log(service)
+    } else if let Some(source) = names::parse_log_stream(stream) {
+        source.to_owned()
+    } else {
+        return Err(format!("stream {stream} is no log that {service} may follow"));
     };
     let asked: ConsumerRequest<'_> = read(body)?;
-    let (deliver, filter) = (names::deliver_subject(service), names::partition_subjects(source, partition));
+    let (deliver, filter) = (names::deliver_subject(service), names::partition_subjects(&source, partition));
     let config = &asked.config;
     let rows = [
         ("stream_name", asked.stream_name, stream),

@@ -29,6 +29,7 @@
 //! | ask another service, for somebody who waits | `bindings!(web; posts)`, and `clients::posts::create` with an [`http::Asker`] |
 //! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
 //! | keep entities in order that belong to one other | [`Cx::create_below`]: they share its partition |
+//! | keep what nobody else may read | [`Service::PRIVATE`], and `Self::PRIVATE_LOG => function` in [`reactions!`] for what follows from it |
 //! | count, by what they belong to | [`Docs::update`] of a document with that id; each event changes it once |
 //! | refuse what does not go | an enum of the service's own errors (`thiserror`), and `impl From` of that for [`Problem`]: what each is in HTTP |
 //! | let in callers with a role only | `only("moderator")` before the route |

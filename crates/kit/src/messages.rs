@@ -29,7 +29,7 @@ use crate::{describe, guard, http, log};
 /// Handles one message. An error is for the host's log only: whatever can be done about it has been done.
 pub(crate) fn handle<S: Service>(subject: &str, reply_to: Option<&str>, body: &[u8]) -> Result<(), String> {
     let service = S::DESCRIPTOR;
-    if let Some(delivery) = reply_to.and_then(|reply_to| Delivery::parse(service.name, reply_to, body)) {
+    if let Some(delivery) = reply_to.and_then(|reply_to| Delivery::parse(service, reply_to, body)) {
         return handler::<S>().handle(&delivery).map_err(|fault| fault.to_string());
     }
     if subject == names::request_subject(service.name) {

@@ -1,7 +1,11 @@
 //! A service as a whole: [`Service`], what it is made of, and [`export!`](crate::export), which makes a
 //! component of it.
 
-use crate::descriptor::{Asks, Described, Descriptor, Entity};
+use std::marker::PhantomData;
+
+use trellis_names as names;
+
+use crate::descriptor::{Asks, Described, Descriptor, Entity, Source};
 use crate::failure::Failure;
 use crate::handling::{Handler, Projections, Reactions};
 use crate::http::{Request, Response, Route, Routes};
@@ -17,6 +21,13 @@ pub trait Service: 'static {
 
     /// What it keeps in its log.
     const ENTITIES: &'static [Entity] = &[];
+
+    /// What it keeps in a log that nobody else can read, and that no document speaks of: what must not be told, as the hash
+    /// of a password. Its types need not be in the WIT.
+    const PRIVATE: &'static [Entity] = &[];
+
+    /// That log, for its own [`REACTIONS`](Self::REACTIONS). It has one partition.
+    const PRIVATE_LOG: Source = Source::new(PrivateLog::<Self>::NAME, 1);
 
     /// What the WIT says of the functions that its routes name: `FUNCTIONS`, which `bindings!` reads there.
     const FUNCTIONS: &'static [(&'static str, &'static str)] = &[];
@@ -86,6 +97,8 @@ impl<S: Service> Described for S {
         partitions: S::PARTITIONS,
         views_schema: S::VIEWS_SCHEMA,
         entities: S::ENTITIES,
+        private: S::PRIVATE,
+        private_log: PrivateLog::<S>::NAME,
         functions: S::FUNCTIONS,
         projected: S::PROJECTIONS.followed,
         reacted_to: S::REACTIONS.followed,
@@ -93,6 +106,32 @@ impl<S: Service> Described for S {
         watches: S::WATCHES,
         provisions: S::PROVISIONS,
     };
+}
+
+/// A longer name does not compile.
+const PRIVATE_LOG_LEN_MAX: usize = 128;
+
+/// The name of the private log of a service, made by the compiler.
+struct PrivateLog<S: ?Sized>(PhantomData<S>);
+
+#[allow(clippy::indexing_slicing, reason = "run by the compiler, which refuses what is outside")]
+impl<S: Service + ?Sized> PrivateLog<S> {
+    const BYTES: [u8; PRIVATE_LOG_LEN_MAX] = {
+        let (begin, name) = (names::PRIVATE.as_bytes(), S::NAME.as_bytes());
+        let mut bytes = [0; PRIVATE_LOG_LEN_MAX];
+        let mut at = 0;
+        while at < begin.len() + name.len() {
+            bytes[at] = if at < begin.len() { begin[at] } else { name[at - begin.len()] };
+            at += 1;
+        }
+        bytes
+    };
+
+    const NAME: &'static str =
+        match str::from_utf8(Self::BYTES.split_at(names::PRIVATE.len() + S::NAME.len()).0) {
+            Ok(name) => name,
+            Err(_) => panic!("the name of a service is no text"),
+        };
 }
 
 /// What a service does with events.

@@ -32,6 +32,8 @@ impl Statement {
             })
             .raw(if service.watches { ",\"watches\":true" } else { ",\"watches\":false" })
             .raw(if service.provisions { ",\"provisions\":true" } else { ",\"provisions\":false" })
+            // Most keep nothing of the kind.
+            .raw(if service.private.is_empty() { "" } else { ",\"private\":true" })
             .raw(",\"projects\":")
             .sources(service.projected)
             .raw(",\"reacts_to\":")

@@ -25,8 +25,7 @@ pub use trouble::{every_event_twice, trouble_at_every_call};
 
 use crate::contract::types::Context;
 use crate::cx::Cx;
-use crate::descriptor::Described;
-use crate::eventlog::{Aggregate, Envelope, Event};
+use crate::eventlog::{Aggregate, Envelope, Event, log_of};
 use crate::http::{Request, Response};
 use crate::messages;
 use crate::models::generation;
@@ -164,7 +163,7 @@ where
 
 /// The stored events of this kind of entity, oldest first.
 fn stored<A: Aggregate>() -> Vec<Envelope> {
-    let messages = platform().stored(&names::log_stream(<A::Service as Described>::DESCRIPTOR.name));
+    let messages = platform().stored(&log_of::<A>().stream());
     let events = messages.iter().filter_map(|message| Envelope::parse(&message.body).ok());
     events.filter(|event| event.kind().is_ok_and(|(of, ..)| of == A::Event::OF)).collect()
 }

@@ -16,6 +16,7 @@ mod index;
 mod late;
 mod message;
 mod position;
+mod private;
 mod readiness;
 mod remembered;
 mod series;

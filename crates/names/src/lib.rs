@@ -77,15 +77,32 @@ pub fn provision_subject(service: &str, request: &str) -> String {
 
 const LOG_STREAM: &str = "LOG_";
 const DEAD_STREAM: &str = "DEAD_";
+const OWN_STREAM: &str = "OWN_";
 
-/// The stream that holds a service's log.
-pub fn log_stream(service: &str) -> String {
-    format!("{LOG_STREAM}{service}")
+/// How the name of a service's private log begins, among sources: no service has a slash in its name.
+pub const PRIVATE: &str = "own/";
+
+/// The private log of a service, as a source.
+pub fn private_log(service: &str) -> String {
+    format!("{PRIVATE}{service}")
+}
+
+/// The stream that holds a source: the log of the service of that name, or a private log.
+pub fn log_stream(source: &str) -> String {
+    match source.strip_prefix(PRIVATE) {
+        Some(service) => own_stream(service),
+        None => format!("{LOG_STREAM}{source}"),
+    }
 }
 
 /// The service whose log a stream holds.
 pub fn parse_log_stream(stream: &str) -> Option<&str> {
     stream.strip_prefix(LOG_STREAM)
+}
+
+/// The service whose own a stream is.
+pub fn parse_own_stream(stream: &str) -> Option<&str> {
+    stream.strip_prefix(OWN_STREAM)
 }
 
 /// The service whose dead letters a stream holds.
@@ -103,9 +120,17 @@ pub fn bucket_subjects(bucket: &str) -> String {
     format!("$KV.{bucket}.>")
 }
 
-/// The subjects of all events of a service.
-pub fn log_subjects(service: &str) -> String {
-    format!("log.{service}.*.*.*")
+/// How the subjects of all events of a source begin.
+fn events_of(source: &str) -> String {
+    match source.strip_prefix(PRIVATE) {
+        Some(service) => format!("own.{service}"),
+        None => format!("log.{source}"),
+    }
+}
+
+/// The subjects of all events of a source.
+pub fn log_subjects(source: &str) -> String {
+    format!("{}.*.*.*", events_of(source))
 }
 
 /// All that is in a service's log, whatever it is.
@@ -114,8 +139,8 @@ pub fn log_entries(service: &str) -> String {
 }
 
 /// The subjects of all events of one partition.
-pub fn partition_subjects(service: &str, partition: u32) -> String {
-    format!("log.{service}.{partition}.*.*")
+pub fn partition_subjects(source: &str, partition: u32) -> String {
+    format!("{}.{partition}.*.*", events_of(source))
 }
 
 /// Whether the event with this subject is in a partition of a service's log.
@@ -124,13 +149,13 @@ pub fn is_in_partition(subject: &str, service: &str, partition: u32) -> bool {
 }
 
 /// The subject of one event, or of all of an entity's with `*` as the version.
-pub fn event_subject(service: &str, partition: u32, entity: &str, version: impl Display) -> String {
-    format!("log.{service}.{partition}.{entity}.{version}")
+pub fn event_subject(source: &str, partition: u32, entity: &str, version: impl Display) -> String {
+    format!("{}.{partition}.{entity}.{version}", events_of(source))
 }
 
-/// The subjects of the first event of every entity of a service.
-pub fn first_events(service: &str) -> String {
-    format!("log.{service}.*.*.1")
+/// The subjects of the first event of every entity of a source.
+pub fn first_events(source: &str) -> String {
+    format!("{}.*.*.1", events_of(source))
 }
 
 /// The stream that holds what a service could not handle.
@@ -138,9 +163,9 @@ pub fn dead_stream(service: &str) -> String {
     format!("{DEAD_STREAM}{service}")
 }
 
-/// The stream that holds what is the service's own concern: the changes of its generations.
+/// The stream that holds what is the service's own concern: the changes of its generations, and its private log.
 pub fn own_stream(service: &str) -> String {
-    format!("OWN_{service}")
+    format!("{OWN_STREAM}{service}")
 }
 
 pub fn own_subjects(service: &str) -> String {
@@ -282,6 +307,15 @@ pub fn offset_key(generation: u64, source: &str, partition: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_log_is_a_source_in_the_stream_of_what_is_a_services_own() {
+        let source = private_log("accounts");
+        assert_eq!(log_stream(&source), own_stream("accounts"));
+        assert_eq!(event_subject(&source, 0, "x", 1), "own.accounts.0.x.1");
+        assert_eq!(partition_subjects(&source, 0), "own.accounts.0.*.*");
+        assert_eq!(event_subject("accounts", 0, "x", 1), "log.accounts.0.x.1");
+    }
 
     #[test]
     fn a_consumer_knows_what_it_is_for() {

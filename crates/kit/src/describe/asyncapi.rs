@@ -27,8 +27,18 @@ pub(super) fn of(service: &'static Descriptor) -> String {
                 let what = ("send", "Appends what happens to its log.");
                 operation(json.name(&format!("{}.tells", service.name)), service.name, what, told);
             }
-            receive(json, &format!("{}.follows", service.name), "Keeps its read models.", service.projected);
-            receive(json, &format!("{}.heeds", service.name), "Does something about it.", service.reacted_to);
+            receive(
+                json,
+                &format!("{}.follows", service.name),
+                "Keeps its read models.",
+                service.projected.iter(),
+            );
+            receive(
+                json,
+                &format!("{}.heeds", service.name),
+                "Does something about it.",
+                service.told_reactions(),
+            );
         });
         json.name("components").object(|json| components(json, service.name, service.entities));
     });
@@ -102,11 +112,16 @@ fn message(
 }
 
 /// One operation for each source.
-fn receive(json: &mut Json, operations: &str, what: &str, lines: &[Followed]) {
-    let sources: BTreeSet<&str> = lines.iter().map(|followed| followed.source).collect();
+fn receive(
+    json: &mut Json,
+    operations: &str,
+    what: &str,
+    lines: impl Iterator<Item = &'static Followed> + Clone,
+) {
+    let sources: BTreeSet<&str> = lines.clone().map(|followed| followed.source).collect();
     for source in sources {
         let mut kinds: Vec<String> = Vec::new();
-        for followed in lines.iter().filter(|followed| followed.source == source) {
+        for followed in lines.clone().filter(|followed| followed.source == source) {
             let all = cases(followed.events).iter().map(|case| kind(followed.of, case.name, followed.schema));
             let new: Vec<String> = all.filter(|kind| !kinds.contains(kind)).collect();
             kinds.extend(new);

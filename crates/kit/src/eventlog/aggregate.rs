@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::event::Event;
+use super::store::Log;
 use crate::descriptor::{Described, Entity};
 use crate::schema::Wire;
 
@@ -26,9 +27,14 @@ impl Entity {
         Self { of: A::Event::OF, schema: A::Event::SCHEMA, events: A::Event::JSON, state: A::JSON }
     }
 
-    /// Whether the service says that it keeps this kind. What is not listed is not described, and cannot be stored.
+    /// Whether the service says that it keeps this kind, for all to read or for itself. What is not listed is not described,
+    /// and cannot be stored.
     pub(super) const fn is_listed<A: Aggregate>() -> bool {
-        let mut rest = <A::Service as Described>::DESCRIPTOR.entities;
+        let service = <A::Service as Described>::DESCRIPTOR;
+        Self::is_among::<A>(service.entities) != Self::is_among::<A>(service.private)
+    }
+
+    const fn is_among<A: Aggregate>(mut rest: &[Self]) -> bool {
         while let [entity, others @ ..] = rest {
             if is_same(entity.of, A::Event::OF) {
                 return true;
@@ -37,6 +43,12 @@ impl Entity {
         }
         false
     }
+}
+
+/// The log that entities of a kind are in.
+pub(crate) const fn log_of<A: Aggregate>() -> Log {
+    let service = <A::Service as Described>::DESCRIPTOR;
+    Log { service, is_private: Entity::is_among::<A>(service.private) }
 }
 
 /// `==` for constants.

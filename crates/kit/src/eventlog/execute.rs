@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::aggregate::Aggregate;
+use super::aggregate::{Aggregate, log_of};
 use super::envelope::{Draft, Envelope};
 use super::event::Event;
-use super::store::{self, Outcome};
+use super::store::{self, Log, Outcome};
 use crate::cx::Cx;
-use crate::descriptor::{Described, Descriptor, Entity};
+use crate::descriptor::Entity;
 use crate::id;
 use crate::problem::Problem;
 use crate::time::back_off;
@@ -51,14 +51,14 @@ impl Cx {
         let request = serde_json::to_vec(request).map_err(Problem::internal)?;
         let digest = id::hex(&id::digest(&[&request]));
         let (event, created) = self.next::<A>(&id, None, 1, &birth(id.clone()), Some(digest.clone()))?;
-        let service = service_of::<A>();
-        match store::append(service, &event)? {
+        let log = log_of::<A>();
+        match store::append(log, &event)? {
             Outcome::Stored(seq) => {
-                self.wrote(service, &id, seq);
+                self.noted(log, &id, seq);
                 Ok(created)
             }
             Outcome::Taken(first) if first.request.as_ref() == Some(&digest) => {
-                self.wrote(service, &id, first.seq);
+                self.noted(log, &id, first.seq);
                 first.state::<A::Event, A>().map_err(Problem::from)
             }
             Outcome::Taken(_) => Err(Problem::invalid(
@@ -96,12 +96,12 @@ impl Cx {
             let (before, version, seq) =
                 newest::<A>(id)?.map_or((None, 0, 0), |(entity, version, seq)| (Some(entity), version, seq));
             let Some(event) = decide(before.as_ref())? else {
-                self.wrote(service_of::<A>(), id, seq);
+                self.noted(log_of::<A>(), id, seq);
                 return before.ok_or_else(missing::<A>);
             };
             let (event, after) = self.next(id, before, version + 1, &event, None)?;
-            if let Outcome::Stored(seq) = store::append(service_of::<A>(), &event)? {
-                self.wrote(service_of::<A>(), id, seq);
+            if let Outcome::Stored(seq) = store::append(log_of::<A>(), &event)? {
+                self.noted(log_of::<A>(), id, seq);
                 return Ok(after);
             }
             back_off(attempt);
@@ -125,10 +125,17 @@ impl Cx {
         if !id::is_valid(id) || after.id() != id {
             return Err(Problem::internal(format_args!("{:?} is not the id {id:?}", after.id())));
         }
-        let service = service_of::<A>().name;
+        let service = log_of::<A>().service.name;
         let draft = Draft { service, entity: id, version, event, state: &after, request, cx: self };
         let envelope = Envelope::new(draft).map_err(Problem::internal)?;
         Ok((envelope, after))
+    }
+
+    /// Remembers for the answer what was written, where a read model could follow it.
+    fn noted(&self, log: Log, entity: &str, seq: u64) {
+        if !log.is_private {
+            self.wrote(log.service, entity, seq);
+        }
     }
 
     /// An id that the caller's key leads to, or a new one.
@@ -144,14 +151,9 @@ impl Cx {
         // An anonymous caller is not the caller with an empty name.
         let caller =
             self.caller.as_ref().map_or_else(|| "anonymous".to_owned(), |name| format!("caller {name}"));
-        let service = service_of::<A>().name;
+        let service = log_of::<A>().service.name;
         Ok(id::derived(&[service.as_bytes(), A::Event::OF.as_bytes(), caller.as_bytes(), key.as_bytes()]))
     }
-}
-
-/// The service whose log the entity lives in.
-fn service_of<A: Aggregate>() -> &'static Descriptor {
-    <A::Service as Described>::DESCRIPTOR
 }
 
 /// An entity as it is now, how many events made it so, and the place of the last of them in the log.
@@ -159,7 +161,7 @@ fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64, u64)>, Problem> {
     if !id::is_valid(id) {
         return Ok(None);
     }
-    let Some(event) = store::read(service_of::<A>(), id, None)? else { return Ok(None) };
+    let Some(event) = store::read(log_of::<A>(), id, None)? else { return Ok(None) };
     // Entities of another kind may share the log; for this kind they do not exist.
     if event.kind().map_err(Problem::internal)?.0 != A::Event::OF {
         return Ok(None);

@@ -18,6 +18,32 @@ use crate::{id, streams};
 /// How often a request whose outcome stays unknown is looked at before the caller is told to try again.
 const ATTEMPTS: u32 = 5;
 
+/// One of the two logs of a service: the one that others follow, or the private one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    pub service: &'static Descriptor,
+    pub is_private: bool,
+}
+
+impl Log {
+    /// Its name among sources.
+    pub fn source(self) -> &'static str {
+        if self.is_private { self.service.private_log } else { self.service.name }
+    }
+
+    pub fn stream(self) -> String {
+        names::log_stream(self.source())
+    }
+
+    fn partition(self, entity: &str) -> u32 {
+        if self.is_private { 0 } else { id::partition(entity, self.service.partitions) }
+    }
+
+    fn make(self) -> Result<(), Fault> {
+        if self.is_private { streams::make_own(self.service) } else { streams::make_log(self.service) }
+    }
+}
+
 /// What became of an event.
 pub(crate) enum Outcome {
     /// It is stored, with this sequence.
@@ -27,25 +53,21 @@ pub(crate) enum Outcome {
 }
 
 /// The newest event of an entity, or the one of a version when `version` is one.
-pub(crate) fn read(
-    service: &Descriptor,
-    entity: &str,
-    version: Option<u64>,
-) -> Result<Option<Envelope>, Fault> {
-    match lookup(service, entity, version) {
+pub(crate) fn read(log: Log, entity: &str, version: Option<u64>) -> Result<Option<Envelope>, Fault> {
+    match lookup(log, entity, version) {
         Err(StreamError::NoStream) => {
-            streams::make_log(service)?;
+            log.make()?;
             Ok(None)
         }
         Ok(found) => Ok(found),
-        Err(error) => Err(error.into_fault(service.name)),
+        Err(error) => Err(error.into_fault(log.source())),
     }
 }
 
 /// Stores an event as the version it says it is. However often the answer is lost, the event ends up in the log
 /// at most once, and what this returns is true.
-pub(crate) fn append(service: &Descriptor, event: &Envelope) -> Result<Outcome, Problem> {
-    let subject = subject(service, &event.subject, event.version);
+pub(crate) fn append(log: Log, event: &Envelope) -> Result<Outcome, Problem> {
+    let subject = subject(log, &event.subject, event.version);
     let body = serde_json::to_vec(event).map_err(Problem::internal)?;
     if body.len() > EVENT_MAX {
         let detail = format!("This would make {} bytes to store; {EVENT_MAX} are possible.", body.len());
@@ -59,17 +81,17 @@ pub(crate) fn append(service: &Descriptor, event: &Envelope) -> Result<Outcome, 
         }
         // Taken: perhaps by ourselves, if an earlier answer was lost. Unknown: perhaps it was stored. Both are
         // settled by what is there.
-        match lookup(service, &event.subject, Some(event.version)) {
+        match lookup(log, &event.subject, Some(event.version)) {
             Ok(Some(found)) if found.id == event.id => {
                 return Ok(Outcome::Stored(found.seq));
             }
             Ok(Some(found)) => return Ok(Outcome::Taken(Box::new(found))),
             Ok(None) => why = unanswered(appended),
             Err(StreamError::NoStream) => {
-                streams::make_log(service)?;
+                log.make()?;
                 continue;
             }
-            Err(error) => why = error.into_fault(service.name),
+            Err(error) => why = error.into_fault(log.source()),
         }
         back_off(attempt);
     }
@@ -83,12 +105,12 @@ fn unanswered(appended: Appended) -> Fault {
     }
 }
 
-fn lookup(service: &Descriptor, entity: &str, version: Option<u64>) -> Result<Option<Envelope>, StreamError> {
+fn lookup(log: Log, entity: &str, version: Option<u64>) -> Result<Option<Envelope>, StreamError> {
     let subject = match version {
-        Some(version) => subject(service, entity, version),
-        None => subject(service, entity, '*'),
+        Some(version) => subject(log, entity, version),
+        None => subject(log, entity, '*'),
     };
-    let Some(message) = jetstream::newest(&names::log_stream(service.name), &subject)? else {
+    let Some(message) = jetstream::newest(&log.stream(), &subject)? else {
         return Ok(None);
     };
     let mut event = Envelope::parse(&message.body)
@@ -97,6 +119,6 @@ fn lookup(service: &Descriptor, entity: &str, version: Option<u64>) -> Result<Op
     Ok(Some(event))
 }
 
-fn subject(service: &Descriptor, entity: &str, version: impl std::fmt::Display) -> String {
-    names::event_subject(service.name, id::partition(entity, service.partitions), entity, version)
+fn subject(log: Log, entity: &str, version: impl std::fmt::Display) -> String {
+    names::event_subject(log.source(), log.partition(entity), entity, version)
 }

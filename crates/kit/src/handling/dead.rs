@@ -42,7 +42,9 @@ pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Fail
             Some(generation) => generation?,
             None => None,
         };
-    let event = serde_json::from_slice::<Box<RawValue>>(body).ok();
+    // What is private stays where it is: operators read letters.
+    let is_private = source == service.private_log;
+    let event = serde_json::from_slice::<Box<RawValue>>(body).ok().filter(|_| !is_private);
     let letter = Letter {
         error: failure.to_string(),
         source: source.to_owned(),
@@ -50,7 +52,7 @@ pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Fail
         consumer: consumer.to_owned(),
         attempts: attempt,
         time: instant::rfc3339(platform::current().now_ms()),
-        base64: event.is_none().then(|| BASE64.encode(body)),
+        base64: (event.is_none() && !is_private).then(|| BASE64.encode(body)),
         event,
     };
     let letter = document::write(&letter)?;
@@ -73,7 +75,14 @@ pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Fail
 
 impl Letter {
     /// The event, as it was delivered.
-    pub fn body(&self) -> Result<Vec<u8>, Fault> {
+    pub fn body(&self, service: &Descriptor) -> Result<Vec<u8>, Fault> {
+        if self.source == service.private_log {
+            let stored = jetstream::get(&names::log_stream(&self.source), self.seq);
+            let stored = stored.map_err(|error| error.into_fault(&self.source))?;
+            return stored
+                .map(|event| event.body)
+                .ok_or_else(|| Fault::new(format!("event {} of {} is gone", self.seq, self.source)));
+        }
         match (&self.event, &self.base64) {
             (Some(event), _) => Ok(event.get().as_bytes().to_vec()),
             (None, Some(base64)) => BASE64.decode(base64).map_err(|error| Fault::because(UNREADABLE, error)),

@@ -3,8 +3,7 @@
 use trellis_names as names;
 
 use super::reaction::Reaction;
-use crate::descriptor::Described;
-use crate::eventlog::{Aggregate, Envelope, Event, Recorded};
+use crate::eventlog::{Aggregate, Envelope, Event, Recorded, log_of};
 use crate::failure::Failure;
 use crate::jetstream;
 
@@ -27,8 +26,8 @@ impl Reaction {
         end: u64,
         max: usize,
     ) -> Result<History<A::Event>, Failure> {
-        let service = <A::Service as Described>::DESCRIPTOR.name;
-        let (stream, subjects) = (names::log_stream(service), names::first_events(service));
+        let log = log_of::<A>();
+        let (service, stream, subjects) = (log.source(), log.stream(), names::first_events(log.source()));
         let mut events = Vec::new();
         let mut position = after;
         for _ in 0..max {

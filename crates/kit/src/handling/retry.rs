@@ -63,7 +63,7 @@ impl Handler {
             }
             Some(_) => Outcome::Obsolete,
             None => {
-                let body = letter.body()?;
+                let body = letter.body(self.service)?;
                 let event = Delivery::again(&letter.source, &letter.consumer, partition, letter.seq, &body);
                 if let Err(failure) = self.process(&event, Term::begin()) {
                     return Ok(Outcome::Failed(failure.to_string()));

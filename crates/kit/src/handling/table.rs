@@ -45,6 +45,7 @@ impl Followed {
         source: Source,
         _: &impl Fn(&Recorded<E>, &Writer<'_>) -> Result<(), Failure>,
     ) -> Self {
+        assert!(!source.is_private(), "read models follow logs that others may read");
         Self::of::<E>(source)
     }
 

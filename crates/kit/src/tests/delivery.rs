@@ -306,7 +306,7 @@ fn a_document_is_written_by_its_own_family_only() {
 #[test]
 fn a_delivery_is_known_by_where_its_acknowledgement_goes() {
     let parse = |reply_to: &'static str| {
-        Delivery::parse("notes", reply_to, b"").map(|delivery| format!("{delivery:?}"))
+        Delivery::parse(Notes::DESCRIPTOR, reply_to, b"").map(|delivery| format!("{delivery:?}"))
     };
     let plain = parse("$JS.ACK.LOG_posts.notes-g2-3.4.17.9.1700000000000000000.5");
     let with_domain = parse("$JS.ACK.core.ACCOUNT.LOG_posts.notes-g2-3.4.17.9.1700000000000000000.5");

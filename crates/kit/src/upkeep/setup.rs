@@ -29,6 +29,9 @@ struct Looked {
 pub(crate) fn all(service: &Descriptor) -> Result<(), Fault> {
     streams::make_log(service)?;
     let mut partitions = Partitions::new();
+    if !service.private.is_empty() {
+        streams::make_own(service)?;
+    }
     if service.sources().next().is_some() {
         streams::make_dead_letters(service)?;
         streams::make_own(service)?;
