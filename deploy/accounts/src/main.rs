@@ -1,7 +1,7 @@
-//! `accounts`: makes what NATS needs to keep services apart, from `wadm.yaml` and its components.
+//! `nats-accounts`: makes what NATS needs to keep services apart, from `wadm.yaml` and its components.
 //!
 //! ```sh
-//! cargo run --package accounts -- --folder build/accounts
+//! cargo run --package nats-accounts -- --folder build/accounts
 //! ```
 //!
 //! | file | is | who needs it |
@@ -18,12 +18,12 @@
 
 use std::path::{Path, PathBuf};
 
-use accounts::{Components, Folder, Manifest, account};
 use anyhow::{Context, Result};
 use clap::Parser;
+use nats_accounts::{Components, Folder, Manifest, account};
 
 #[derive(Parser)]
-#[command(name = "accounts", about = "Makes the accounts and permissions of the application on NATS")]
+#[command(name = "nats-accounts", about = "Makes the accounts and permissions of the application on NATS")]
 struct Arguments {
     /// The application
     #[arg(long, default_value = "wadm.yaml")]

@@ -26,9 +26,9 @@ impl Accounts {
 
     pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Self> {
         steps.run_long("accounts", || {
-            process::run(workspace.cargo().args(["build", "--package", "accounts"]))
+            process::run(workspace.cargo().args(["build", "--package", "nats-accounts"]))
         })?;
-        Ok(Self { program: workspace.target.join("debug/accounts") })
+        Ok(Self { program: workspace.target.join("debug/nats-accounts") })
     }
 
     /// Makes them in a folder, for this manifest, and returns the manifest with credentials in it.

@@ -45,6 +45,14 @@ fn consumer_config(service: &str, source: &str) -> Value {
     })
 }
 
+/// With which posts would follow what comments keep for themselves.
+fn private_consumer() -> Value {
+    let mut config = consumer_config("posts", "comments");
+    config["stream_name"] = json!("OWN_comments");
+    config["config"]["filter_subject"] = json!("own.comments.0.*.*");
+    config
+}
+
 /// A bucket as its provider makes it.
 fn bucket_config(service: &str) -> Value {
     json!({
@@ -169,6 +177,28 @@ fn a_consumer_delivers_to_its_service_alone() {
         let info = posts.request(&jetstream("CONSUMER.INFO.LOG_posts.posts-g1-0"), &json!({}));
         done(info)["ack_floor"]["stream_seq"] == 1
     });
+}
+
+#[test]
+fn nobody_reads_or_follows_what_another_keeps_for_itself() {
+    let server = Server::start();
+    with_logs(&server);
+    let mut others = Others::of(&server);
+    let mut posts = server.connect("posts");
+    posts.subscribe("deliver.posts", "posts");
+    let mut private = private_consumer();
+    for request in ["CONSUMER.CREATE.OWN_comments.posts-g1-0", "CONSUMER.CREATE.OWN_posts.posts-g1-0"] {
+        refused(posts.request(&jetstream(request), &private));
+        private["stream_name"] = json!("OWN_posts");
+    }
+    for request in ["STREAM.INFO.OWN_comments", "STREAM.MSG.GET.OWN_comments", "STREAM.PURGE.OWN_comments"] {
+        refused(posts.request(&jetstream(request), &json!({ "seq": 1 })));
+    }
+    assert!(!posts.may_publish("own.comments.0.secret.1"));
+    for subject in ["own.>", "own.comments.>", "own.comments.0.*.*"] {
+        assert!(!posts.may_subscribe(subject, ""), "{subject}");
+    }
+    others.are_left_alone("private logs");
 }
 
 #[test]

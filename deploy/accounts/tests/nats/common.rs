@@ -46,7 +46,7 @@ pub fn repository() -> &'static Path {
 
 /// Makes the accounts with the program, as its users do.
 pub fn make_accounts(folder: &Path, more: &[&str]) {
-    let made = Command::new(env!("CARGO_BIN_EXE_accounts"))
+    let made = Command::new(env!("CARGO_BIN_EXE_nats-accounts"))
         .arg("--manifest")
         .arg(repository().join("wadm.yaml"))
         .arg("--folder")
