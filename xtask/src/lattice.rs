@@ -11,6 +11,7 @@
 //! The machine needs package registries only: the programs are built from published crates, see `lattice/`.
 
 mod accounts;
+mod hosts;
 mod http;
 mod manifest;
 mod processes;
@@ -31,6 +32,7 @@ use crate::step::Steps;
 use crate::workspace::Workspace;
 
 pub use accounts::Accounts;
+pub use hosts::Hosts;
 pub use manifest::{on_every_host, on_hosts};
 pub use processes::Processes;
 pub use running::{Lattice, Plan};

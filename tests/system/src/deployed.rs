@@ -1,14 +1,12 @@
 //! The application on hosts of wasmCloud that run, which one test after the other has to itself.
 
-use std::fmt::Debug;
 use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trellis_manifest::Manifest;
-use xtask::Failure;
-use xtask::lattice::{Lattice, Processes, Tools, V2, on_hosts};
+use xtask::lattice::{Hosts, Lattice, Tools, V2, on_hosts};
 
 use crate::application::{Application, repository};
 use crate::nats::Nats;
@@ -18,107 +16,6 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many lines of each host are shown when a test fails.
 const COMPLAINTS_MAX: usize = 40;
-
-/// What the application runs on.
-trait Hosts: Debug + Send + Sync {
-    fn http(&self) -> &str;
-    fn nats(&self) -> String;
-    /// The names of all hosts that were ever started.
-    fn names(&self) -> Vec<String>;
-    fn is_running(&self, host: &str) -> bool;
-    fn log(&self, host: &str) -> String;
-    fn processes(&mut self) -> &mut Processes;
-    /// Starts a host again that has ended. What ran on it is there once it is deployed again.
-    fn start_again(&mut self, host: &str) -> Result<(), Failure>;
-    fn is_other(&self, manifest: &Manifest) -> Result<bool, Failure>;
-    fn deploy(&mut self, manifest: &Manifest) -> Result<(), Failure>;
-    fn wait_for_answer(&self) -> Result<(), Failure>;
-}
-
-impl Hosts for Lattice {
-    fn http(&self) -> &str {
-        self.http()
-    }
-
-    fn nats(&self) -> String {
-        self.nats().next().unwrap().to_owned()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.hosts().map(str::to_owned).collect()
-    }
-
-    fn is_running(&self, host: &str) -> bool {
-        self.is_running(host)
-    }
-
-    fn log(&self, host: &str) -> String {
-        self.log(host)
-    }
-
-    fn processes(&mut self) -> &mut Processes {
-        self.processes()
-    }
-
-    fn start_again(&mut self, host: &str) -> Result<(), Failure> {
-        self.start_host_again(host)
-    }
-
-    fn is_other(&self, manifest: &Manifest) -> Result<bool, Failure> {
-        self.is_other(manifest)
-    }
-
-    fn deploy(&mut self, manifest: &Manifest) -> Result<(), Failure> {
-        self.deploy(manifest)
-    }
-
-    fn wait_for_answer(&self) -> Result<(), Failure> {
-        self.wait_for_answer()
-    }
-}
-
-impl Hosts for V2 {
-    fn http(&self) -> &str {
-        self.http()
-    }
-
-    fn nats(&self) -> String {
-        self.nats().to_owned()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.hosts().map(str::to_owned).collect()
-    }
-
-    fn is_running(&self, host: &str) -> bool {
-        self.is_running(host)
-    }
-
-    fn log(&self, host: &str) -> String {
-        self.log(host)
-    }
-
-    fn processes(&mut self) -> &mut Processes {
-        self.processes()
-    }
-
-    /// Deploying is what starts it.
-    fn start_again(&mut self, _host: &str) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn is_other(&self, manifest: &Manifest) -> Result<bool, Failure> {
-        self.is_other(manifest)
-    }
-
-    fn deploy(&mut self, manifest: &Manifest) -> Result<(), Failure> {
-        self.deploy(manifest)
-    }
-
-    fn wait_for_answer(&self) -> Result<(), Failure> {
-        self.wait_for_answer()
-    }
-}
 
 #[derive(Debug)]
 pub struct Deployed {
@@ -146,7 +43,7 @@ impl Deployed {
     fn start(hosts: Box<dyn Hosts>, data: &Path, manifest: &Manifest) -> Self {
         let log_begins =
             hosts.names().into_iter().map(|host| (host.clone(), hosts.log(&host).len())).collect();
-        let nats = hosts.nats();
+        let nats = hosts.nats().to_owned();
         let application =
             Application::new(hosts.http().parse().unwrap(), nats.parse().ok(), ["--nats", &nats]);
         let mut deployed = Self { hosts, application, log_begins };

@@ -20,6 +20,7 @@ use clap::Subcommand;
 use serde_json::json;
 use trellis_manifest::Manifest;
 
+use super::hosts::Hosts;
 use super::manifest::{self, Deployment};
 use super::processes::Processes;
 use super::running::missing;
@@ -198,45 +199,70 @@ impl V2 {
         processes.map(|mut processes| processes.end()).transpose().map(|ended| ended.is_some())
     }
 
-    /// Where the application answers.
-    pub fn http(&self) -> &str {
+    fn here(&self, manifest: &Manifest) -> Result<Deployment> {
+        let deployment = Deployment::of_components(manifest, &self.root)?;
+        Ok(deployment.at(self.http(), &[self.nats().to_owned()]))
+    }
+
+    fn wait_for_server(&self) -> Result<()> {
+        let deadline = Instant::now() + NATS_PATIENCE;
+        while !self.server.is_ready() {
+            if Instant::now() >= deadline || !self.is_running(&self.server.name) {
+                let Server { name, client, .. } = &self.server;
+                return Err(Failure::new(format!("{name}, a NATS server, does not serve at {client}")));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn project(&self) -> PathBuf {
+        self.folder.join("project")
+    }
+
+    fn log_file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.log"))
+    }
+}
+
+impl Hosts for V2 {
+    fn http(&self) -> &str {
         &self.deployment.http
     }
 
-    /// Where the NATS server takes clients.
-    pub fn nats(&self) -> &str {
+    fn nats(&self) -> &str {
         &self.server.client
     }
 
-    /// The names of all hosts: there is one.
-    pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.processes.hosts()
+    fn names(&self) -> Vec<String> {
+        self.processes.hosts().map(str::to_owned).collect()
     }
 
-    /// What is started, stopped and killed by name: `nats-1`, `host-1`.
-    pub fn processes(&mut self) -> &mut Processes {
+    fn processes(&mut self) -> &mut Processes {
         &mut self.processes
     }
 
-    pub fn is_running(&self, name: &str) -> bool {
+    fn is_running(&self, name: &str) -> bool {
         self.processes.iter().any(|process| process.name == name && process.is_running())
     }
 
-    /// What a process has said so far.
-    pub fn log(&self, name: &str) -> String {
+    fn log(&self, name: &str) -> String {
         fs::read(self.log_file(name))
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
 
-    /// Whether this manifest asks for something else than what runs.
-    pub fn is_other(&self, manifest: &Manifest) -> Result<bool> {
+    fn is_other(&self, manifest: &Manifest) -> Result<bool> {
         Ok(self.here(manifest)? != self.deployment)
     }
 
-    /// Has another manifest of the same application run in place of what runs, and returns when that answers. A host of `wash
-    /// dev` reads its config when it starts.
-    pub fn deploy(&mut self, manifest: &Manifest) -> Result<()> {
+    /// Deploying is what starts it.
+    fn start_again(&mut self, _host: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// A host of `wash dev` reads its config when it starts.
+    fn deploy(&mut self, manifest: &Manifest) -> Result<()> {
         self.deployment = self.here(manifest)?;
         self.write_down()?;
         if self.is_running(HOST) {
@@ -255,26 +281,9 @@ impl V2 {
         }
     }
 
-    fn here(&self, manifest: &Manifest) -> Result<Deployment> {
-        let deployment = Deployment::of_components(manifest, &self.root)?;
-        Ok(deployment.at(self.http(), &[self.nats().to_owned()]))
-    }
-
-    fn wait_for_server(&self) -> Result<()> {
-        let deadline = Instant::now() + NATS_PATIENCE;
-        while !self.server.is_ready() {
-            if Instant::now() >= deadline || !self.is_running(&self.server.name) {
-                let Server { name, client, .. } = &self.server;
-                return Err(Failure::new(format!("{name}, a NATS server, does not serve at {client}")));
-            }
-            std::thread::sleep(POLL);
-        }
-        Ok(())
-    }
-
-    /// Until the application answers. Nobody else says to a service on wasmCloud 2 that it has been started: this does, until
+    /// Nobody else says to a service on wasmCloud 2 that it has been started: this does, until
     /// it shows.
-    pub fn wait_for_answer(&self) -> Result<()> {
+    fn wait_for_answer(&self) -> Result<()> {
         let deadline = Instant::now() + ANSWER_PATIENCE;
         loop {
             let Err(missing) = missing(&self.deployment, std::slice::from_ref(&self.server)) else {
@@ -287,14 +296,6 @@ impl V2 {
             announce(&self.server.client)
                 .map_err(|error| Failure::new(format!("nobody is told: {error}")))?;
         }
-    }
-
-    fn project(&self) -> PathBuf {
-        self.folder.join("project")
-    }
-
-    fn log_file(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.log"))
     }
 }
 
