@@ -1,5 +1,5 @@
-//! The application as it is measured: `wadm.yaml`, except that nobody's requests are counted or logged, since one client
-//! sends more here than anybody may, and that there can be more ways in.
+//! The application as it is measured: `wadm.yaml`, except that nobody's requests are counted or logged, since one
+//! client sends more here than anybody may. There can be more ways in, too.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Every chore of the repository: `cargo xtask <command>`.
 //!
-//! Each command brings the machine to where it can run (interface files, a compiler for components, a NATS server and
-//! a browser for the tests) before it does its own work, and does nothing twice: what is already there is left alone.
+//! Each command first brings the machine to where it can run: interface files, a compiler for components, a NATS server
+//! and a browser for the tests. It does nothing twice: what is already there is left alone.
 
 mod bench;
 mod browser;

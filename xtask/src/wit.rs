@@ -1,7 +1,7 @@
 //! Fills `wit/deps`, which is not committed, with the interface files that published crates carry.
 //!
-//! They are the files of a crate that the components are built with anyway, so that the interfaces and the code that
-//! speaks them cannot drift apart.
+//! They are the files of a crate that the components are built with anyway. So the interfaces and the code that speaks
+//! them cannot drift apart.
 
 use std::fs;
 

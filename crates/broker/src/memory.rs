@@ -1,5 +1,5 @@
-//! How much memory all connections together may take for what came in and for what is to go out, and how many connections one
-//! peer may have.
+//! How much memory all connections together may take, for what came in and for what is to go out. How many connections
+//! one peer may have.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

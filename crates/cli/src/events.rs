@@ -1,8 +1,8 @@
 //! `trellis events`: what services have written to their logs, read through the NATS interface of a running application.
 //!
-//! Reading goes by sequence, one message at a time, so that it works on anything that speaks JetStream, has no state on the
-//! server, and shows each event once. With `--follow`, a plain subscription says when there is something new; what it is
-//! comes from the log, because an append that was refused can be seen on the subject too.
+//! Reading goes by sequence, one message at a time. So it works on anything that speaks JetStream, has no state on the
+//! server, and shows each event once. With `--follow`, a plain subscription says when there is something new; what it
+//! is comes from the log, because an append that was refused can be seen on the subject too.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -1,7 +1,8 @@
 //! `trellis replay`: the read models of a service, built anew from the logs while the old ones go on answering.
 //!
-//! The service is told by an announcement and does the work itself, with durable consumers of a new generation beside those of
-//! the old one, which it removes when the new one is read. Both are seen from outside: that is how the command knows.
+//! The service is told by an announcement and does the work itself. It makes durable consumers of a new generation
+//! beside those of the old one, and removes the old ones when the new one is read. Both are seen from outside: that is
+//! how the command knows.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};

@@ -1,7 +1,7 @@
 //! `trellis status`: whether all is well, and where not.
 //!
-//! Everything is asked over NATS: services for what they are and whether they keep up (`GET /readyz`), the server for streams
-//! and consumers, the embedded host, if there is one, for components that are stopped.
+//! Everything is asked over NATS: services for what they are and whether they keep up (`GET /readyz`), and the server
+//! for streams and consumers. The embedded host, if there is one, is asked for components that are stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;

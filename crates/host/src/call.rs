@@ -1,7 +1,7 @@
 //! Calling into a component: an HTTP request, or a message.
 //!
-//! The guest runs inside the caller's task. Only when it has given its response away and still has something to do is the
-//! rest handed to a task of its own, so that the caller can begin to send.
+//! The guest runs inside the caller's task. When it has given its response away and still has something to do, the rest
+//! is handed to a task of its own. So the caller can begin to send.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;

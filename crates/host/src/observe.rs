@@ -1,7 +1,7 @@
 //! Host calls seen from outside: recorded into a transcript, delayed, or made the last thing an instance does.
 //!
 //! A simulation hands in a [`Transcript`]. Two runs that did the same things in the same order have the same
-//! [`Transcript::hash`], and a seed decides which calls are late and which instances die half-way.
+//! [`Transcript::hash`]. A seed decides which calls are late and which instances die half-way.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

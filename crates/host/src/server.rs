@@ -53,8 +53,8 @@ pub struct ServerLimits {
     pub body_time_max: Duration,
     /// How long a request waits for room for its body.
     pub room_time_max: Duration,
-    /// What a client still sends after it was refused is read and thrown away, so much and for so long, and until it has been
-    /// silent for so long. Whose connection ends while it sends sees that and not the refusal.
+    /// What a client still sends after it was refused is read and thrown away: so much of it, for so long, and until it
+    /// has been silent for so long. Whose connection ends while it sends sees that and not the refusal.
     pub discard_bytes_max: usize,
     pub discard_time_max: Duration,
     pub discard_silence_max: Duration,

@@ -8,8 +8,8 @@
 //! entry: tag u8 (1 put, 2 delete), key length u32, [value length u32], key, [value]
 //! ```
 //!
-//! * `sequence` goes up by one per frame. `previous` is the hash of the frame before, so that a frame left over from
-//!   an earlier life of the file can never be taken for the next one.
+//! * `sequence` goes up by one per frame. `previous` is the hash of the frame before. So a frame left over from an
+//!   earlier life of the file can never be taken for the next one.
 //! * `durable` is the last sequence that was known to be synced when this frame was written: the evidence that
 //!   tells a lost frame from one that never was.
 //! * `epoch` counts the starts of the store, so that two lives never write the same bytes at the same place.

@@ -54,7 +54,7 @@ impl Layers {
     }
 }
 
-/// A copy of its own. What is in memory shares the buffer of a whole batch, which must not live as long as the
+/// A copy of its own. What is in memory shares the buffer of a whole batch. That must not live as long as the
 /// longest-lived value that somebody has read out of it.
 pub(crate) fn detached(value: &Bytes) -> Bytes {
     Bytes::copy_from_slice(value)

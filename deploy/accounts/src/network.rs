@@ -1,8 +1,8 @@
 //! What passes between accounts, and nothing else does.
 //!
-//! Within one account a request may ask for its answer on any subject, and NATS checks nobody's permissions there: what a
-//! service reads would be appended to the log of another. So each service has an account of its own, in which an
-//! answer reaches nobody but itself, and what it may publish is taken from there one subject after the other.
+//! Within one account a request may ask for its answer on any subject, and NATS checks nobody's permissions there: what
+//! a service reads would be appended to the log of another. So each service has an account of its own, in which an
+//! answer reaches nobody but itself. What it may publish is taken from there one subject after the other.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! No module of a crate takes something from another that takes something from it, over however many in between.
 //!
-//! A module is a file. It takes what its paths name: `use` declarations, and paths in code, macros too. A name that is only
-//! passed on (`pub use`) is taken from where it is defined, so a parent that declares its children and passes on what they
-//! have is in no circle with them. Tests may take from everywhere: they are left out.
+//! A module is a file. It takes what its paths name: `use` declarations, and paths in code, macros too. A name that is
+//! only passed on (`pub use`) is taken from where it is defined. So a parent that declares its children and passes on
+//! what they have is in no circle with them. Tests may take from everywhere: they are left out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! What the source may not say, or only in files that are named here.
 //!
-//! The host must be able to run the same from one seed. Whatever it takes from the machine behind the back of its
-//! injected clock, randomness and scheduler would show as a difference between two such runs, once a month.
+//! The host must be able to run the same from one seed. It has an injected clock, randomness and scheduler. Whatever it
+//! takes from the machine behind their back would show as a difference between two such runs, once a month.
 
 use std::path::{Path, PathBuf};
 

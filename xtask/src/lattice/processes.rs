@@ -1,7 +1,7 @@
 //! Processes that outlive this one, and ending exactly those.
 //!
-//! Each leads a process group, which the providers that a host starts are part of. A process is known by its number and the
-//! time at which it started, so that a number that was given to something else meanwhile is left alone.
+//! Each leads a process group, which the providers that a host starts are part of. A process is known by its number and
+//! the time at which it started. So a number that was given to something else meanwhile is left alone.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -21,8 +21,8 @@ const MANIFEST: &str = "build/wadm.yaml";
 /// Whoever has wash names it here.
 const VARIABLE: &str = "TRELLIS_WASH";
 
-/// Builds wash unless it is there, lays out what it would download, writes the manifest with images of this machine, and says
-/// how to go on.
+/// Builds wash unless it is there, and lays out what it would download. Writes the manifest with images of this
+/// machine, and says how to go on.
 pub fn ready(workspace: &Workspace, tools: &Tools, steps: &mut Steps) -> Result<()> {
     let wash = steps.run_long("wash (a first build takes a quarter of an hour)", || build(workspace))?;
     let host = steps.run("what `wash up` downloads", || lay_out(tools))?;

@@ -1,8 +1,8 @@
 //! Debian's compiler for components, unpacked into the cache folder.
 //!
 //! It takes `rustc-web`, `cargo-web` and `rust-web-src` (the standard library is built from source for the target) and
-//! `wasi-libc`, from the machine's own package sources. Nothing is installed: apt keeps its lists in the cache folder, the
-//! packages are unpacked beside them, and so neither root nor a change to the system is needed.
+//! `wasi-libc`, from the machine's own package sources. Nothing is installed: apt keeps its lists in the cache folder,
+//! and the packages are unpacked beside them. So neither root nor a change to the system is needed.
 
 use std::fs;
 use std::path::PathBuf;

@@ -365,8 +365,8 @@ fn unindex(tx: &mut Transaction<'_>, tail: &mut Tail, subject: &str, seq: u64) {
     unindex_parent(tx, data, subject, seq, false);
 }
 
-/// Only when the newest child's newest message goes is there something to search, which purges and limits do to
-/// a parent's last child as a rule, where the search finds nothing left.
+/// Only when the newest child's newest message goes is there something to search. Purges and limits do that to a
+/// parent's last child as a rule, and then nothing is left to find.
 fn unindex_parent(tx: &mut Transaction<'_>, data: u64, subject: &str, seq: u64, subject_gone: bool) {
     let Some((parent, _)) = subject.rsplit_once('.') else { return };
     let key = keys::parent(data, parent);

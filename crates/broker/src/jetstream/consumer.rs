@@ -1,10 +1,10 @@
 //! A consumer: who gets a stream's messages, which of them, and what was acknowledged.
 //!
-//! Its state lives in memory; what a restart needs is recorded through the `Keeper`. **Delivery counts never go back in a way
-//! that lets one message kill the process for ever.** A delivery is synced before it is handed out if it is a repetition, or
-//! if no acknowledgement since the broker opened is known to have survived. So every run of a process that keeps dying
-//! either makes durable progress, or durably counts an attempt on the message that kills it. All other deliveries, and all
-//! acknowledgements, cost no sync of their own.
+//! Its state lives in memory; what a restart needs is recorded through the `Keeper`. **Delivery counts never go back in
+//! a way that lets one message kill the process for ever.** A repetition is synced before it is handed out. So is any
+//! delivery while no acknowledgement since the broker opened is known to have survived. So every run of a process that
+//! keeps dying either makes durable progress, or durably counts an attempt on the message that kills it. All other
+//! deliveries, and all acknowledgements, cost no sync of their own.
 
 mod ack;
 mod delivery;

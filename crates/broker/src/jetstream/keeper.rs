@@ -1,8 +1,8 @@
 //! Writes consumer state behind the consumers' backs.
 //!
-//! A running consumer's state is what it has in memory; the store holds what a restart needs. Changes gather here, the newest
-//! value of a key replacing older ones, and ride along with the next append's sync, or are synced by themselves within
-//! `SYNC_EVERY`. Where an earlier sync is needed, `sync` gives it.
+//! A running consumer's state is what it has in memory; the store holds what a restart needs. Changes gather here, the
+//! newest value of a key replacing older ones. They ride along with the next append's sync, or are synced by themselves
+//! within `SYNC_EVERY`. Where an earlier sync is needed, `sync` gives it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! `wasi:clocks`: the wall clock and the monotonic clock, both from the [`Clock`] that the host was given.
 //!
-//! The monotonic clock counts tokio's time since the application started, so that a guest that sleeps and a guest that looks
+//! The monotonic clock counts tokio's time since the application started. So a guest that sleeps and a guest that looks
 //! at the clock agree, also while a simulation moves time by hand.
 
 use std::sync::Arc;
