@@ -283,7 +283,8 @@ pub async fn pull(a: &mut Client) {
     let ack = a.expect(1).await;
     a.publish_to(&ack[0], "my.inbox", r#"+NXT {"batch":1,"expires":200000000}"#).await;
     a.expect(1).await;
-    a.publish_to(next, "my.inbox", r#"{"batch":1,"expires":400000000,"idle_heartbeat":150000000}"#).await;
+    // Two beats, and 350 ms to be late with them on a machine that is busy: the third would come after the end.
+    a.publish_to(next, "my.inbox", r#"{"batch":1,"expires":1150000000,"idle_heartbeat":400000000}"#).await;
     a.expect(3).await;
     a.quiet(50).await;
     info(a, "PULL", "p").await;
