@@ -151,9 +151,13 @@ impl Contract {
             sends.extend(sent);
         }
         let Route { method, pattern, answer, .. } = route;
-        let reads = format_ident!("{}", if answer == "page" { "part" } else { "whole" });
         let result = function.result.context("a function that has a route has a result")?;
-        let answer = self.rust(self.good(result)?)?;
+        let (reads, answer) = match answer.as_str() {
+            "page" => ("part", self.rust(self.good(result)?)?),
+            "done" => ("nothing", quote! { () }),
+            _ => ("whole", self.rust(self.good(result)?)?),
+        };
+        let reads = format_ident!("{reads}");
         let (name, docs) = (rust_name(&function.name), docs(function));
         Ok(quote! {
             #[doc = #docs]

@@ -23,9 +23,21 @@ impl Context {
         instant::rfc3339(platform::current().now_ms().saturating_sub(millis(time)))
     }
 
+    /// A time after this call.
+    pub fn later(&self, time: Duration) -> String {
+        instant::rfc3339(platform::current().now_ms().saturating_add(millis(time)))
+    }
+
     /// For what a service does of itself, when nobody calls.
     pub fn nobody() -> Self {
-        Self { caller: None, roles: Vec::new(), idempotency_key: None, traceparent: None, causation: None }
+        Self {
+            caller: None,
+            roles: Vec::new(),
+            session: None,
+            idempotency_key: None,
+            traceparent: None,
+            causation: None,
+        }
     }
 
     pub(crate) fn trace(&self) -> Trace {

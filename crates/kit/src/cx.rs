@@ -13,7 +13,7 @@ use crate::id;
 use crate::models::Reader;
 use crate::models::progress::{self, Progress};
 use crate::platform::{self, Fault, Platform};
-use crate::position::Position;
+use crate::position::{self, Position};
 use crate::problem::Problem;
 
 /// How long a read waits for the position that it wants.
@@ -33,6 +33,8 @@ pub struct Cx {
     /// What it is answered from, once that has been asked for.
     reader: RefCell<Option<Reader>>,
     reached: RefCell<Option<Rc<Progress>>>,
+    /// What the answer says of the session that the caller has from now on.
+    session: RefCell<Option<String>>,
     /// How far behind that was.
     lag: Cell<Option<u64>>,
     /// Whether nothing was asked of this instance before.
@@ -48,6 +50,7 @@ impl From<Context> for Cx {
             written: RefCell::default(),
             reader: RefCell::default(),
             reached: RefCell::default(),
+            session: RefCell::default(),
             lag: Cell::default(),
             is_first: false,
         }
@@ -74,6 +77,15 @@ impl Cx {
         Context { idempotency_key: Some(key.into()), ..self.context.clone() }.into()
     }
 
+    /// Has the caller show this token from now on, or none if it is empty: a gateway makes a cookie of it.
+    pub fn tell_session(&self, token: &str) {
+        self.session.replace(Some(token.to_owned()));
+    }
+
+    pub(crate) fn told_session(&self) -> Option<String> {
+        self.session.borrow().clone()
+    }
+
     /// A request to a service.
     pub(crate) fn of_request(service: &'static Descriptor, context: Context) -> Self {
         Self { service: Some(service), is_first: progress::is_first_request(), ..Self::from(context) }
@@ -93,6 +105,14 @@ impl Cx {
         *newest = seq.max(*newest);
     }
 
+    /// Waits until the read models of a service have what an answer named as its position, or for long enough.
+    pub fn reach(service: &'static Descriptor, position: &str) -> Result<(), Problem> {
+        let cx = Self::of_request(service, Context::nobody());
+        cx.want(position::parse(position)?);
+        cx.reached()?;
+        Ok(())
+    }
+
     fn written(&self) -> Vec<Position> {
         let written = self.written.borrow();
         let each = written.iter().map(|((service, partition), seq)| Position {
@@ -104,7 +124,7 @@ impl Cx {
     }
 
     /// What was written, as the answer says it.
-    pub(crate) fn position(&self) -> Option<String> {
+    pub fn position(&self) -> Option<String> {
         let text = self.written().iter().map(Position::to_string).collect::<Vec<_>>().join(",");
         (!text.is_empty()).then_some(text)
     }

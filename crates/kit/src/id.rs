@@ -20,6 +20,17 @@ pub fn unique() -> String {
     crockford(time | chance)
 }
 
+/// 128 bits of chance.
+pub fn chance() -> [u8; 16] {
+    let platform = platform::current();
+    (u128::from(platform.random()) << 64 | u128::from(platform.random())).to_be_bytes()
+}
+
+/// What nobody can guess: 256 bits of chance, in hexadecimal.
+pub fn secret() -> String {
+    hex(&[chance(), chance()].concat())
+}
+
 /// The id that these words lead to, always the same one.
 pub fn derived(words: &[&[u8]]) -> String {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = digest(words);

@@ -128,17 +128,21 @@ fn body(function: &Function) -> Option<&'static Schema> {
 
 fn answer(json: &mut Json, route: &Route, answers: &Answers, schemas: &mut Schemas) {
     let (status, description, header, schema) = match answers {
-        Answers::Ok(schema) => ("200", "It is so.", "", schema),
+        Answers::Ok(schema) => ("200", "It is so.", "", Some(schema)),
         Answers::Created(schema) => {
-            ("201", "It is there now, or was made by this request before.", "Location", schema)
+            ("201", "It is there now, or was made by this request before.", "Location", Some(schema))
         }
-        Answers::Page(schema) => ("200", "A part of the list.", "Link", schema),
+        Answers::Made(schema) => ("201", "It is there now.", "", Some(schema)),
+        Answers::Done => ("204", "It is so.", "", None),
+        Answers::Page(schema) => ("200", "A part of the list.", "Link", Some(schema)),
     };
     let told = if route.method == "GET" { "X-Trellis-Lag" } else { "Trellis-Position" };
     json.name(status).object(|json| {
         json.name("description").text(description);
         headers(json, &[told, header]);
-        content(json, schema, schemas);
+        if let Some(schema) = schema {
+            content(json, schema, schemas);
+        }
     });
 }
 

@@ -70,10 +70,12 @@ impl Cx {
 
     /// The entity as it is now: a caller reads what it wrote.
     pub fn load<A: Aggregate>(&self, id: &str) -> Result<A, Problem> {
-        match newest::<A>(id)? {
-            Some((entity, ..)) => Ok(entity),
-            None => Err(missing::<A>()),
-        }
+        self.find(id)?.ok_or_else(missing::<A>)
+    }
+
+    /// The same, for one that need not be there.
+    pub fn find<A: Aggregate>(&self, id: &str) -> Result<Option<A>, Problem> {
+        Ok(newest::<A>(id)?.map(|(entity, ..)| entity))
     }
 
     /// Changes an entity that exists. `decide` sees it as it is and says what happens, if anything; it is asked

@@ -25,6 +25,7 @@ impl Reaction {
         let cx = Cx::from(Context {
             caller: None,
             roles: Vec::new(),
+            session: None,
             idempotency_key: None,
             traceparent: event.traceparent.clone(),
             causation: Some(event.id.clone()),

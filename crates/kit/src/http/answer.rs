@@ -23,6 +23,18 @@ where
     call.created(function.handle(call))
 }
 
+pub fn made<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
+where
+    H::Result: Serialize,
+{
+    Response::json(201, &function.handle(call)?)
+}
+
+pub fn done<A, H: Handler<A, Result = ()>>(call: &Call<'_>, function: H) -> Result<Response, Problem> {
+    function.handle(call)?;
+    Ok(Response::empty(204))
+}
+
 pub fn page<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
 where
     H::Result: Page,

@@ -21,6 +21,8 @@ use crate::schema::Page;
 /// The header in which a service is told who asks, and the one in which it is told what they are trusted with.
 pub const CALLER: &str = "trellis-caller";
 pub const ROLES: &str = "trellis-roles";
+/// The header in which it says by which session. A service answers there with the token of a new one.
+pub const SESSION: &str = "trellis-session";
 /// How many events the read models that answered had not yet seen.
 pub(super) const LAG: &str = "x-trellis-lag";
 
@@ -130,6 +132,11 @@ impl Question<'_> {
         self.answer(Response::read)
     }
 
+    /// Asks for something to be done.
+    pub fn nothing(self) -> Result<Answer<()>, CallError> {
+        self.answer(|_| Ok(()))
+    }
+
     /// Asks for a part of a list.
     pub fn part<P: Page>(self) -> Result<Answer<P>, CallError> {
         self.answer(|answer| Ok(P::whole(answer.read()?, next(answer))))
@@ -162,6 +169,7 @@ impl Question<'_> {
         let said = [
             (CALLER, cx.caller.clone()),
             (ROLES, (!cx.roles.is_empty()).then(|| cx.roles.join(","))),
+            (SESSION, cx.session.clone()),
             ("traceparent", cx.traceparent.clone()),
             ("idempotency-key", cx.idempotency_key.clone()),
         ];
@@ -176,7 +184,7 @@ impl Question<'_> {
         let answer = ask(asker.service, service, &request, asker.patience)
             .map_err(|error| CallError::NoAnswer { service, error })?;
         match (answer.status, answer.problem()) {
-            (200 | 201, _) => Ok(answer),
+            (200 | 201 | 204, _) => Ok(answer),
             (400..500, Some(problem)) => Err(CallError::Refused(problem)),
             (status @ 500.., _) => Err(CallError::Failed { status }),
             (status, _) => {

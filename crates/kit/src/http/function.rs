@@ -17,6 +17,17 @@ where
     Function { path, takes: H::TAKES, answers: Answers::Created(H::Result::JSON) }
 }
 
+pub const fn made<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
+where
+    H::Result: Wire,
+{
+    Function { path, takes: H::TAKES, answers: Answers::Made(H::Result::JSON) }
+}
+
+pub const fn done<A, H: Handler<A, Result = ()>>(path: &'static str, _function: &H) -> Function {
+    Function { path, takes: H::TAKES, answers: Answers::Done }
+}
+
 pub const fn page<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
 where
     H::Result: Page,

@@ -73,6 +73,8 @@ pub enum Takes {
 pub enum Answers {
     Ok(&'static Schema),
     Created(&'static Schema),
+    Made(&'static Schema),
+    Done,
     Page(&'static Schema),
 }
 

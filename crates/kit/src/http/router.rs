@@ -23,6 +23,9 @@ const CALLER_HEADER: &str = "caller-header";
 /// Likewise the header in which it says what the caller is trusted with: names with commas between them.
 const ROLES_HEADER: &str = "roles-header";
 
+/// Likewise the header in which it says by which session the caller is known. Answers name the token of a new one there.
+const SESSION_HEADER: &str = "session-header";
+
 /// The routes of a service.
 #[derive(Debug, Clone, Copy)]
 pub struct Routes {
@@ -37,18 +40,23 @@ impl Routes {
             let caller = said_by_gateway(request, CALLER_HEADER)?.map(str::to_owned);
             let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default();
             let roles = roles.split(',').map(str::trim).filter(|role| !role.is_empty());
-            Ok((caller, roles.map(str::to_owned).collect()))
+            let session = said_by_gateway(request, SESSION_HEADER)?.map(str::to_owned);
+            Ok(Caller { name: caller, roles: roles.map(str::to_owned).collect(), session })
         })
     }
 
     /// The same for a caller whom the service itself knows.
-    pub fn answer_for(self, request: &Request, caller: Option<String>, roles: Vec<String>) -> Response {
-        answer_with(self, request, || Ok((caller, roles)))
+    pub fn answer_for(self, request: &Request, name: Option<String>, roles: Vec<String>) -> Response {
+        answer_with(self, request, || Ok(Caller { name, roles, session: None }))
     }
 }
 
-/// A caller's name and roles.
-type Caller = (Option<String>, Vec<String>);
+/// Who calls.
+struct Caller {
+    name: Option<String>,
+    roles: Vec<String>,
+    session: Option<String>,
+}
 
 fn answer_with(
     routes: Routes,
@@ -86,17 +94,23 @@ fn tell(cx: &Cx, response: &mut Response) {
         }
         response.headers.push((position::HEADER.into(), position));
     }
+    if let Some(token) = cx.told_session()
+        && let Ok(Some(header)) = config::text(SESSION_HEADER)
+    {
+        response.headers.push((header.into(), token));
+    }
     response.headers.extend(cx.lag().map(|events| (client::LAG.into(), events.to_string())));
 }
 
-fn context(request: &Request, trace: &Trace, (caller, roles): Caller) -> Result<Context, Problem> {
+fn context(request: &Request, trace: &Trace, caller: Caller) -> Result<Context, Problem> {
     let sends_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
     let idempotency_key = request.header("idempotency-key").map(str::to_owned);
     if sends_key && idempotency_key.is_none() {
         return Err(Problem::malformed("Send one Idempotency-Key, as text."));
     }
     let causation = Some(trace.span().to_owned());
-    Ok(Context { caller, roles, idempotency_key, traceparent: Some(trace.to_string()), causation })
+    let Caller { name: caller, roles, session } = caller;
+    Ok(Context { caller, roles, session, idempotency_key, traceparent: Some(trace.to_string()), causation })
 }
 
 /// What stands in the header that the config names, if it names one. A header that is there twice says nothing.
