@@ -18,7 +18,7 @@ const FOLDERS: [(&str, &str); 3] =
 
 /// Stack, data, and a heap that most calls need not grow: growing it changes what the process has mapped, for which a host
 /// stops all its threads.
-const INITIAL_MEMORY: u32 = 2 << 20;
+const MEMORY_MIB: u64 = 2;
 /// The first bytes of a component. A plain module has version 1 and layer 0 here.
 const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -75,7 +75,8 @@ fn build(workspace: &Workspace, toolchain: &Toolchain, component: &Component<'_>
     let mut cargo = toolchain.cargo(workspace)?;
     cargo.args(["rustc", "--package", &package.name, "--lib", "--crate-type", "cdylib"]);
     cargo.args(["--profile", "component", "--target", toolchain::TARGET, "--target-dir"]).arg(&target);
-    cargo.args(["--", "-C"]).arg(format!("link-arg=--initial-memory={INITIAL_MEMORY}"));
+    let memory = package.memory.unwrap_or(MEMORY_MIB) << 20;
+    cargo.args(["--", "-C"]).arg(format!("link-arg=--initial-memory={memory}"));
     process::run(&mut cargo)?;
 
     let artifact = target.join(toolchain::TARGET).join("component").join(format!("{library}.wasm"));

@@ -26,6 +26,8 @@ pub struct Package {
     pub is_member: bool,
     /// The name of the library target, as rustc writes it into file names.
     pub library: Option<String>,
+    /// With how many MiB of memory its component begins, if it says so: `[package.metadata.component] memory = 24`.
+    pub memory: Option<u64>,
 }
 
 impl Workspace {
@@ -128,6 +130,7 @@ impl Package {
             library: library
                 .and_then(|target| target.get("name")?.as_str())
                 .map(|name| name.replace('-', "_")),
+            memory: package.pointer("/metadata/component/memory").and_then(Value::as_u64),
         })
     }
 }

@@ -265,7 +265,7 @@ spec:
         let text = std::fs::read_to_string("../../wadm.yaml").unwrap();
         let names =
             |services: &[Member]| services.iter().map(|service| service.name).collect::<BTreeSet<_>>();
-        let expected = ["comments", "gateway", "moderation", "posts", "query", "registry", "web"];
+        let expected = ["accounts", "comments", "gateway", "moderation", "posts", "query", "registry", "web"];
         assert_eq!(names(&all()), expected.into());
         let elsewhere = Manifest::read(&text.replace("file://build/posts.wasm", "registry/posts:1")).unwrap();
         let at = |downloaded| Components { manifest: Path::new("../.."), downloaded };

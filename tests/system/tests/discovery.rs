@@ -182,7 +182,7 @@ fn every_service_answers_the_services_protocol() {
     let data = tempdir().unwrap();
     let trellis = Trellis::start(data.path());
     let mut nats = trellis.bus();
-    for name in ["gateway", "registry", "posts", "comments", "moderation", "query", "web"] {
+    for name in ["gateway", "registry", "posts", "comments", "moderation", "query", "web", "accounts"] {
         let ping: Value =
             serde_json::from_slice(&nats.request(&format!("$SRV.PING.{name}"), b"").body).unwrap();
         assert_eq!((&ping["name"], &ping["type"]), (&name.into(), &"io.nats.micro.v1.ping_response".into()));

@@ -8,7 +8,8 @@ use serde_json::json;
 
 /// Who makes streams and consumers for all others.
 const PROVISIONS: &str = "registry";
-const SERVICES: [&str; 7] = ["gateway", "registry", "posts", "comments", "moderation", "query", "web"];
+const SERVICES: [&str; 8] =
+    ["accounts", "gateway", "registry", "posts", "comments", "moderation", "query", "web"];
 
 fn log_config(service: &str) -> serde_json::Value {
     json!({
