@@ -1,4 +1,4 @@
-//! Who calls: somebody with an API key, or anybody at the address that the request came from.
+//! Who calls: somebody who is signed in or has an API key, or anybody at the address that the request came from.
 
 use std::net::IpAddr;
 
@@ -14,6 +14,12 @@ pub enum Caller {
         name: String,
         roles: Vec<String>,
     },
+    /// Somebody who is signed in.
+    User {
+        id: String,
+        roles: Vec<String>,
+        session: String,
+    },
 }
 
 impl Caller {
@@ -24,14 +30,22 @@ impl Caller {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Anonymous => None,
-            Self::Key { name, .. } => Some(name),
+            Self::Key { name, .. } | Self::User { id: name, .. } => Some(name),
+        }
+    }
+
+    /// The session by which it is known who it is.
+    pub fn session(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous | Self::Key { .. } => None,
+            Self::User { session, .. } => Some(session),
         }
     }
 
     pub fn roles(&self) -> &[String] {
         match self {
             Self::Anonymous => &[],
-            Self::Key { roles, .. } => roles,
+            Self::Key { roles, .. } | Self::User { roles, .. } => roles,
         }
     }
 
@@ -40,6 +54,7 @@ impl Caller {
         match self {
             Self::Anonymous => "anonymous",
             Self::Key { .. } => "key",
+            Self::User { .. } => "user",
         }
     }
 }

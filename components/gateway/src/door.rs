@@ -5,11 +5,12 @@ use std::rc::Rc;
 use serde_json::json;
 use trellis_kit::http::{Path, Routes};
 use trellis_kit::tally::Turn;
-use trellis_kit::{Problem, Request, Response, Trace, glance, log, time};
+use trellis_kit::{Descriptor, DocKey, Problem, Request, Response, Trace, glance, log, time};
 
+use crate::accounts::Token;
 use crate::callers::Caller;
 use crate::cors::Site;
-use crate::identity::identify;
+use crate::identity::{Shown, shown};
 use crate::refusal::Refusal;
 use crate::rules::{Rules, Verdict, Who};
 use crate::settings::Settings;
@@ -73,13 +74,35 @@ fn path_of(request: &Request) -> &str {
 
 fn answer(own: Routes, request: &Request, settings: &Settings, trace: &Trace, note: &mut Note) -> Response {
     let site = Site::of(request, &settings.origins);
-    let caller = identify(request, &site, settings);
-    let is_known = caller.is_ok();
-    note.caller = Some(caller.as_ref().map_or("unknown key", Caller::class));
-    let counted = settings.limits.map(|limits| limits.of(request, &caller, settings.hops));
+    let shown = shown(request, &site, settings);
+    let token = match &shown {
+        Ok(Shown::Token(token)) => Some(token),
+        _ => None,
+    };
+    let claimed = match &shown {
+        Ok(Shown::Known(caller)) => Ok(caller.clone()),
+        Ok(Shown::Token(token)) => Ok(token.claimed()),
+        Err(problem) => Err(problem.clone()),
+    };
+    let count = |caller: &Result<Caller, Problem>| {
+        settings.limits.map(|limits| limits.of(request, caller, settings.hops))
+    };
+    let counted = count(&claimed);
     let counted = counted.as_ref().map(|counted| (counted, counted.turn()));
-    let known = Known::read(settings, counted.as_ref().map(|(_, turn)| turn));
-    let allowance = counted.as_ref().map(|(counted, turn)| counted.count(turn)).transpose();
+    let (known, user) =
+        match Known::read(own.service, settings, token, counted.as_ref().map(|(_, turn)| turn)) {
+            Ok((known, user)) => (Ok(known), user),
+            Err(problem) => (Err(problem.clone()), Err(problem)),
+        };
+    let caller = if token.is_some() { user } else { claimed };
+    let is_known = !matches!(&caller, Err(problem) if problem.status == 401);
+    note.caller = Some(caller.as_ref().map_or("unknown key", Caller::class));
+    // Whose name somebody only claims, uses up nothing of theirs.
+    let allowance = if token.is_some() && caller.is_err() {
+        count(&caller).map(|counted| counted.count(&counted.turn())).transpose()
+    } else {
+        counted.as_ref().map(|(counted, turn)| counted.count(turn)).transpose()
+    };
     let response = match &allowance {
         Err(problem) => Refusal::from(problem.clone()).respond(request, trace),
         Ok(Some(allowance)) if allowance.is_used_up() => {
@@ -107,14 +130,23 @@ struct Known {
 }
 
 impl Known {
-    /// Reads it, and with the same call what counting this request takes.
-    fn read(settings: &Settings, turn: Option<&Turn<'_>>) -> Result<Self, Problem> {
+    /// Reads it, and with the same call what counting this request takes, and whose the token is, if one is shown.
+    fn read(
+        service: &'static Descriptor,
+        settings: &Settings,
+        token: Option<&Token>,
+        turn: Option<&Turn<'_>>,
+    ) -> Result<(Self, Result<Caller, Problem>), Problem> {
         let (table, policy) = (table::DOC, policy::DOC);
-        let docs = [(sources::REGISTRY, table, table::ID), (sources::GATEWAY, policy, policy::ID)];
-        let seen = glance(&docs, turn)?;
-        let mut seen = seen.iter().map(Option::as_ref);
-        let (table, policy) = (seen.next().flatten(), seen.next().flatten());
-        Ok(Self { table: Table::of(table)?, rules: policy::in_force(policy, settings)? })
+        let ours = [(sources::REGISTRY, table, table::ID), (sources::GATEWAY, policy, policy::ID)];
+        let all: Vec<DocKey<'_>> =
+            ours.into_iter().chain(token.iter().flat_map(|token| token.keys())).collect();
+        let mut seen = glance(&all, turn)?.into_iter();
+        let mut next = || seen.next().flatten();
+        let (table, policy, session, user) = (next(), next(), next(), next());
+        let known =
+            Self { table: Table::of(table.as_ref())?, rules: policy::in_force(policy.as_ref(), settings)? };
+        Ok((known, token.map_or(Ok(Caller::Anonymous), |token| token.caller(service, session, user))))
     }
 }
 
@@ -131,7 +163,10 @@ fn serve(
         return Err(Problem::forbidden("A page of another site sent this; it may not write here.").into());
     }
     let who_are_you = |problem: Problem| Refusal::from(problem).with("www-authenticate", "Bearer");
-    let caller = caller.map_err(who_are_you)?;
+    let caller = caller.map_err(|problem| match problem.status {
+        401 => who_are_you(problem),
+        _ => problem.into(),
+    })?;
     let (prefix, target) = target(&request.target)?;
     let path = Path::parse(target)?;
     let (service, who) = match known.table.find(own.all, &request.method, &path) {

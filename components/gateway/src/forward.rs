@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use trellis_kit::http::{AskError, CALLER, ROLES, ask};
+use trellis_kit::http::{AskError, CALLER, ROLES, SESSION, ask};
 use trellis_kit::{Descriptor, Problem, Request, Response, Trace};
 
 use crate::callers::Caller;
@@ -28,8 +28,8 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 /// What the gateway says itself or keeps to itself. Lengths are stated anew.
-const NOT_PASSED_ON: [&str; 7] =
-    ["authorization", CALLER, ROLES, "content-length", "expect", "host", "traceparent"];
+const NOT_PASSED_ON: [&str; 8] =
+    ["authorization", CALLER, ROLES, SESSION, "content-length", "expect", "host", "traceparent"];
 
 /// Passes a request on to a service, and its answer back.
 pub fn pass(
@@ -70,8 +70,10 @@ fn onward(request: &Request, target: &str, caller: &Caller, trace: &Trace) -> Re
     let headers = headers.collect();
     let onward = Request { headers, body: request.body.clone(), ..Request::new(&request.method, target) };
     let onward = onward.with("traceparent", trace.to_string());
-    match caller.name() {
-        Some(name) => onward.with(CALLER, name).with(ROLES, caller.roles().join(",")),
+    let Some(name) = caller.name() else { return onward };
+    let onward = onward.with(CALLER, name).with(ROLES, caller.roles().join(","));
+    match caller.session() {
+        Some(session) => onward.with(SESSION, session),
         None => onward,
     }
 }

@@ -1,29 +1,48 @@
-//! Who a caller is: whoever has the API key that is in a header, or in the cookie of a browser.
+//! What a caller shows: the token of a session, or an API key, in a header or in the cookie of a browser.
 
 use trellis_kit::{Problem, Request};
 
+use crate::accounts::Token;
 use crate::callers::Caller;
 use crate::cors::Site;
 use crate::keys::holder_of;
 use crate::session;
 use crate::settings::Settings;
 
-/// A key that is not known is refused, rather than taken for none.
-pub fn identify(request: &Request, site: &Site<'_>, settings: &Settings) -> Result<Caller, Problem> {
+/// What a request says of who calls.
+#[derive(Debug)]
+pub enum Shown {
+    Known(Caller),
+    /// Whose it is has yet to be looked for.
+    Token(Token),
+}
+
+/// What is not known is refused, rather than taken for nothing.
+pub fn shown(request: &Request, site: &Site<'_>, settings: &Settings) -> Result<Shown, Problem> {
     let mut sent = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
     let (first, second) = (sent.next(), sent.next());
     if let Some((_, value)) = first {
         let key = std::str::from_utf8(value).ok().filter(|_| second.is_none()).and_then(bearer);
+        if let Some(token) = key.and_then(Token::read) {
+            return Ok(Shown::Token(token));
+        }
         let known = key.and_then(|key| holder_of(key, &settings.keys));
-        return known.map(Caller::of).ok_or_else(|| {
+        return known.map(|key| Shown::Known(Caller::of(key))).ok_or_else(|| {
             Problem::unauthorized(
-                "Send one Authorization header, `Bearer` and a key that is known here, or none.",
+                "Send one Authorization header, `Bearer` and a key or token that is known here, or none.",
             )
         });
     }
-    let Some(key) = session::key(request, site, settings) else { return Ok(Caller::Anonymous) };
+    if let Some(token) = session::token(request, site, settings) {
+        return token.map(Shown::Token).ok_or_else(|| {
+            Problem::unauthorized(
+                "The cookie of this browser says nothing that is known here. It is signed out now.",
+            )
+        });
+    }
+    let Some(key) = session::key(request, site, settings) else { return Ok(Shown::Known(Caller::Anonymous)) };
     let known = holder_of(&key, &settings.keys);
-    known.map(Caller::of).ok_or_else(|| {
+    known.map(|key| Shown::Known(Caller::of(key))).ok_or_else(|| {
         Problem::unauthorized(
             "The key that this browser signed in with is not known any more. It is signed out now.",
         )

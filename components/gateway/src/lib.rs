@@ -1,5 +1,5 @@
-//! Gateway: the one door. It knows which service answers what from what the registry tells, who calls from their API
-//! key, and who may from the policy; the rest is the service's.
+//! Gateway: the one door. It knows which service answers what from what the registry tells, who calls from what accounts tell
+//! or from their API key, and who may from the policy; the rest is the service's.
 //!
 //! Taking a request in and handing the answer out costs calls of the host. Passing it on costs these besides: one to
 //! read routes, policy and what was counted, one to send it and wait, two to see how long it took, and one for the line in
@@ -8,6 +8,7 @@
 //! fresh instance remembers nothing, asks once for the config, and does the same.
 
 mod accept;
+mod accounts;
 mod callers;
 mod cors;
 mod documents;
@@ -35,7 +36,7 @@ use trellis_kit::{
     Service, Writer, projections, routes, tally,
 };
 
-trellis_kit::bindings!(gateway: registry except ServiceEvent);
+trellis_kit::bindings!(gateway: registry, accounts except ServiceEvent);
 trellis_kit::export!(Gateway);
 
 #[derive(Debug)]
@@ -62,9 +63,12 @@ impl Service for Gateway {
         sources::REGISTRY => table::follow,
         sources::REGISTRY => table::keep,
         sources::GATEWAY => follow,
+        sources::ACCOUNTS => accounts::follow_user,
+        sources::ACCOUNTS => accounts::follow_session,
     };
-    /// The routes of a service are one text since 2, documents are known by their own id since 3, and for whom a route is since 4.
-    const VIEWS_SCHEMA: u32 = 4;
+    /// The routes of a service are one text since 2, documents are known by their own id since 3, for whom a route is since 4, and who is
+    /// signed in since 5.
+    const VIEWS_SCHEMA: u32 = 5;
     /// Whoever has said hello has its routes.
     const ASKS: Asks = Asks::Anybody;
 

@@ -6,6 +6,7 @@
 use trellis_kit::http::{self, Path, encoded};
 use trellis_kit::{Call, Problem, Request, Response};
 
+use crate::accounts::Token;
 use crate::cors::Site;
 use crate::keys::holder_of;
 use crate::settings::Settings;
@@ -15,6 +16,11 @@ const NAME: &str = "__Host-trellis-key";
 /// Its name where the operator lets it go without TLS. What a request says of where it goes changes nothing, for a proxy may
 /// say it anew.
 const NAME_WITHOUT_TLS: &str = "trellis-key";
+/// The cookie with the token of a session.
+const SESSION: &str = "__Host-trellis";
+const SESSION_WITHOUT_TLS: &str = "trellis";
+/// How long a browser keeps it, in seconds: as long as a session can last.
+const SESSION_LIFE: u32 = 30 * 24 * 60 * 60;
 /// What is added to the address of the form when its key is not known.
 const REFUSED: &str = "signin=refused";
 
@@ -26,7 +32,7 @@ pub fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
     if holder_of(key, &settings.keys).is_none() {
         return Ok(look_at(&format!("{to}?{REFUSED}")));
     }
-    Ok(look_at(to).with("set-cookie", cookie(&settings, &encoded(key), "")))
+    Ok(look_at(to).with("set-cookie", cookie(&settings, name_for(&settings), &encoded(key), "")))
 }
 
 /// `POST /signout`: lets the browser forget the key.
@@ -38,7 +44,7 @@ pub fn sign_out(call: &Call<'_>) -> Result<Response, Problem> {
 
 /// The key that the browser brings, if the request comes from a page of ours. What cannot be read is a key that nobody has.
 pub fn key(request: &Request, site: &Site<'_>, settings: &Settings) -> Option<String> {
-    let mut values = values(request, settings);
+    let mut values = named(request, name_for(settings));
     let (first, second) = (values.next()?, values.next());
     if !site.is_ours(request) {
         return None;
@@ -47,36 +53,67 @@ pub fn key(request: &Request, site: &Site<'_>, settings: &Settings) -> Option<St
     Some(text.and_then(http::decoded).unwrap_or_default())
 }
 
+/// The token that the browser brings, likewise. What cannot be read is none that anybody has.
+pub fn token(request: &Request, site: &Site<'_>, settings: &Settings) -> Option<Option<Token>> {
+    let mut values = named(request, session_name(settings));
+    let (first, second) = (values.next()?, values.next());
+    if !site.is_ours(request) {
+        return None;
+    }
+    let text = std::str::from_utf8(first).ok().filter(|_| second.is_none());
+    Some(text.and_then(Token::read))
+}
+
+/// Makes a cookie of the token that a service tells, or has the browser forget it.
+fn keep(settings: &Settings, mut response: Response) -> Response {
+    let Some(token) = response.header(http::SESSION).map(str::to_owned) else { return response };
+    response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(http::SESSION));
+    let name = session_name(settings);
+    if token.is_empty() {
+        return response.with("set-cookie", cookie(settings, name, "", "; Max-Age=0"));
+    }
+    let response = response.with("cache-control", "no-store");
+    response.with("set-cookie", cookie(settings, name, &token, &format!("; Max-Age={SESSION_LIFE}")))
+}
+
 /// What callers who have shown a key are told besides the answer: that nobody may keep it, and a browser, to forget a key
 /// by which nobody is known. What a service calls public is the same for all.
-pub fn tell(request: &Request, is_known: bool, settings: &Settings, mut response: Response) -> Response {
+pub fn tell(request: &Request, is_known: bool, settings: &Settings, response: Response) -> Response {
+    let mut response = keep(settings, response);
     let is_public = response
         .header("cache-control")
         .is_some_and(|said| said.split(',').any(|word| word.trim().eq_ignore_ascii_case("public")));
-    let has_cookie = values(request, settings).next().is_some();
+    let has = |name| named(request, name).next().is_some();
+    let cookies = [name_for(settings), session_name(settings)].map(|name| has(name).then_some(name));
+    let has_cookie = cookies.iter().any(Option::is_some);
     let has_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
     if (has_cookie || has_key) && !is_public {
         response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("cache-control"));
         response = response.with("cache-control", "private, no-store").with("vary", "authorization, cookie");
     }
-    let name = name_for(settings);
-    let is_about_it = |(header, value): &(_, String)| header == "set-cookie" && value.starts_with(name);
-    if !has_cookie || is_known || response.headers.iter().any(is_about_it) {
+    if is_known {
         return response;
     }
-    response.with("set-cookie", forgotten(settings))
+    let is_about = |response: &Response, name: &str| {
+        let mut told = response.headers.iter().filter(|(header, _)| header == "set-cookie");
+        told.any(|(_, value)| value.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
+    };
+    cookies.into_iter().flatten().fold(response, |response, name| match is_about(&response, name) {
+        true => response,
+        false => response.with("set-cookie", cookie(settings, name, "", "; Max-Age=0")),
+    })
 }
 
 /// The value of a `Cookie` header without the key, which services do not get; none if nothing is left.
 pub fn without_key(cookies: &[u8]) -> Option<Vec<u8>> {
-    let is_other = |pair: &&[u8]| ![NAME, NAME_WITHOUT_TLS].contains(&name_of(pair));
+    let ours = [NAME, NAME_WITHOUT_TLS, SESSION, SESSION_WITHOUT_TLS];
+    let is_other = |pair: &&[u8]| !ours.contains(&name_of(pair));
     let others: Vec<&[u8]> =
         cookies.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(is_other).collect();
     (!others.is_empty()).then(|| others.join(b"; ".as_slice()))
 }
 
-fn values<'r>(request: &'r Request, settings: &Settings) -> impl Iterator<Item = &'r [u8]> {
-    let ours = name_for(settings);
+fn named<'r>(request: &'r Request, ours: &'static str) -> impl Iterator<Item = &'r [u8]> {
     let lists = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
     let pairs = lists.flat_map(|(_, list)| list.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
     pairs
@@ -93,13 +130,17 @@ fn name_for(settings: &Settings) -> &'static str {
     if settings.plain_http { NAME_WITHOUT_TLS } else { NAME }
 }
 
-fn cookie(settings: &Settings, value: &str, more: &str) -> String {
+fn session_name(settings: &Settings) -> &'static str {
+    if settings.plain_http { SESSION_WITHOUT_TLS } else { SESSION }
+}
+
+fn cookie(settings: &Settings, name: &str, value: &str, more: &str) -> String {
     let secure = if settings.plain_http { "" } else { "; Secure" };
-    format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}", name_for(settings))
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}")
 }
 
 fn forgotten(settings: &Settings) -> String {
-    cookie(settings, "", "; Max-Age=0")
+    cookie(settings, name_for(settings), "", "; Max-Age=0")
 }
 
 /// A path of ours, which is never an address elsewhere.

@@ -1,5 +1,6 @@
 //! What the gateway promises, with services that do as they are told.
 
+mod accounts;
 mod callers;
 mod documents;
 mod forwarding;

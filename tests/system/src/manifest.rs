@@ -7,7 +7,7 @@ use trellis_manifest::{FILE, Manifest};
 
 use crate::repository;
 
-/// Keys with which somebody calls: Ann, whom nobody trusts with anything, Mia the moderator, and Olaf the operator.
+/// Keys with which somebody calls: Ann, whom nobody trusts with anything, Mia the moderator, and Olaf the operator and admin.
 pub const ANN: &str = "key-of-ann";
 pub const MIA: &str = "key-of-mia";
 pub const OLAF: &str = "key-of-olaf";
@@ -16,7 +16,11 @@ pub const OLAF: &str = "key-of-olaf";
 const HOLDERS: [(&str, &str, &[&str]); 3] = [
     ("ca64daa8b294dc4835d29ca02a6a47427ebc6a225ea3ac2e15f8417fb6601db2", "ann", &[]),
     ("a3be6886ea240ca8ad8cc0654c72cc42c3e4ddf68ec648349404917d7c8e586a", "mia", &["moderator"]),
-    ("873f319f16893f7994215c30b18e3fba0469007fb09b543c45f52803cc918e8d", "olaf", &["operator", "moderator"]),
+    (
+        "873f319f16893f7994215c30b18e3fba0469007fb09b543c45f52803cc918e8d",
+        "olaf",
+        &["operator", "moderator", "admin"],
+    ),
 ];
 
 /// A setting: of which service, which key, which value.

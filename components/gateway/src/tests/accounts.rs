@@ -1,0 +1,278 @@
+//! Callers who are signed in, by what accounts tell of them.
+
+use super::*;
+use crate::trellis::accounts::events::{SessionEvent, UserEvent};
+use crate::trellis::accounts::types::{Session, Sessions, User};
+
+play! {
+    /// The service where people sign in.
+    Accounts: sources::ACCOUNTS {
+        User.id by UserEvent: |before, event| match event {
+            UserEvent::SignedUp(user) => Some(user.clone()),
+            UserEvent::SessionsEnded(sessions) => {
+                before.map(|user| User { sessions: sessions.clone(), version: user.version + 1, ..user })
+            }
+            UserEvent::RolesSet(roles) => {
+                before.map(|user| User { roles: roles.clone(), version: user.version + 1, ..user })
+            }
+            UserEvent::Blocked(at) => {
+                before.map(|user| User { blocked_at: Some(at.clone()), version: user.version + 1, ..user })
+            }
+            UserEvent::Unblocked => {
+                before.map(|user| User { blocked_at: None, version: user.version + 1, ..user })
+            }
+        },
+        Session.id by SessionEvent: |before, event| match event {
+            SessionEvent::Opened(session) => Some(session.clone()),
+            SessionEvent::Ended => {
+                before.map(|session| Session { ended: true, version: session.version + 1, ..session })
+            }
+        },
+    }
+}
+
+const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
+
+fn token(session: &str) -> String {
+    format!("{session}.{}", trellis_kit::id::sha256(session))
+}
+
+fn signed_up(id: &str, roles: &[&str]) {
+    let user = User {
+        id: id.to_owned(),
+        display_name: None,
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        sessions: Sessions { since: 0, kept: None },
+        signed_up_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        blocked_at: None,
+        version: 1,
+    };
+    given::<User>(id, [UserEvent::SignedUp(user)]);
+}
+
+fn opened(id: &str, since: u64, ends_at: &str) {
+    let session = Session {
+        id: id.to_owned(),
+        user: trellis_kit::id::root(id).to_owned(),
+        token_hash: trellis_kit::id::sha256(&token(id)),
+        since,
+        opened_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        ends_at: ends_at.to_owned(),
+        ended: false,
+        version: 1,
+    };
+    given::<Session>(id, [SessionEvent::Opened(session)]);
+}
+
+const LATE: &str = "9999-01-01T00:00:00.000Z";
+
+/// Ann, who moderates and has two sessions.
+fn ann() {
+    configure_keys();
+    serves("blog", &["GET /blog", "POST /posts", "role:moderator GET /moderation/queue"]);
+    signed_up("ann", &["moderator"]);
+    opened("ann-1", 1, LATE);
+    opened("ann-2", 1, LATE);
+    heard();
+}
+
+fn heard() {
+    start::<Gateway>();
+    settle::<Gateway>();
+    asked();
+}
+
+fn queue(header: (&str, &str)) -> Response {
+    send("GET", "/moderation/queue", &[OURS, header], "")
+}
+
+fn with(token: &str) -> Response {
+    queue(("authorization", &bearer(token)))
+}
+
+#[test]
+fn who_shows_the_token_of_a_session_is_its_user() {
+    ann();
+    let cookie = format!("a=1; __Host-trellis={}.1", token("ann-1"));
+    for (header, value) in [("authorization", bearer(&token("ann-1"))), ("cookie", cookie)] {
+        let answer = queue((header, &value));
+        assert_eq!((answer.status, answer.header("set-cookie")), (200, None), "{header}");
+        assert_eq!(answer.header("cache-control"), Some("private, no-store"), "{header}");
+        let [request] = asked().try_into().unwrap();
+        let said = "trellis-caller: ann\r\ntrellis-roles: moderator\r\ntrellis-session: ann-1\r\n";
+        assert!(request.contains(said), "{request}");
+        assert!(!request.contains(&token("ann-1")), "the token stays here: {request}");
+    }
+}
+
+#[test]
+fn nobody_says_by_themselves_by_which_session_they_are_known() {
+    ann();
+    send("GET", "/blog", &[("trellis-session", "ann-1"), ("Trellis-Session", "ann-2")], "");
+    let [request] = asked().try_into().unwrap();
+    assert!(!request.to_lowercase().contains("trellis-session"), "{request}");
+}
+
+#[test]
+fn what_is_no_token_of_a_session_that_counts_is_refused() {
+    ann();
+    signed_up("bob", &["moderator"]);
+    opened("bob-1", 1, LATE);
+    opened("bob-2", 1, "2020-01-01T00:00:00.000Z");
+    given::<Session>("ann-2", [SessionEvent::Ended]);
+    heard();
+    assert_eq!([with(&token("ann-1")).status, with(&token("bob-1")).status], [200, 200]);
+    let good = token("ann-1");
+    let (session, secret) = good.split_once('.').unwrap();
+    let of_bob = token("bob-1");
+    let bobs = of_bob.split_once('.').unwrap().1;
+    let forged = [
+        token("ann-2"),
+        token("bob-2"),
+        token("ann-3"),
+        token("nobody-1"),
+        format!("{session}.{bobs}"),
+        format!("bob-1.{secret}"),
+        format!("ann.{secret}"),
+        format!("{session}.{}", &secret[1..]),
+        format!("{session}.{secret}0"),
+        format!("{session}.{}", secret.to_uppercase()),
+        format!("{session}."),
+        format!(".{secret}"),
+        format!("{session}.{secret}.{secret}"),
+        format!("ann.1.{secret}"),
+        session.to_owned(),
+        secret.to_owned(),
+        format!("{}-1.{secret}", "x".repeat(300)),
+    ];
+    for token in forged {
+        let refused = with(&token);
+        assert_problem(&refused, 401);
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer"), "{token}");
+        let cookie = format!("__Host-trellis={token}.1");
+        let refused = queue(("cookie", &cookie));
+        assert_eq!(refused.status, 401, "{cookie}");
+        let forgotten = "__Host-trellis=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0";
+        assert_eq!(refused.header("set-cookie"), Some(forgotten), "{cookie}");
+    }
+    assert!(asked().len() <= 2, "only those that count were passed on");
+}
+
+#[test]
+fn a_cookie_that_is_there_twice_or_is_not_whole_or_from_elsewhere_is_none() {
+    ann();
+    let one = format!("__Host-trellis={}.1", token("ann-1"));
+    let other = format!("__Host-trellis={}.1", token("ann-2"));
+    for cookie in [
+        format!("{one}; {other}"),
+        format!("{one}; {one}"),
+        format!("__Host-trellis={}.", token("ann-1")),
+        format!("__Host-trellis={}.-1", token("ann-1")),
+        format!("__Host-trellis={}.1.1", token("ann-1")),
+        "__Host-trellis=".to_owned(),
+        "__Host-trellis=~".to_owned(),
+        "__Host-trellis=\u{fffd}".to_owned(),
+        one.replace("__Host-trellis", "trellis"),
+    ] {
+        assert_eq!(queue(("cookie", &cookie)).status, 401, "{cookie}");
+    }
+    let from =
+        |site| send("GET", "/moderation/queue", &[("sec-fetch-site", site), ("cookie", &one)], "").status;
+    assert_eq!([from("cross-site"), from("same-site"), from("same-origin")], [401, 401, 200]);
+    // The header counts where both are there.
+    let both = |header: &str| {
+        let headers = [OURS, ("cookie", one.as_str()), ("authorization", header)];
+        send("GET", "/moderation/queue", &headers, "").status
+    };
+    assert_eq!(
+        [both(&bearer("plain")), both(&bearer("nobody's")), both(&bearer(&token("ann-2")))],
+        [403, 401, 200]
+    );
+    // One key in a cookie beside it changes nothing.
+    assert_eq!(queue(("cookie", &format!("{one}; __Host-trellis-key=plain"))).status, 200);
+    platform().configure("plain-http", "on");
+    assert_eq!(queue(("cookie", &one)).status, 401);
+    assert_eq!(queue(("cookie", &one.replace("__Host-trellis", "trellis"))).status, 200);
+}
+
+#[test]
+fn all_sessions_but_one_are_over_when_accounts_say_so() {
+    ann();
+    let sessions = Sessions { since: 2, kept: Some("ann-1".to_owned()) };
+    given::<User>("ann", [UserEvent::SessionsEnded(sessions)]);
+    opened("ann-3", 1, LATE);
+    opened("ann-4", 2, LATE);
+    heard();
+    let statuses = ["ann-1", "ann-2", "ann-3", "ann-4"].map(|session| with(&token(session)).status);
+    assert_eq!(statuses, [200, 401, 401, 200]);
+    given::<Session>("ann-1", [SessionEvent::Ended]);
+    heard();
+    assert_eq!(with(&token("ann-1")).status, 401);
+}
+
+#[test]
+fn what_an_admin_says_of_a_user_is_in_force() {
+    ann();
+    let queue = |event: UserEvent| {
+        given::<User>("ann", [event]);
+        heard();
+        with(&token("ann-1")).status
+    };
+    assert_eq!(queue(UserEvent::RolesSet(Vec::new())), 403);
+    assert_eq!(queue(UserEvent::RolesSet(vec!["moderator".to_owned()])), 200);
+    assert_eq!(queue(UserEvent::Blocked(LATE.to_owned())), 401);
+    assert_eq!(queue(UserEvent::Unblocked), 200);
+}
+
+#[test]
+fn whoever_is_signed_in_costs_no_call_more_and_is_limited_by_name() {
+    ann();
+    let calls = |send: &dyn Fn() -> Response| {
+        send();
+        let before = platform().calls();
+        assert_eq!(send().status, 200);
+        platform().calls() - before
+    };
+    let blog = |header: Option<(&str, String)>| {
+        let headers: Vec<(&str, &str)> = header.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        send("GET", "/blog", &headers, "")
+    };
+    let anonymous = calls(&|| blog(None));
+    let signed_in = calls(&|| blog(Some(("authorization", bearer(&token("ann-1"))))));
+    assert_eq!(signed_in, anonymous);
+    platform().configure("limits", r#"{"window_seconds":60,"reads":1,"writes":1}"#);
+    let twice = [(); 2].map(|()| with(&token("ann-1")).status);
+    assert_eq!((twice, with(&token("ann-2")).status), ([200, 429], 429), "both sessions are ann's");
+}
+
+/// What a browser got just now, it brings before the read models have heard of it.
+#[test]
+fn a_session_that_was_opened_just_now_is_waited_for() {
+    ann();
+    opened("ann-5", 1, LATE);
+    let stored = platform().stored("LOG_accounts").pop().unwrap();
+    let cookie = format!("__Host-trellis={}.{}", token("ann-5"), stored.seq);
+    assert_eq!(queue(("cookie", &cookie)).status, 401, "it is waited for, and does not come");
+    settle::<Gateway>();
+    assert_eq!(queue(("cookie", &cookie)).status, 200);
+}
+
+#[test]
+fn the_token_that_a_service_tells_becomes_a_cookie() {
+    configure_keys();
+    registered("people", &["POST /users/signin", "POST /users/signout"]);
+    let answer = |more: &str| format!("HTTP/1.1 200 OK\r\n{more}content-length: 0\r\n\r\n");
+    answers("people", answer("trellis-session: a-b.c.17\r\n"));
+    let told = send("POST", "/users/signin", &[OURS], "");
+    let cookie = "__Host-trellis=a-b.c.17; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=2592000";
+    assert_eq!((told.header("set-cookie"), told.header("trellis-session")), (Some(cookie), None));
+    answers("people", answer("trellis-session: \r\n"));
+    let told = send("POST", "/users/signout", &[OURS], "");
+    let forgotten = "__Host-trellis=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0";
+    assert_eq!((told.header("set-cookie"), told.header("trellis-session")), (Some(forgotten), None));
+    platform().configure("plain-http", "on");
+    answers("people", answer("trellis-session: a-b.c\r\n"));
+    let told = send("POST", "/users/signin", &[OURS], "");
+    let cookie = "trellis=a-b.c; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000";
+    assert_eq!(told.header("set-cookie"), Some(cookie));
+}

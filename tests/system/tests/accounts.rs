@@ -1,0 +1,182 @@
+//! People who sign up, sign in and are known, through the gateway.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use system::{MIA, OLAF, Request, Response, Trellis, eventually};
+use tempfile::tempdir;
+
+const PASSWORD: &str = "correct horse";
+
+fn sign_up(trellis: &Trellis, email: &str) -> Response {
+    let new = json!({ "email": email, "password": PASSWORD, "display_name": "Ann" });
+    trellis.send(&Request::post("/users/signup", new.to_string()))
+}
+
+fn sign_in(trellis: &Trellis, email: &str, password: &str) -> Response {
+    let shown = json!({ "email": email, "password": password });
+    trellis.send(&Request::post("/users/signin", shown.to_string()))
+}
+
+fn token(answer: &Response) -> String {
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// What a browser sends back of a cookie that it was told to keep.
+fn cookie(answer: &Response) -> String {
+    answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+fn current(trellis: &Trellis, cookie: &str) -> Response {
+    let get = Request::get("/users/currentuser").header("sec-fetch-site", "same-origin");
+    trellis.send(&get.header("cookie", cookie))
+}
+
+#[test]
+fn from_signing_up_to_signing_out() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    assert_eq!(trellis.get("/users/currentuser").json(), json!({ "current_user": null }));
+    let signed_up = sign_up(&trellis, "ann@example.org");
+    assert_eq!(signed_up.status, 201, "{signed_up:?}");
+    let (person, cookie) = (signed_up.json()["current_user"].clone(), cookie(&signed_up));
+    assert!(cookie.starts_with("__Host-trellis=") && signed_up.header("trellis-session").is_none());
+    // The very next request knows it, whoever of the gateways gets it.
+    assert_eq!(current(&trellis, &cookie).json()["current_user"], person);
+    let post = |token: &str| {
+        let request = Request::post("/posts", r#"{"title": "Hello"}"#).by(token);
+        trellis.send(&request).json()["author"].clone()
+    };
+    let signed_in = sign_in(&trellis, "ANN@example.org", PASSWORD);
+    let second = token(&signed_in);
+    assert_eq!(post(&second), person["id"]);
+    for (email, password) in [("ann@example.org", "wrong horse"), ("bob@example.org", PASSWORD)] {
+        let refused = sign_in(&trellis, email, password);
+        assert_eq!((refused.status, refused.header("set-cookie")), (401, None), "{email}");
+    }
+    assert_eq!(sign_up(&trellis, "Ann@Example.org").status, 409);
+
+    let out = Request::post("/users/signout", "").by(&second);
+    let out = trellis.send(&out);
+    assert_eq!((out.status, out.body.len()), (204, 0), "{out:?}");
+    eventually("it is over", || {
+        (trellis.send(&Request::get("/posts").by(&second)).status == 401).then_some(())
+    });
+    assert_eq!(current(&trellis, &cookie).status, 200, "the other is not");
+    trellis.stop();
+}
+
+#[test]
+fn another_password_ends_the_sessions_of_whoever_had_the_old_one() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let mine = cookie(&sign_up(&trellis, "ann@example.org"));
+    let other = cookie(&sign_in(&trellis, "ann@example.org", PASSWORD));
+    assert_eq!(current(&trellis, &other).status, 200);
+    let by_cookie =
+        |request: Request| request.header("sec-fetch-site", "same-origin").header("cookie", &mine);
+    let to = json!({ "current_password": PASSWORD, "new_password": "another horse" }).to_string();
+    let set = trellis.send(&by_cookie(Request::put("/users/password", to)));
+    assert_eq!(set.status, 204, "{set:?}");
+    eventually("the other is over", || (current(&trellis, &other).status == 401).then_some(()));
+    assert_eq!(sign_in(&trellis, "ann@example.org", PASSWORD).status, 401);
+    assert_eq!(current(&trellis, &mine).status, 200);
+    let sessions = || trellis.send(&by_cookie(Request::get("/users/sessions"))).json();
+    eventually("there is one left", || (sessions().as_array().unwrap().len() == 1).then_some(()));
+    assert_eq!(sessions()[0]["this"], true);
+    trellis.stop();
+}
+
+/// Who signs up with an email is decided by one append, however many ask at once.
+#[test]
+fn of_all_who_sign_up_with_one_email_one_does() {
+    const AT_ONCE: usize = 8;
+    const EACH: usize = 4;
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let all: Vec<Response> = std::thread::scope(|scope| {
+        let ask = || (0..EACH).map(|_| sign_up(&trellis, "ann@example.org")).collect::<Vec<_>>();
+        let asking: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().flat_map(|one| one.join().unwrap()).collect()
+    });
+    let count = |status: u16| all.iter().filter(|answer| answer.status == status).count();
+    println!(
+        "{} made a user, {} were refused, {} were asked to come again",
+        count(201),
+        count(409),
+        count(503)
+    );
+    assert_eq!((count(201), count(201) + count(409) + count(503)), (1, AT_ONCE * EACH), "{all:?}");
+    let refusals = all.iter().filter(|answer| answer.status == 409);
+    let details: BTreeSet<String> = refusals.map(|answer| answer.json()["detail"].to_string()).collect();
+    assert_eq!(details.len(), 1, "all the same: {details:?}");
+    let events = trellis.run(&["events", "--json"]);
+    assert_eq!(events.matches(r#""type":"user.signed_up.v1""#).count(), 1, "{events}");
+    trellis.stop();
+}
+
+/// Neither what others read nor what the host writes has it.
+#[test]
+fn no_secret_is_anywhere_but_in_the_private_log() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let signed_up = sign_up(&trellis, "ann@example.org");
+    let token = token(&signed_up);
+    let secret = token.split('.').nth(1).unwrap().to_owned();
+    sign_in(&trellis, "ann@example.org", "wrong horse");
+    let read =
+        |path: &str, key: &str| String::from_utf8(trellis.send(&Request::get(path).by(key)).body).unwrap();
+    let all = [
+        trellis.run(&["events", "--json"]),
+        trellis.run(&["status", "--json"]),
+        read("/registry", OLAF),
+        read("/registry/flow", OLAF),
+        read("/openapi.json", MIA),
+        read("/asyncapi.json", MIA),
+    ];
+    assert!(all[0].contains("session.opened.v1"));
+    for text in &all {
+        for hidden in ["ann@example.org", PASSWORD, "wrong horse", "$argon2", &secret, "credential.", "own/"]
+        {
+            // Who runs all this is told by status that somebody follows the private log.
+            let is_status = text == &all[1] && hidden == "own/";
+            assert!(is_status || !text.contains(hidden), "{hidden} in {text}");
+        }
+    }
+    trellis.stop();
+}
+
+/// Whoever runs all this has a key in the config, by which the first admins are made.
+#[test]
+fn what_an_admin_says_is_in_force_for_who_is_signed_in() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let ann = sign_up(&trellis, "ann@example.org");
+    let (id, ann) = (ann.json()["current_user"]["id"].as_str().unwrap().to_owned(), cookie(&ann));
+    let queue = || {
+        let get = Request::get("/moderation/queue").header("sec-fetch-site", "same-origin");
+        trellis.send(&get.header("cookie", &ann)).status
+    };
+    let becomes = |status: u16| eventually("it is in force", || (queue() == status).then_some(()));
+    assert_eq!(queue(), 403);
+    let roles = |roles: &[&str]| {
+        let set = Request::put(&format!("/users/{id}/roles"), json!({ "roles": roles }).to_string());
+        assert_eq!(trellis.send(&set.by(OLAF)).status, 200);
+    };
+    roles(&["moderator"]);
+    becomes(200);
+    roles(&[]);
+    becomes(403);
+    let block = format!("/users/{id}/block");
+    assert_eq!(trellis.send(&Request::post(&block, "").by(OLAF)).status, 204);
+    becomes(401);
+    assert_eq!(sign_in(&trellis, "ann@example.org", PASSWORD).status, 403);
+    assert_eq!(trellis.send(&Request::new("DELETE", &block).by(OLAF)).status, 204);
+    becomes(403);
+    let list = || trellis.send(&Request::get("/users").by(OLAF)).json();
+    eventually("she is in the list", || (list()[0]["id"] == id.as_str()).then_some(()));
+    assert_eq!(trellis.send(&Request::get("/users")).status, 401);
+    trellis.stop();
+}
