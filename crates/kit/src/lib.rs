@@ -14,11 +14,14 @@
 //! # Adding a service
 //!
 //! 1. `cargo xtask new service likes` writes a service that keeps likes: the contract in `wit/likes`, the code with its tests in
-//!    `components/likes`, and the entry in `wadm.yaml`. Nothing else has to know of it.
+//!    `components/likes`, and the entry in `wadm.yaml`. Nothing else has to know of it; cargo notes it in `Cargo.lock`.
 //! 2. `cargo xtask up` builds it and runs it with the others. Once it has set itself up, it says on `trellis.hello.likes` what it
 //!    is, and the gateway lets in by its [routes](routes!) whom they are for.
 //! 3. Change `wit/likes/likes.wit`: what it keeps, what can happen to that, and what can be asked. Then change
-//!    `components/likes`, until `cargo xtask test -E 'package(likes)'` passes.
+//!    `components/likes`, until `cargo xtask test -E 'package(likes)'` passes. It builds all that tests may need, which takes
+//!    minutes the first time and seconds from then on. Give `cargo xtask up` another `--data` when the contract has changed:
+//!    until there are events to keep, what is stored needs no versions.
+//! 4. `cargo fmt` and `cargo xtask check`.
 //!
 //! What most services come to need:
 //!
@@ -28,14 +31,16 @@
 //! | do something because of it | the same, and a line in [`reactions!`] |
 //! | ask another service, for somebody who waits | `bindings!(web; posts)`, and `clients::posts::create` with an [`http::Asker`] |
 //! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
-//! | keep entities in order that belong to one other | [`Cx::create_below`]: they share its partition |
+//! | keep entities in order that belong to one other | [`Cx::create_below`]: they are its family, and share its partition. The ids of a family begin with that of its root, and then `-` |
+//! | both: one like for each caller and post | [`Cx::execute`] with an id of `{post}-` and [`id::derived`] |
 //! | keep what nobody else may read | [`Service::PRIVATE`], and `Self::PRIVATE_LOG => function` in [`reactions!`] for what follows from it |
-//! | count, by what they belong to | [`Docs::update`] of a document with that id; each event changes it once |
+//! | count, by what they belong to | [`Docs::update`] of a document of the same family; each event changes it once |
 //! | refuse what does not go | an enum of the service's own errors (`thiserror`), and `impl From` of that for [`Problem`]: what each is in HTTP |
 //! | let in callers with a role only | `only("moderator")` before the route |
-//! | change what a projection makes of events | a higher [`Service::VIEWS_SCHEMA`]: all is built anew while the old answers |
+//! | let in callers only who are known | `cx.caller`, or else [`Problem::unauthorized`] |
+//! | change what a projection makes of events | a higher [`Service::VIEWS_SCHEMA`], but not for a source that is new: all is built anew while the old answers |
 //! | change events or entities that are stored | `bindings!(likes except LikeEvent)`, and [`Event`] by hand: a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
-//! | have entities that belong to those of another service | [`Known`]: which of these there are, also of those that come just now |
+//! | have entities that belong to those of another service | [`Known`], kept by a function in [`projections!`], as `components/comments` has it: which of these there are, also of those that come just now |
 //! | play the services that it follows, in tests | [`play!`](testing::play), [`testing::given`] with their events, and [`testing::settle`] |
 //! | see that nothing is lost or done twice, in tests | [`testing::every_event_twice`] and [`testing::trouble_at_every_call`] |
 //!
