@@ -71,6 +71,8 @@ pub enum Unreadable {
 struct Others<'a> {
     asked: Vec<&'a str>,
     watched: Vec<&'a str>,
+    /// Those that have a log.
+    logs: Vec<&'a str>,
     partitions: &'a dyn Fn(&str) -> Vec<String>,
 }
 
@@ -117,6 +119,7 @@ impl Member {
         self.subjects(&Others {
             asked: names().filter(asked).collect(),
             watched: names().collect(),
+            logs: all.iter().filter(|member| member.partitions > 0).map(|member| member.name).collect(),
             partitions: &|source| {
                 (0..partitions.get(source).copied().unwrap_or_default()).map(|p| p.to_string()).collect()
             },
@@ -129,6 +132,7 @@ impl Member {
         self.subjects(&Others {
             asked: self.asks.iter().map(String::as_str).collect(),
             watched: vec![ANY_NAME],
+            logs: vec![ANY_NAME],
             partitions: &|_| vec![ANY_NUMBER.to_owned()],
         })
     }
@@ -169,6 +173,19 @@ impl Member {
             let log = names::log_stream(source);
             subjects.extend(read_stream(&log));
             subjects.insert(names::api_subject(operation::CONSUMER_LIST, &log));
+        }
+        // What only another version of it followed, it can be told to forget.
+        for source in &others.logs {
+            let log = names::log_stream(source);
+            subjects.insert(names::api_subject(operation::CONSUMER_LIST, &log));
+            for partition in (others.partitions)(source) {
+                let of_models = (0..names::GENERATION_NAMES)
+                    .map(|generation| names::consumer(self.name, generation, &partition));
+                let own = of_models.chain([names::reaction_consumer(self.name, &partition)]);
+                subjects.extend(
+                    own.map(|own| names::consumer_api_subject(operation::CONSUMER_DELETE, &log, &own)),
+                );
+            }
         }
         for source in &self.projects {
             for partition in (others.partitions)(source) {

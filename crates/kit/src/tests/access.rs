@@ -51,6 +51,25 @@ fn whatever_a_service_does_is_allowed() {
 }
 
 #[test]
+fn it_may_forget_what_only_another_version_followed() {
+    start::<Notes>();
+    touched();
+    let follows_nothing = r#"{"name":"notes","partitions":2,"asks":[],"watches":false,"provisions":false,"projects":[],"reacts_to":[]}"#;
+    let member = Member::read(follows_nothing.as_bytes()).unwrap();
+    let allowed = member.publishes(&[member.clone()]);
+    let nothing = crate::Descriptor { projected: &[], reacted_to: &[], ..*Notes::DESCRIPTOR };
+    crate::upkeep::wanted::forget(&nothing, "notes").unwrap();
+    let touched: BTreeSet<String> =
+        touched().into_iter().filter(|subject| subject.contains("CONSUMER")).collect();
+    assert!(
+        touched.iter().any(|subject| subject.contains("CONSUMER.DELETE.LOG_notes.notes-")),
+        "{touched:?}"
+    );
+    let outside = |subject: &&String| !allowed.iter().any(|pattern| matches(pattern, subject));
+    assert_eq!(touched.iter().filter(outside).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
 fn a_service_states_what_it_is() {
     let statement = Statement::of(Notes::DESCRIPTOR);
     let text =
