@@ -59,9 +59,9 @@ struct Service {
     instances: Option<usize>,
     /// Why it is not ready.
     why: Option<String>,
-    /// To whose events it says that it reacts, if it says anything.
+    /// Whose events its read models follow, and to whose it reacts, if it says anything.
     #[serde(skip)]
-    reacts_to: Option<Vec<String>>,
+    follows: Option<[Vec<String>; 2]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -226,7 +226,7 @@ async fn states(client: &Client, report: &Report) -> Result<Vec<Service>, Failur
             state,
             instances: component.map(|component| component.instances),
             why,
-            reacts_to: description.map(|description| description.reacts_to.clone()),
+            follows: description.map(|of| [of.projects.clone(), of.reacts_to.clone()]),
         }
     });
     Ok(join_all(states).await)
@@ -284,18 +284,20 @@ impl Report {
         services.chain(dead).chain(self.waiting_for_another_version()).collect()
     }
 
-    /// Events that the version which runs does not react to, though another one did.
+    /// Events that the version which runs does nothing with, though another one did.
     fn waiting_for_another_version(&self) -> impl Iterator<Item = String> {
         let reactions = Role::Reactions.to_string();
         // What a service does about its private log, it tells nobody.
         let told = self.consumers.iter().filter(|of| !of.source.starts_with(names::PRIVATE));
-        let waits = told.filter(move |of| of.role == reactions && of.backlog > 0);
-        waits.filter_map(|Following { service, source, backlog, .. }| {
+        let waits = told.filter(|of| of.backlog > 0);
+        waits.filter_map(move |Following { service, source, backlog, role, .. }| {
             let follower = self.services.iter().find(|of| of.name == *service)?;
-            let reacts_to = follower.reacts_to.as_ref()?;
-            (!reacts_to.contains(source)).then(|| {
+            let [projects, reacts_to] = follower.follows.as_ref()?;
+            let (sources, does) =
+                if *role == reactions { (reacts_to, "reacts to") } else { (projects, "follows") };
+            (!sources.contains(source)).then(|| {
                 format!(
-                    "{backlog} events of {source} wait for a version of {service} that reacts to them: run that, or \
+                    "{backlog} events of {source} wait for a version of {service} that {does} them: run that, or \
                      `trellis forget {service} {source}`"
                 )
             })
