@@ -99,6 +99,8 @@ async fn what_does_not_follow_from_what_a_component_is_is_refused_and_not_sent()
         (creates, "", &consumer("log.posts.0.x.1", "meddler")),
         (creates, "", &consumer("deliver.meddler", "posts")),
         ("$JS.API.CONSUMER.CREATE.LOG_posts.posts-g1-0", "", &consumer("deliver.meddler", "meddler")),
+        ("$JS.API.CONSUMER.DELETE.LOG_posts.posts-g1-0", "", &nothing),
+        ("$JS.API.CONSUMER.DELETE.LOG_comments.posts-g1-0", "", &nothing),
         ("$JS.API.STREAM.CREATE.LOG_meddler", "", &own_log("svc.*")),
     ];
     for (subject, reply, body) in refused {
@@ -126,12 +128,22 @@ async fn what_follows_from_what_a_component_is_is_sent() {
     let log = json!({ "name": "LOG_posts", "subjects": ["log.posts.*.*.*"] });
     assert!(ask_jetstream(&app, "STREAM.CREATE.LOG_posts", log).await.get("error").is_none());
     let mut heard = app.broker().subscribe("svc.query", None).unwrap();
+    // Its version before this one followed comments.
+    let log = json!({ "name": "LOG_comments", "subjects": ["log.comments.*.*.*"] });
+    assert!(ask_jetstream(&app, "STREAM.CREATE.LOG_comments", log).await.get("error").is_none());
+    let before = json!({
+        "stream_name": "LOG_comments", "config": { "durable_name": "meddler-r-0", "deliver_subject": "deliver.meddler" },
+    });
+    let made = ask_jetstream(&app, "CONSUMER.DURABLE.CREATE.LOG_comments.meddler-r-0", before).await;
+    assert!(made.get("error").is_none(), "{made}");
     let own = own_log("log.meddler.*.*.*");
     for (subject, body) in [
         ("$JS.API.STREAM.CREATE.LOG_meddler", &own),
         ("log.meddler.0.x.1", &json!({})),
         ("$JS.API.CONSUMER.CREATE.LOG_posts.meddler-g1-0", &consumer("deliver.meddler", "meddler")),
         ("$JS.API.STREAM.MSG.GET.LOG_meddler", &json!({ "seq": 1 })),
+        ("$JS.API.CONSUMER.LIST.LOG_comments", &json!({})),
+        ("$JS.API.CONSUMER.DELETE.LOG_comments.meddler-r-0", &json!({})),
     ] {
         let (status, said) = tell(&app, "request", subject, "", body).await;
         assert!(status == StatusCode::OK && !said.contains("\"error\""), "{subject}: {said}");
