@@ -364,7 +364,50 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::*;
+
+    #[test]
+    fn what_waits_for_another_version_needs_attention() {
+        let service = |name: &str, follows: [&[&str]; 2]| Service {
+            name: name.to_owned(),
+            version: None,
+            state: State::Ready,
+            instances: None,
+            why: None,
+            follows: Some(follows.map(|sources| sources.iter().map(|source| (*source).to_owned()).collect())),
+        };
+        let following = |source: &str, role: Role, backlog| Following {
+            service: "query".to_owned(),
+            source: source.to_owned(),
+            role: role.to_string(),
+            partitions: 8,
+            backlog,
+            redelivered: 0,
+            oldest_seconds: None,
+        };
+        let models = Role::ReadModels { generation: 1 };
+        let report = Report {
+            services: vec![service("query", [&["posts"], &["comments"]])],
+            logs: Vec::new(),
+            consumers: vec![
+                following("posts", models, 9),
+                following("comments", Role::Reactions, 9),
+                following("likes", models, 2),
+                following("likes", Role::Reactions, 0),
+                following("posts", Role::Reactions, 3),
+            ],
+            dead_letters: Vec::new(),
+            attention: Vec::new(),
+        };
+        let end = "run that, or `trellis forget query";
+        assert_eq!(
+            report.attention(),
+            [
+                format!("2 events of likes wait for a version of query that follows them: {end} likes`"),
+                format!("3 events of posts wait for a version of query that reacts to them: {end} posts`"),
+            ]
+        );
+    }
 
     #[test]
     fn sizes_are_told_in_the_largest_unit_that_fits() {

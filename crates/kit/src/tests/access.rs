@@ -56,7 +56,7 @@ fn it_may_forget_what_only_another_version_followed() {
     touched();
     let follows_nothing = r#"{"name":"notes","partitions":2,"asks":[],"watches":false,"provisions":false,"projects":[],"reacts_to":[]}"#;
     let member = Member::read(follows_nothing.as_bytes()).unwrap();
-    let allowed = member.publishes(&[member.clone()]);
+    let allowed = member.publishes(std::slice::from_ref(&member));
     let nothing = crate::Descriptor { projected: &[], reacted_to: &[], ..*Notes::DESCRIPTOR };
     crate::upkeep::wanted::forget(&nothing, "notes").unwrap();
     let touched: BTreeSet<String> =
