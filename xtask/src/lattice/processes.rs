@@ -63,6 +63,17 @@ impl Processes {
         self.all.iter()
     }
 
+    pub fn is_running(&self, name: &str) -> bool {
+        self.iter().any(|process| process.name == name && process.is_running())
+    }
+
+    /// What one has said so far.
+    pub fn log(&self, name: &str) -> String {
+        let log = self.iter().find(|process| process.name == name).map(|process| fs::read(&process.log));
+        let bytes = log.and_then(std::result::Result::ok).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// The names of those that are hosts: `host-1` …
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         self.iter().map(|process| process.name.as_str()).filter(|name| name.starts_with("host-"))

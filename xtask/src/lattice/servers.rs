@@ -4,16 +4,21 @@ use std::iter::Chain;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::http;
+use super::processes::Processes;
 use crate::failure::{Failure, Result};
 use crate::files;
 
 /// Ports for what may choose. Not among those that the system gives to connections, which would be in the way when a server
 /// that was killed comes back.
 const PORTS: Range<u16> = 20_000..30_000;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
 
 /// Where one of them listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,21 @@ pub fn plan(count: u8, mut wanted: Option<String>, free: &mut Free) -> Result<Ve
             })
         })
         .collect()
+}
+
+/// Until each of them serves.
+pub fn wait_for(servers: &[Server], processes: &Processes) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    for server in servers {
+        while !server.is_ready() {
+            if Instant::now() >= deadline || !processes.is_running(&server.name) {
+                let Server { name, client, .. } = server;
+                return Err(Failure::new(format!("{name}, a NATS server, does not serve at {client}")));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+    Ok(())
 }
 
 impl Server {

@@ -45,9 +45,9 @@ pub enum Task {
 }
 
 const POLL: Duration = Duration::from_millis(100);
-const NATS_PATIENCE: Duration = Duration::from_secs(30);
 /// A host compiles all components when it starts, on a machine that may be busy.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(180);
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 /// How long connections of a host that has ended may keep the next one from its address.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(90);
 /// What it says then.
@@ -156,7 +156,7 @@ impl V2 {
         command.extend(self.server.configure(&servers, &self.folder, "")?);
         let log = self.log_file(&self.server.name);
         self.processes.start(&self.server.name, command, log)?;
-        steps.run("NATS", || self.wait_for_server())?;
+        steps.run("NATS", || servers::wait_for(&servers, &self.processes))?;
         self.write_down()?;
         let project = self.project().display().to_string();
         let command = [&wash.display().to_string(), "-C", &project, "dev"];
@@ -204,18 +204,6 @@ impl V2 {
         Ok(deployment.at(self.http(), &[self.nats().to_owned()]))
     }
 
-    fn wait_for_server(&self) -> Result<()> {
-        let deadline = Instant::now() + NATS_PATIENCE;
-        while !self.server.is_ready() {
-            if Instant::now() >= deadline || !self.is_running(&self.server.name) {
-                let Server { name, client, .. } = &self.server;
-                return Err(Failure::new(format!("{name}, a NATS server, does not serve at {client}")));
-            }
-            std::thread::sleep(POLL);
-        }
-        Ok(())
-    }
-
     fn project(&self) -> PathBuf {
         self.folder.join("project")
     }
@@ -243,13 +231,11 @@ impl Hosts for V2 {
     }
 
     fn is_running(&self, name: &str) -> bool {
-        self.processes.iter().any(|process| process.name == name && process.is_running())
+        self.processes.is_running(name)
     }
 
     fn log(&self, name: &str) -> String {
-        fs::read(self.log_file(name))
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        self.processes.log(name)
     }
 
     fn is_other(&self, manifest: &Manifest) -> Result<bool> {
@@ -281,10 +267,10 @@ impl Hosts for V2 {
         }
     }
 
-    /// Nobody else says to a service on wasmCloud 2 that it has been started: this does, until
-    /// it shows.
+    /// Nobody else says to a service on wasmCloud 2 that it has been started: this does, until it shows.
     fn wait_for_answer(&self) -> Result<()> {
         let deadline = Instant::now() + ANSWER_PATIENCE;
+        let mut announced: Option<Instant> = None;
         loop {
             let Err(missing) = missing(&self.deployment, std::slice::from_ref(&self.server)) else {
                 return Ok(());
@@ -292,9 +278,13 @@ impl Hosts for V2 {
             if Instant::now() >= deadline || !self.is_running(HOST) {
                 return Err(Failure::new(format!("the application does not work: {missing}")));
             }
+            // Each time, all services look at all that they own.
+            if announced.is_none_or(|announced| announced.elapsed() >= ANNOUNCE_EVERY) {
+                announced = Some(Instant::now());
+                announce(&self.server.client)
+                    .map_err(|error| Failure::new(format!("nobody is told: {error}")))?;
+            }
             std::thread::sleep(POLL);
-            announce(&self.server.client)
-                .map_err(|error| Failure::new(format!("nobody is told: {error}")))?;
         }
     }
 }

@@ -1,15 +1,13 @@
 //! The programs that a lattice is made of, and how each is started: NATS, wadm, hosts.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use super::{HOSTS_PATIENCE_SECONDS, Lattice, POLL};
-use crate::failure::{Failure, Result};
+use super::{HOSTS_PATIENCE_SECONDS, Lattice};
+use crate::failure::Result;
 use crate::lattice::accounts::Accounts;
-use crate::lattice::servers::Server;
+use crate::lattice::servers;
 use crate::step::Steps;
 
-const NATS_PATIENCE: Duration = Duration::from_secs(30);
 /// Zones for labels: by them a manifest spreads things.
 const ZONES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
@@ -41,21 +39,11 @@ impl Lattice {
 
     /// Until every NATS server serves.
     pub fn wait_for_servers(&self) -> Result<()> {
-        let deadline = Instant::now() + NATS_PATIENCE;
-        for server in &self.servers {
-            while !server.is_ready() {
-                if Instant::now() >= deadline || !self.is_running(&server.name) {
-                    let Server { name, client, .. } = server;
-                    return Err(Failure::new(format!("{name}, a NATS server, does not serve at {client}")));
-                }
-                std::thread::sleep(POLL);
-            }
-        }
-        Ok(())
+        servers::wait_for(&self.servers, &self.processes)
     }
 
     pub fn is_running(&self, name: &str) -> bool {
-        self.processes.iter().any(|process| process.name == name && process.is_running())
+        self.processes.is_running(name)
     }
 
     /// Starts a host again that has ended, and returns when it has joined.
