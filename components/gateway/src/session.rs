@@ -39,29 +39,27 @@ pub fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
 pub fn sign_out(call: &Call<'_>) -> Result<Response, Problem> {
     let [to] = call.form(["to"])?;
     let settings = Settings::load()?;
-    Ok(look_at(place(&to)?).with("set-cookie", forgotten(&settings)))
+    Ok(look_at(place(&to)?).with("set-cookie", forgotten(&settings, name_for(&settings))))
 }
 
 /// The key that the browser brings, if the request comes from a page of ours. What cannot be read is a key that nobody has.
 pub fn key(request: &Request, site: &Site<'_>, settings: &Settings) -> Option<String> {
-    let mut values = named(request, name_for(settings));
-    let (first, second) = (values.next()?, values.next());
-    if !site.is_ours(request) {
-        return None;
-    }
-    let text = std::str::from_utf8(first).ok().filter(|_| second.is_none());
+    let text = brought(request, site, name_for(settings))?;
     Some(text.and_then(http::decoded).unwrap_or_default())
 }
 
 /// The token that the browser brings, likewise. What cannot be read is none that anybody has.
 pub fn token(request: &Request, site: &Site<'_>, settings: &Settings) -> Option<Option<Token>> {
-    let mut values = named(request, session_name(settings));
-    let (first, second) = (values.next()?, values.next());
-    if !site.is_ours(request) {
-        return None;
-    }
-    let text = std::str::from_utf8(first).ok().filter(|_| second.is_none());
+    let text = brought(request, site, session_name(settings))?;
     Some(text.and_then(Token::read))
+}
+
+/// What is in the cookie of a name, if a page of ours brings it; none within is what cannot be read, or is there twice.
+fn brought<'r>(request: &'r Request, site: &Site<'_>, name: &'static str) -> Option<Option<&'r str>> {
+    let mut values = named(request, name);
+    let (first, second) = (values.next()?, values.next());
+    let is_ours = site.is_ours(request);
+    is_ours.then(|| std::str::from_utf8(first).ok().filter(|_| second.is_none()))
 }
 
 /// Makes a cookie of the token that a service tells, or has the browser forget it.
@@ -70,7 +68,7 @@ fn keep(settings: &Settings, mut response: Response) -> Response {
     response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(http::SESSION));
     let name = session_name(settings);
     if token.is_empty() {
-        return response.with("set-cookie", cookie(settings, name, "", "; Max-Age=0"));
+        return response.with("set-cookie", forgotten(settings, name));
     }
     let response = response.with("cache-control", "no-store");
     response.with("set-cookie", cookie(settings, name, &token, &format!("; Max-Age={SESSION_LIFE}")))
@@ -100,7 +98,7 @@ pub fn tell(request: &Request, is_known: bool, settings: &Settings, response: Re
     };
     cookies.into_iter().flatten().fold(response, |response, name| match is_about(&response, name) {
         true => response,
-        false => response.with("set-cookie", cookie(settings, name, "", "; Max-Age=0")),
+        false => response.with("set-cookie", forgotten(settings, name)),
     })
 }
 
@@ -139,8 +137,8 @@ fn cookie(settings: &Settings, name: &str, value: &str, more: &str) -> String {
     format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}")
 }
 
-fn forgotten(settings: &Settings) -> String {
-    cookie(settings, name_for(settings), "", "; Max-Age=0")
+fn forgotten(settings: &Settings, name: &str) -> String {
+    cookie(settings, name, "", "; Max-Age=0")
 }
 
 /// A path of ours, which is never an address elsewhere.
