@@ -1,7 +1,7 @@
 //! Comments: anybody says something about a post, and others read it once moderation has approved it.
 //!
-//! That a post exists is known from what posts tells. A post that was written just now may not be known yet, so whoever
-//! comments on it waits for it. Reads do not wait: who has written the post brings its position along.
+//! That a post exists is known from what posts tells. What was told just now may not have come yet: whoever comments on a post
+//! need not know. Reads do not look further: who has written the post brings its position along.
 
 #[cfg(test)]
 mod tests;

@@ -55,22 +55,4 @@ impl Context {
     pub fn has(&self, role: &str) -> bool {
         self.roles.iter().any(|held| held == role)
     }
-
-    /// Asks again and again until there is an answer, or it has taken too long: for what may be on its way.
-    pub fn within<T>(
-        &self,
-        patience: Duration,
-        pause: Duration,
-        mut ask: impl FnMut() -> Result<Option<T>, Problem>,
-    ) -> Result<Option<T>, Problem> {
-        let platform = platform::current();
-        let deadline = platform.elapsed() + patience;
-        loop {
-            let answer = ask()?;
-            if answer.is_some() || platform.elapsed() >= deadline {
-                return Ok(answer);
-            }
-            platform.pause(pause);
-        }
-    }
 }

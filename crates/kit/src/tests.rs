@@ -13,6 +13,7 @@ mod guard;
 mod history;
 mod http;
 mod index;
+mod known;
 mod late;
 mod message;
 mod position;

@@ -7,7 +7,7 @@
 use trellis_names as names;
 
 use super::envelope::Envelope;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Source};
 use crate::jetstream::{self, Appended, StreamError};
 use crate::limits::EVENT_MAX;
 use crate::platform::Fault;
@@ -110,7 +110,25 @@ fn lookup(log: Log, entity: &str, version: Option<u64>) -> Result<Option<Envelop
         Some(version) => subject(log, entity, version),
         None => subject(log, entity, '*'),
     };
-    let Some(message) = jetstream::newest(&log.stream(), &subject)? else {
+    newest(&log.stream(), &subject)
+}
+
+/// Whether an event of another service's log has created an entity of this kind.
+pub(crate) fn exists(source: Source, kind: &str, entity: &str) -> Result<bool, Fault> {
+    let subject = names::event_subject(source.name, id::partition(entity, source.partitions), entity, 1);
+    match newest(&names::log_stream(source.name), &subject) {
+        Ok(Some(event)) => {
+            let of =
+                event.kind().map_err(|error| Fault::because(format!("{subject} holds no event"), error))?.0;
+            Ok(of == kind)
+        }
+        Ok(None) | Err(StreamError::NoStream) => Ok(false),
+        Err(error) => Err(error.into_fault(source.name)),
+    }
+}
+
+fn newest(stream: &str, subject: &str) -> Result<Option<Envelope>, StreamError> {
+    let Some(message) = jetstream::newest(stream, subject)? else {
         return Ok(None);
     };
     let mut event = Envelope::parse(&message.body)

@@ -295,23 +295,3 @@ fn a_family_shares_its_roots_partition_and_keys_count_for_it_alone() {
     assert_eq!(below(&with_key("k"), "root"), first);
     assert_ne!(below(&with_key("k"), "other").id, first.id);
 }
-
-#[test]
-fn what_may_be_on_its_way_is_asked_for_until_it_is_there_or_time_is_up() {
-    let (patience, pause) = (Duration::from_millis(100), Duration::from_millis(30));
-    let mut asked = 0;
-    let mut ask = |answers_at: u32| {
-        let began = platform().elapsed();
-        asked = 0;
-        let answer = anonymous().within(patience, pause, || {
-            asked += 1;
-            Ok((asked == answers_at).then_some(asked))
-        });
-        (answer.unwrap(), asked, platform().elapsed() - began)
-    };
-    assert_eq!(ask(1), (Some(1), 1, Duration::ZERO));
-    assert_eq!(ask(3), (Some(3), 3, pause * 2));
-    assert_eq!(ask(9), (None, 5, pause * 4), "once more when time is up");
-    let refused = anonymous().within(patience, pause, || Err::<Option<()>, _>(Problem::conflict("no")));
-    assert_eq!(refused.unwrap_err().status, 409);
-}
