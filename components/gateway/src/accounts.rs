@@ -4,7 +4,10 @@
 //! The id says where to look. So whoever shows a token costs two documents more, which are read with those that every request
 //! needs. The read models may not have come so far when somebody comes with what they got just now; then this waits for them.
 
-use trellis_kit::{Cx, Descriptor, DocKey, Docs, Failure, Glimpse, Problem, Recorded, Writer, glance, id};
+use trellis_kit::{
+    Cx, Descriptor, DocKey, Docs, Failure, Glimpse, Problem, Recorded, Response, Writer, glance, http, id,
+    log,
+};
 
 use crate::callers::Caller;
 use crate::keys::is_same;
@@ -19,6 +22,8 @@ const SESSIONS: Docs<Session> = Docs::new(sources::ACCOUNTS, SESSION);
 
 /// 256 bits, in hexadecimal.
 const SECRET_LEN: usize = 64;
+/// How often what accounts have written is waited for, about a second each time.
+const HEARS_MAX: u32 = 5;
 
 /// What somebody shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +96,16 @@ impl Token {
             return Err(unknown());
         }
         Ok(Caller::User { id: user.id, roles: user.roles, session: session.id })
+    }
+}
+
+/// Waits until what accounts have written for a request is known here: so a session that somebody was told to be over is refused
+/// from then on, wherever it is shown. Whoever has waited for long enough is answered all the same, for it is done.
+pub fn hear(service: &'static Descriptor, response: &Response) {
+    let Some(position) = response.header(http::POSITION) else { return };
+    let is_known = (0..HEARS_MAX).any(|_| Cx::reach(service, position).is_ok_and(|has_come| has_come));
+    if !is_known {
+        log::warn("what accounts have written just now is answered, and not yet known here");
     }
 }
 

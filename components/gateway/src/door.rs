@@ -7,7 +7,7 @@ use trellis_kit::http::{Path, Routes};
 use trellis_kit::tally::Turn;
 use trellis_kit::{Descriptor, DocKey, Problem, Request, Response, Trace, glance, log, time};
 
-use crate::accounts::Token;
+use crate::accounts::{self, Token};
 use crate::callers::Caller;
 use crate::cors::Site;
 use crate::identity::{Shown, shown};
@@ -190,6 +190,9 @@ fn serve(
     }
     if service != own.service.name {
         let response = forward::pass(own.service, request, target, service, &caller, trace)?;
+        if service == sources::ACCOUNTS.name {
+            accounts::hear(own.service, &response);
+        }
         return Ok(below(prefix, response));
     }
     let mut mine = Request { target: target.to_owned(), ..request.clone() };

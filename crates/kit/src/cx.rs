@@ -105,12 +105,14 @@ impl Cx {
         *newest = seq.max(*newest);
     }
 
-    /// Waits until the read models of a service have what an answer named as its position, or for long enough.
-    pub fn reach(service: &'static Descriptor, position: &str) -> Result<(), Problem> {
+    /// Waits until the read models of a service have what an answer named as its position, or for long enough. Says whether they
+    /// have.
+    pub fn reach(service: &'static Descriptor, position: &str) -> Result<bool, Problem> {
         let cx = Self::of_request(service, Context::nobody());
         cx.want(position::parse(position)?);
-        cx.reached()?;
-        Ok(())
+        let wanted = cx.wanted.borrow().clone();
+        let progress = cx.reached()?;
+        Ok(wanted.iter().all(|position| progress.have(position)))
     }
 
     fn written(&self) -> Vec<Position> {

@@ -27,6 +27,7 @@ mod router;
 #[cfg(target_arch = "wasm32")]
 mod wasi;
 
+pub use crate::position::HEADER as POSITION;
 pub use ask::ask;
 pub use call::Call;
 pub use client::{Answer, Asker, CALLER, ROLES, SESSION};

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::{id, jetstream};
 
 /// The header that a write is answered with, and the read that should see it brings back.
-pub(crate) const HEADER: &str = "trellis-position";
+pub const HEADER: &str = "trellis-position";
 /// The same in a query, for a page that a browser is sent to.
 pub(crate) const QUERY: &str = "position";
 /// The most positions that one request may bring.

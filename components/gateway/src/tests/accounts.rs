@@ -257,6 +257,33 @@ fn a_session_that_was_opened_just_now_is_waited_for() {
     assert_eq!(queue(("cookie", &cookie)).status, 200);
 }
 
+/// Whoever is told that a session is over finds it so.
+#[test]
+fn what_accounts_have_written_is_known_here_before_it_is_answered() {
+    ann();
+    registered("accounts", &["DELETE /users/sessions/{id}"]);
+    registered("posts", &["DELETE /posts"]);
+    given::<Session>("ann-2", [SessionEvent::Ended]);
+    let (stored, at) = (platform().stored("LOG_accounts"), trellis_kit::id::partition("ann", 8));
+    let answer = |event: usize| {
+        format!("HTTP/1.1 204 No Content\r\ntrellis-position: accounts:{at}:{}\r\n\r\n", stored[event].seq)
+    };
+    let now = || trellis_kit::Cx::nobody().now();
+    let waits = |service: &str, target: &str, event: usize| {
+        answers(service, answer(event));
+        let before = now();
+        assert_eq!(send("DELETE", target, &[], "").status, 204);
+        now() != before
+    };
+    let (session, newest) = ("/users/sessions/ann-2", stored.len() - 1);
+    assert!(waits("accounts", session, newest), "it is not known, and does not come");
+    assert!(!waits("accounts", session, 0), "this one is known");
+    assert!(!waits("posts", "/posts", newest), "nobody else says who is signed in");
+    settle::<Gateway>();
+    assert!(!waits("accounts", session, newest));
+    assert_eq!(with(&token("ann-2")).status, 401);
+}
+
 #[test]
 fn the_token_that_a_service_tells_becomes_a_cookie() {
     configure_keys();
