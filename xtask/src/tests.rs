@@ -22,10 +22,7 @@ pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Resul
     let nats_server = steps.run("nats-server", nats::ready)?;
     let browser = steps.run("browser", browser::ready)?;
     let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
-    // Tests of the whole system start the command as users do, so it has to be there before they run.
-    steps.run_long("command, as the tests use it", || {
-        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
-    })?;
+    build_command(workspace, steps)?;
     steps.run_long("tests", || {
         let all = ["--workspace", "--exclude", LATTICE_TESTS, "--lib", "--bins", "--tests"];
         let mut tests = runner(workspace, &all);
@@ -46,23 +43,16 @@ pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Resul
 pub fn on_lattice(workspace: &Workspace, size: Size, filter: &[String], steps: &mut Steps) -> Result<()> {
     components::build_all(workspace, steps)?;
     let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
-    steps.run_long("command, as the tests use it", || {
-        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
-    })?;
+    build_command(workspace, steps)?;
     steps.run_long("tests of the tests", || {
         process::run(&mut runner(workspace, &["--package", LATTICE_TESTS, "--lib"]))
     })?;
     let nats_server = steps.run("nats-server", nats::ready)?;
     let folder = lattice::for_tests(workspace, size, steps)?;
-    let result = steps.run_long("tests on the lattice", || {
-        // Of the whole workspace, whose packages are then built as for its other tests.
-        let mut tests = runner(workspace, &["--workspace"]);
-        tests_of_folders(workspace, &["tests/system/tests", "tests/lattice/tests"], &mut tests)?;
-        tests.env("NEXTEST_PROFILE", "lattice").env("RUST_TEST_THREADS", "1");
-        tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, &nats_server);
-        tests.env(lattice::VARIABLE, &folder);
-        process::run(tests.args(filter))
-    });
+    let mut tests = on_shared(workspace, &["tests/system/tests", "tests/lattice/tests"])?;
+    tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, &nats_server);
+    tests.env(lattice::VARIABLE, &folder);
+    let result = steps.run_long("tests on the lattice", || process::run(tests.args(filter)));
     steps.run("lattice down", || Lattice::down(&folder))?;
     result?;
     steps.summary();
@@ -72,34 +62,16 @@ pub fn on_lattice(workspace: &Workspace, size: Size, filter: &[String], steps: &
 /// The HTTP contract of the whole on wasmCloud 2, which is started for it and shared.
 pub fn on_v2(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Result<()> {
     let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
-    steps.run_long("command, as the tests use it", || {
-        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
-    })?;
+    build_command(workspace, steps)?;
     let nats_server = steps.run("nats-server", nats::ready)?;
     let folder = v2::for_tests(workspace, steps)?;
-    let result = steps.run_long("tests on wasmCloud 2", || {
-        let mut tests = runner(workspace, &["--workspace"]);
-        tests_of_folders(workspace, &["tests/system/tests"], &mut tests)?;
-        tests.env("NEXTEST_PROFILE", "lattice").env("RUST_TEST_THREADS", "1");
-        tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, nats_server);
-        tests.env(v2::VARIABLE, &folder);
-        process::run(tests.args(filter))
-    });
+    let mut tests = on_shared(workspace, &["tests/system/tests"])?;
+    tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, nats_server);
+    tests.env(v2::VARIABLE, &folder);
+    let result = steps.run_long("tests on wasmCloud 2", || process::run(tests.args(filter)));
     steps.run("v2 down", || V2::down(&folder))?;
     result?;
     steps.summary();
-    Ok(())
-}
-
-/// Adds every file of these tests; the folder `embedded` is none.
-fn tests_of_folders(workspace: &Workspace, folders: &[&str], tests: &mut Command) -> Result<()> {
-    for folder in folders {
-        for file in files::below(&workspace.root.join(folder))? {
-            if let (Some(name), 1) = (file.file_stem(), file.components().count()) {
-                tests.arg("--test").arg(name);
-            }
-        }
-    }
     Ok(())
 }
 
@@ -107,9 +79,7 @@ fn tests_of_folders(workspace: &Workspace, folders: &[&str], tests: &mut Command
 pub fn fuzz(workspace: &Workspace, minutes: u32, steps: &mut Steps) -> Result<()> {
     components::build_all(workspace, steps)?;
     let documents = steps.run("fuzzer", || documents::ready(workspace))?;
-    steps.run_long("command, as the tests use it", || {
-        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
-    })?;
+    build_command(workspace, steps)?;
     steps.run_long("fuzz", || {
         let mut fuzz = workspace.cargo();
         fuzz.args(["test", "--package", "system", "--test", "embedded", "fuzz::"]);
@@ -122,9 +92,7 @@ pub fn fuzz(workspace: &Workspace, minutes: u32, steps: &mut Steps) -> Result<()
 /// The one test that takes as long as it is given.
 pub fn chaos(workspace: &Workspace, seconds: u64, seed: Option<u64>, steps: &mut Steps) -> Result<()> {
     components::build_all(workspace, steps)?;
-    steps.run_long("command, as the tests use it", || {
-        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
-    })?;
+    build_command(workspace, steps)?;
     steps.run_long("chaos", || {
         let mut test = workspace.cargo();
         test.args(["test", "--package", "system", "--test", "embedded", "chaos::", "--", "--nocapture"]);
@@ -143,4 +111,26 @@ fn runner(workspace: &Workspace, what: &[&str]) -> Command {
         command.args(["test", "--no-fail-fast"]).args(what);
     }
     command
+}
+
+/// Every file of tests in these folders, one after the other: they share an application. A folder in one of them is none.
+fn on_shared(workspace: &Workspace, folders: &[&str]) -> Result<Command> {
+    // Of the whole workspace, whose packages are then built as for its other tests.
+    let mut tests = runner(workspace, &["--workspace"]);
+    for folder in folders {
+        for file in files::below(&workspace.root.join(folder))? {
+            if let (Some(name), 1) = (file.file_stem(), file.components().count()) {
+                tests.arg("--test").arg(name);
+            }
+        }
+    }
+    tests.env("NEXTEST_PROFILE", "lattice").env("RUST_TEST_THREADS", "1");
+    Ok(tests)
+}
+
+/// Tests of the whole start it as users do, so it has to be there before they run.
+fn build_command(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    steps.run_long("command, as the tests use it", || {
+        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
+    })
 }
