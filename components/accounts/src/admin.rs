@@ -1,13 +1,13 @@
 //! What admins do: they say what others are trusted with, and block accounts. Nobody does either to themselves, so an admin
-//! remains, whoever goes; and who runs all this has a key in the config of the gateway, by which admins can be made.
+//! remains, whoever goes; and who runs all this can have a key in the config of the gateway, by which admins can be made.
 
 use trellis_kit::{Docs, Failure, Index, Problem, Recorded, Writer, id};
 
 use crate::api::{Cx, ListedUser, PageRequest, UserPage};
 use crate::errors::AccountError;
-use crate::sources;
 use crate::trellis::accounts::events::UserEvent;
 use crate::trellis::accounts::types::User;
+use crate::{ADMIN, first_admin, sources};
 
 const ROLES_MAX: usize = 16;
 const ROLE_LEN_MAX: usize = 64;
@@ -35,6 +35,10 @@ pub fn set_roles(cx: &Cx, id: &str, mut roles: Vec<String>) -> Result<ListedUser
     if roles.len() > ROLES_MAX {
         return Err(Problem::invalid("roles", format!("There may be {ROLES_MAX}.")));
     }
+    expect_another(cx, id)?;
+    if roles.iter().any(|role| role == ADMIN) {
+        first_admin::close(cx, &cx.load::<User>(id)?.id)?;
+    }
     let set = |user: &User| (user.roles != roles).then(|| UserEvent::RolesSet(roles.clone()));
     change(cx, id, set).map(shown)
 }
@@ -49,10 +53,25 @@ pub fn unblock(cx: &Cx, id: &str) -> Result<(), Problem> {
 }
 
 fn change(cx: &Cx, id: &str, decide: impl Fn(&User) -> Option<UserEvent>) -> Result<User, Problem> {
-    if cx.session.as_deref().map(id::root) == Some(id) {
-        return Err(AccountError::Oneself.into());
-    }
+    expect_another(cx, id)?;
     cx.update(id, |user: &User| Ok(decide(user)))
+}
+
+/// Nobody does it to themselves.
+fn expect_another(cx: &Cx, id: &str) -> Result<(), Problem> {
+    match cx.session.as_deref().map(id::root) == Some(id) {
+        true => Err(AccountError::Oneself.into()),
+        false => Ok(()),
+    }
+}
+
+/// Makes a user an admin besides what they are.
+pub fn appointed(user: &User) -> Option<UserEvent> {
+    let is_one = user.roles.iter().any(|role| role == ADMIN);
+    let mut roles = user.roles.clone();
+    roles.push(ADMIN.to_owned());
+    roles.sort();
+    (!is_one).then_some(UserEvent::RolesSet(roles))
 }
 
 fn shown(user: User) -> ListedUser {

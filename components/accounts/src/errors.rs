@@ -18,6 +18,8 @@ pub enum AccountError {
     NoSuchSession,
     #[error("This account is blocked.")]
     Blocked,
+    #[error("This code is not known, or not any more. The host has printed the one that is.")]
+    NoSuchCode,
     #[error("Another admin has to do this.")]
     Oneself,
 }
@@ -30,6 +32,7 @@ impl From<AccountError> for Problem {
             AccountError::NotTogether | AccountError::NotSignedIn => Self::unauthorized(text),
             AccountError::AnotherPassword => Self::invalid("current_password", text),
             AccountError::NoSuchSession => Self::not_found(text),
+            AccountError::NoSuchCode => Self::invalid("code", text),
             AccountError::Blocked | AccountError::Oneself => Self::forbidden(text),
         }
     }

@@ -11,18 +11,21 @@ mod admin;
 mod credentials;
 mod emails;
 mod errors;
+mod first_admin;
 mod passwords;
 mod service;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod tries;
 
 use api::{
-    Credentials, Current, Cx, Guest, ListedUser, NewPassword, NewRoles, NewUser, PageRequest, Problem,
-    SessionPage, SignedIn, UserPage,
+    AdminCode, Credentials, Current, Cx, Guest, ListedUser, NewName, NewPassword, NewRoles, NewUser,
+    PageRequest, Person, Problem, SessionPage, SignedIn, UserPage,
 };
 use credentials::{Credential, CredentialEvent, EmailKey, Kept, NewHash, Owner, OwnerEvent};
 use errors::AccountError;
+use first_admin::FirstAdmin;
 use service::Accounts;
 use sessions::person;
 use trellis::accounts::events::UserEvent;
@@ -52,13 +55,20 @@ impl Service for Accounts {
         GET "/users/sessions" => page(Self::list_sessions),
         DELETE "/users/sessions" => done(Self::end_sessions),
         DELETE "/users/sessions/{id}" => done(Self::end_session),
+        PUT "/users/currentuser" => ok(Self::rename),
+        POST "/users/admin" => ok(Self::become_admin),
         only(ADMIN) GET "/users" => page(Self::list_users),
         only(ADMIN) PUT "/users/{id}/roles" => ok(Self::set_roles),
         only(ADMIN) POST "/users/{id}/block" => done(Self::block),
         only(ADMIN) DELETE "/users/{id}/block" => done(Self::unblock),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<User>(), Entity::of::<Session>()];
-    const PRIVATE: &[Entity] = &[Entity::of::<Credential>(), Entity::of::<Owner>(), Entity::of::<EmailKey>()];
+    const PRIVATE: &[Entity] = &[
+        Entity::of::<Credential>(),
+        Entity::of::<Owner>(),
+        Entity::of::<EmailKey>(),
+        Entity::of::<FirstAdmin>(),
+    ];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! {
         sources::ACCOUNTS => sessions::follow,
@@ -66,7 +76,13 @@ impl Service for Accounts {
     };
     /// There is a list of users since 2.
     const VIEWS_SCHEMA: u32 = 2;
-    const REACTIONS: Reactions = reactions! { Self::PRIVATE_LOG => finish };
+    const REACTIONS: Reactions =
+        reactions! { Self::PRIVATE_LOG => finish, Self::PRIVATE_LOG => first_admin::finish };
+
+    fn look_around() -> Result<(), Failure> {
+        tries::look_around()?;
+        first_admin::offer()
+    }
 }
 
 impl Guest for Accounts {
@@ -74,6 +90,7 @@ impl Guest for Accounts {
         let NewUser { email, password, display_name } = new;
         let id = credentials::id_of(cx, "email", &email)?;
         passwords::check("password", &password)?;
+        tries::sign_up(cx)?;
         let name = |name: String| text::one_line("display_name", &name, NAME_MAX);
         let display_name = display_name.map(name).transpose()?;
         if cx.find::<Credential>(&id)?.is_some() {
@@ -93,6 +110,7 @@ impl Guest for Accounts {
     fn sign_in(cx: &Cx, shown: Credentials) -> Result<SignedIn, Problem> {
         let id = credentials::id_of(cx, "email", &shown.email)?;
         passwords::expect_possible("password", &shown.password)?;
+        tries::password(cx, &id)?;
         let credential = cx.find::<Credential>(&id)?;
         let hash = credential.as_ref().map(|credential| credential.password.as_str());
         let is_password = passwords::is(&shown.password, hash)?;
@@ -120,10 +138,26 @@ impl Guest for Accounts {
         Ok(Current { current_user: user.flatten().as_ref().map(person) })
     }
 
+    fn rename(cx: &Cx, to: NewName) -> Result<Person, Problem> {
+        let name = text::one_line("display_name", &to.display_name, NAME_MAX)?;
+        let renamed = cx.update(id::root(own_session(cx)?), |user: &User| {
+            let is_same = user.display_name.as_ref() == Some(&name);
+            Ok((!is_same).then(|| UserEvent::Renamed(name.clone())))
+        })?;
+        Ok(person(&renamed))
+    }
+
+    fn become_admin(cx: &Cx, shown: AdminCode) -> Result<Person, Problem> {
+        let user = id::root(own_session(cx)?);
+        first_admin::take(cx, user, &shown.code)?;
+        Ok(person(&cx.load(user)?))
+    }
+
     fn set_password(cx: &Cx, to: NewPassword) -> Result<(), Problem> {
         passwords::expect_possible("current_password", &to.current_password)?;
         passwords::check("new_password", &to.new_password)?;
         let credential = own_credential(cx)?;
+        tries::password(cx, &credential.id)?;
         if !passwords::is(&to.current_password, Some(&credential.password))? {
             return Err(AccountError::AnotherPassword.into());
         }
@@ -266,6 +300,7 @@ impl Aggregate for User {
             UserEvent::SignedUp(_) => return None,
             UserEvent::SessionsEnded(sessions) => Self { sessions: sessions.clone(), version, ..before },
             UserEvent::RolesSet(roles) => Self { roles: roles.clone(), version, ..before },
+            UserEvent::Renamed(name) => Self { display_name: Some(name.clone()), version, ..before },
             UserEvent::Blocked(at) => Self { blocked_at: Some(at.clone()), version, ..before },
             UserEvent::Unblocked => Self { blocked_at: None, version, ..before },
         })

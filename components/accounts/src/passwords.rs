@@ -60,7 +60,18 @@ pub fn is_old(hash: &str) -> bool {
     })
 }
 
+#[cfg(test)]
+thread_local!(static RUNS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
+
+/// How often something was hashed.
+#[cfg(test)]
+pub fn runs() -> u64 {
+    RUNS.get()
+}
+
 fn today() -> Argon2<'static> {
+    #[cfg(test)]
+    RUNS.set(RUNS.get() + 1);
     Argon2::default()
 }
 

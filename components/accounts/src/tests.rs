@@ -2,7 +2,9 @@
 
 mod admin;
 mod bad_input;
+mod first_admin;
 mod interrupted;
+mod tries;
 
 use super::*;
 use trellis_kit::testing::{Json, anonymous, given, json, platform, request, send, settle, start};

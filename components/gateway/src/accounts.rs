@@ -62,7 +62,8 @@ impl Token {
 
     /// Who somebody says to be by it.
     pub fn claimed(&self) -> Caller {
-        Caller::User { id: self.user.clone(), roles: Vec::new(), session: self.session.clone() }
+        let (id, session) = (self.user.clone(), self.session.clone());
+        Caller::User { id, display_name: None, roles: Vec::new(), session }
     }
 
     /// Where the read models have what they know of it.
@@ -95,7 +96,8 @@ impl Token {
         if !counts || !is_same(&id::sha256(&self.secret), &session.token_hash) {
             return Err(unknown());
         }
-        Ok(Caller::User { id: user.id, roles: user.roles, session: session.id })
+        let User { id, display_name, roles, .. } = user;
+        Ok(Caller::User { id, display_name, roles, session: session.id })
     }
 }
 

@@ -17,6 +17,7 @@ pub enum Caller {
     /// Somebody who is signed in.
     User {
         id: String,
+        display_name: Option<String>,
         roles: Vec<String>,
         session: String,
     },
@@ -31,6 +32,15 @@ impl Caller {
         match self {
             Self::Anonymous => None,
             Self::Key { name, .. } | Self::User { id: name, .. } => Some(name),
+        }
+    }
+
+    /// What they want to be called.
+    pub fn called(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Key { name, .. } => Some(name),
+            Self::User { display_name, .. } => display_name.as_deref(),
         }
     }
 

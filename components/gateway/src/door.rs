@@ -8,7 +8,7 @@ use trellis_kit::tally::Turn;
 use trellis_kit::{Descriptor, DocKey, Problem, Request, Response, Trace, glance, log, time};
 
 use crate::accounts::{self, Token};
-use crate::callers::Caller;
+use crate::callers::{self, Caller};
 use crate::cors::Site;
 use crate::identity::{Shown, shown};
 use crate::refusal::Refusal;
@@ -113,7 +113,10 @@ fn answer(own: Routes, request: &Request, settings: &Settings, trace: &Trace, no
         }
         Ok(_) => known
             .map_err(Refusal::from)
-            .and_then(|known| serve(own, request, &site, caller, &known, trace, note))
+            .and_then(|known| {
+                let address = callers::address(request, settings.hops);
+                serve(own, Asked { request, site: &site, address, trace }, caller, &known, note)
+            })
             .unwrap_or_else(|refusal| refusal.respond(request, trace)),
     };
     let response = session::tell(request, is_known, settings, site.tell(response));
@@ -150,15 +153,22 @@ impl Known {
     }
 }
 
+/// A request, and what follows from it alone.
+struct Asked<'a> {
+    request: &'a Request,
+    site: &'a Site<'a>,
+    address: Option<String>,
+    trace: &'a Trace,
+}
+
 fn serve(
     own: Routes,
-    request: &Request,
-    site: &Site<'_>,
+    asked: Asked<'_>,
     caller: Result<Caller, Problem>,
     known: &Known,
-    trace: &Trace,
     note: &mut Note,
 ) -> Result<Response, Refusal> {
+    let Asked { request, site, address, trace } = asked;
     if site.is_forgery(request) {
         return Err(Problem::forbidden("A page of another site sent this; it may not write here.").into());
     }
@@ -189,7 +199,8 @@ fn serve(
         }
     }
     if service != own.service.name {
-        let response = forward::pass(own.service, request, target, service, &caller, trace)?;
+        let response =
+            forward::pass(own.service, request, target, service, &caller, address.as_deref(), trace)?;
         if service == sources::ACCOUNTS.name {
             accounts::hear(own.service, &response);
         }

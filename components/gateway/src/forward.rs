@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use trellis_kit::http::{AskError, CALLER, ROLES, SESSION, ask};
+use trellis_kit::http::{self, ADDRESS, AskError, CALLER, NAME, ROLES, SESSION, ask};
 use trellis_kit::{Descriptor, Problem, Request, Response, Trace};
 
 use crate::callers::Caller;
@@ -28,8 +28,18 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 /// What the gateway says itself or keeps to itself. Lengths are stated anew.
-const NOT_PASSED_ON: [&str; 8] =
-    ["authorization", CALLER, ROLES, SESSION, "content-length", "expect", "host", "traceparent"];
+const NOT_PASSED_ON: [&str; 10] = [
+    "authorization",
+    ADDRESS,
+    CALLER,
+    NAME,
+    ROLES,
+    SESSION,
+    "content-length",
+    "expect",
+    "host",
+    "traceparent",
+];
 
 /// Passes a request on to a service, and its answer back.
 pub fn pass(
@@ -38,11 +48,12 @@ pub fn pass(
     target: &str,
     service: &str,
     caller: &Caller,
+    address: Option<&str>,
     trace: &Trace,
 ) -> Result<Response, Refusal> {
     let refusal = |error: AskError| refusal(service, error);
     let mut response =
-        ask(by, service, &onward(request, target, caller, trace), PATIENCE).map_err(refusal)?;
+        ask(by, service, &onward(request, target, caller, address, trace), PATIENCE).map_err(refusal)?;
     let named = |response: &Response| {
         let values = response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
         names_in(values.map(|(_, value)| value.as_str()))
@@ -55,7 +66,7 @@ pub fn pass(
 }
 
 /// The request as the service gets it.
-fn onward(request: &Request, target: &str, caller: &Caller, trace: &Trace) -> Request {
+fn onward(request: &Request, target: &str, caller: &Caller, address: Option<&str>, trace: &Trace) -> Request {
     let connection = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
     let between_us = names_in(connection.map(|(_, value)| std::str::from_utf8(value).unwrap_or_default()));
     let kept = |name: &str| {
@@ -70,12 +81,15 @@ fn onward(request: &Request, target: &str, caller: &Caller, trace: &Trace) -> Re
     let headers = headers.collect();
     let onward = Request { headers, body: request.body.clone(), ..Request::new(&request.method, target) };
     let onward = onward.with("traceparent", trace.to_string());
+    let onward = match address {
+        Some(address) => onward.with(ADDRESS, address),
+        None => onward,
+    };
     let Some(name) = caller.name() else { return onward };
     let onward = onward.with(CALLER, name).with(ROLES, caller.roles().join(","));
-    match caller.session() {
-        Some(session) => onward.with(SESSION, session),
-        None => onward,
-    }
+    let said = [(SESSION, caller.session().map(str::to_owned)), (NAME, caller.called().map(http::encoded))];
+    let said = said.into_iter().filter_map(|(header, value)| Some((header, value?)));
+    said.fold(onward, |onward, (header, value)| onward.with(header, value))
 }
 
 /// The headers that lists of names speak of.

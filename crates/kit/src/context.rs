@@ -32,8 +32,10 @@ impl Context {
     pub fn nobody() -> Self {
         Self {
             caller: None,
+            name: None,
             roles: Vec::new(),
             session: None,
+            address: None,
             idempotency_key: None,
             traceparent: None,
             causation: None,

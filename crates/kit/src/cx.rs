@@ -35,6 +35,8 @@ pub struct Cx {
     reached: RefCell<Option<Rc<Progress>>>,
     /// What the answer says of the session that the caller has from now on.
     session: RefCell<Option<String>>,
+    /// After how many seconds the caller may come again.
+    wait: Cell<Option<u64>>,
     /// How far behind that was.
     lag: Cell<Option<u64>>,
     /// Whether nothing was asked of this instance before.
@@ -51,6 +53,7 @@ impl From<Context> for Cx {
             reader: RefCell::default(),
             reached: RefCell::default(),
             session: RefCell::default(),
+            wait: Cell::default(),
             lag: Cell::default(),
             is_first: false,
         }
@@ -80,6 +83,16 @@ impl Cx {
     /// Has the caller show this token from now on, or none if it is empty: a gateway makes a cookie of it.
     pub fn tell_session(&self, token: &str) {
         self.session.replace(Some(token.to_owned()));
+    }
+
+    /// Refuses who asks too often, and tells when to come again.
+    pub fn too_many(&self, detail: impl Into<String>, left: Duration) -> Problem {
+        self.wait.set(Some(left.as_millis().div_ceil(1000) as u64));
+        Problem::too_many(detail)
+    }
+
+    pub(crate) fn told_wait(&self) -> Option<u64> {
+        self.wait.get()
     }
 
     pub(crate) fn told_session(&self) -> Option<String> {

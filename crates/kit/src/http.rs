@@ -30,7 +30,7 @@ mod wasi;
 pub use crate::position::HEADER as POSITION;
 pub use ask::ask;
 pub use call::Call;
-pub use client::{Answer, Asker, CALLER, ROLES, SESSION};
+pub use client::{ADDRESS, Answer, Asker, CALLER, NAME, ROLES, SESSION};
 pub use error::{AskError, CallError};
 pub use exchange::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response};
 pub(crate) use message::answer as answer_message;

@@ -71,6 +71,8 @@
 //! | `caller-header` | the header in which a gateway says who calls; unset, every caller is anonymous |
 //! | `roles-header` | the header in which it says what the caller is trusted with: roles, with commas between them |
 //! | `session-header` | the header in which it says by which session the caller is known, and in which it is told the token of a new one |
+//! | `name-header` | the header in which it says what the caller wants to be called, encoded as in a path |
+//! | `address-header` | the header in which it says where the request comes from |
 //! | `jetstream-api` | how the subjects of requests to JetStream begin where services are kept apart; `$JS.API` if unset |
 //! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
 //! | `own-bucket` | `on` where a bucket is called what it is opened as, as on wasmCloud 2: it is opened by the name of the service |

@@ -34,8 +34,10 @@ pub fn configured(settings: &[Setting<'_>]) -> Manifest {
         .collect();
     let keys = serde_json::Value::from(keys).to_string();
     let mut all: Vec<Setting<'_>> = vec![("gateway", "api-keys", &keys)];
-    if !settings.iter().any(|setting| (setting.0, setting.1) == ("gateway", "limits")) {
-        all.push(("gateway", "limits", "off"));
+    for service in ["gateway", "accounts"] {
+        if !settings.iter().any(|setting| (setting.0, setting.1) == (service, "limits")) {
+            all.push((service, "limits", "off"));
+        }
     }
     all.extend(settings);
     let text = std::fs::read_to_string(repository().join("wadm.yaml")).unwrap();

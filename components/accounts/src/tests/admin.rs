@@ -3,13 +3,13 @@
 use super::*;
 
 /// A call by an admin: with a key of the config, or by a session.
-fn admin(session: Option<&str>) -> Cx {
+pub fn admin(session: Option<&str>) -> Cx {
     let session = session.map(str::to_owned);
     let caller = Some(session.as_deref().map_or("olaf", id::root).to_owned());
     Context { caller, session, roles: vec![ADMIN.to_owned()], ..Context::nobody() }.into()
 }
 
-fn roles(names: &[&str]) -> NewRoles {
+pub fn roles(names: &[&str]) -> NewRoles {
     NewRoles { roles: names.iter().map(|name| (*name).to_owned()).collect() }
 }
 

@@ -15,6 +15,9 @@ play! {
             UserEvent::RolesSet(roles) => {
                 before.map(|user| User { roles: roles.clone(), version: user.version + 1, ..user })
             }
+            UserEvent::Renamed(name) => {
+                before.map(|user| User { display_name: Some(name.clone()), version: user.version + 1, ..user })
+            }
             UserEvent::Blocked(at) => {
                 before.map(|user| User { blocked_at: Some(at.clone()), version: user.version + 1, ..user })
             }
@@ -103,6 +106,34 @@ fn who_shows_the_token_of_a_session_is_its_user() {
         assert!(request.contains(said), "{request}");
         assert!(!request.contains(&token("ann-1")), "the token stays here: {request}");
     }
+}
+
+#[test]
+fn services_are_told_what_who_is_signed_in_wants_to_be_called_and_where_they_are() {
+    ann();
+    given::<User>("ann", [UserEvent::Renamed("Änn B.".to_owned())]);
+    heard();
+    platform().configure("forwarded-hops", "1");
+    let headers = [("trellis-name", "x"), ("trellis-address", "x"), ("x-forwarded-for", "6.6.6.6, 10.0.0.1")];
+    let told = |header: (&str, &str)| {
+        send("GET", "/blog", &[&headers[..], &[header]].concat(), "");
+        let [request] = asked().try_into().unwrap();
+        let said = |name: &str| {
+            let lines = request.lines().filter_map(|line| line.split_once(": "));
+            let all: Vec<&str> = lines.filter(|(said, _)| *said == name).map(|(_, value)| value).collect();
+            all.join(",")
+        };
+        (said("trellis-name"), said("trellis-address"))
+    };
+    let address = "10.0.0.1".to_owned();
+    assert_eq!(
+        told(("authorization", &bearer(&token("ann-1")))),
+        ("%C3%84nn%20B.".to_owned(), address.clone())
+    );
+    assert_eq!(told(("authorization", &bearer("s3cret"))), ("mia".to_owned(), address.clone()));
+    assert_eq!(told(("accept", "*/*")), (String::new(), address));
+    platform().configure("forwarded-hops", "0");
+    assert_eq!(told(("accept", "*/*")), (String::new(), String::new()));
 }
 
 #[test]

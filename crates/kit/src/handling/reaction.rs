@@ -24,8 +24,10 @@ impl Reaction {
         let event = &incoming.envelope;
         let cx = Cx::from(Context {
             caller: None,
+            name: None,
             roles: Vec::new(),
             session: None,
+            address: None,
             idempotency_key: None,
             traceparent: event.traceparent.clone(),
             causation: Some(event.id.clone()),

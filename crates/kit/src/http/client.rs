@@ -23,6 +23,10 @@ pub const CALLER: &str = "trellis-caller";
 pub const ROLES: &str = "trellis-roles";
 /// The header in which it says by which session. A service answers there with the token of a new one.
 pub const SESSION: &str = "trellis-session";
+/// The header in which it says what the caller wants to be called, encoded as in a path.
+pub const NAME: &str = "trellis-name";
+/// The header in which it says where the request comes from.
+pub const ADDRESS: &str = "trellis-address";
 /// How many events the read models that answered had not yet seen.
 pub(super) const LAG: &str = "x-trellis-lag";
 
@@ -170,6 +174,8 @@ impl Question<'_> {
             (CALLER, cx.caller.clone()),
             (ROLES, (!cx.roles.is_empty()).then(|| cx.roles.join(","))),
             (SESSION, cx.session.clone()),
+            (ADDRESS, cx.address.clone()),
+            (NAME, cx.name.as_deref().map(encoded)),
             ("traceparent", cx.traceparent.clone()),
             ("idempotency-key", cx.idempotency_key.clone()),
         ];

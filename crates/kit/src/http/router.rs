@@ -5,7 +5,7 @@ use serde_json::json;
 use super::call::Call;
 use super::client;
 use super::exchange::{Request, Response};
-use super::path::{Path, allowed};
+use super::path::{Path, allowed, percent_decoded};
 use super::remembered;
 use super::route::Route;
 use crate::contract::types::Context;
@@ -25,6 +25,10 @@ const ROLES_HEADER: &str = "roles-header";
 
 /// Likewise the header in which it says by which session the caller is known. Answers name the token of a new one there.
 const SESSION_HEADER: &str = "session-header";
+/// Likewise the header in which it says what the caller wants to be called, encoded as in a path.
+const NAME_HEADER: &str = "name-header";
+/// Likewise the header in which it says where the request comes from.
+const ADDRESS_HEADER: &str = "address-header";
 
 /// The routes of a service.
 #[derive(Debug, Clone, Copy)]
@@ -41,21 +45,26 @@ impl Routes {
             let roles = said_by_gateway(request, ROLES_HEADER)?.unwrap_or_default();
             let roles = roles.split(',').map(str::trim).filter(|role| !role.is_empty());
             let session = said_by_gateway(request, SESSION_HEADER)?.map(str::to_owned);
-            Ok(Caller { name: caller, roles: roles.map(str::to_owned).collect(), session })
+            let address = said_by_gateway(request, ADDRESS_HEADER)?.map(str::to_owned);
+            let name = said_by_gateway(request, NAME_HEADER)?.and_then(percent_decoded);
+            let roles = roles.map(str::to_owned).collect();
+            Ok(Caller { caller, name, roles, session, address })
         })
     }
 
     /// The same for a caller whom the service itself knows.
-    pub fn answer_for(self, request: &Request, name: Option<String>, roles: Vec<String>) -> Response {
-        answer_with(self, request, || Ok(Caller { name, roles, session: None }))
+    pub fn answer_for(self, request: &Request, caller: Option<String>, roles: Vec<String>) -> Response {
+        answer_with(self, request, || Ok(Caller { caller, name: None, roles, session: None, address: None }))
     }
 }
 
 /// Who calls.
 struct Caller {
+    caller: Option<String>,
     name: Option<String>,
     roles: Vec<String>,
     session: Option<String>,
+    address: Option<String>,
 }
 
 fn answer_with(
@@ -99,6 +108,7 @@ fn tell(cx: &Cx, response: &mut Response) {
     {
         response.headers.push((header.into(), token));
     }
+    response.headers.extend(cx.told_wait().map(|seconds| ("retry-after".into(), seconds.to_string())));
     response.headers.extend(cx.lag().map(|events| (client::LAG.into(), events.to_string())));
 }
 
@@ -109,8 +119,9 @@ fn context(request: &Request, trace: &Trace, caller: Caller) -> Result<Context, 
         return Err(Problem::malformed("Send one Idempotency-Key, as text."));
     }
     let causation = Some(trace.span().to_owned());
-    let Caller { name: caller, roles, session } = caller;
-    Ok(Context { caller, roles, session, idempotency_key, traceparent: Some(trace.to_string()), causation })
+    let Caller { caller, name, roles, session, address } = caller;
+    let traceparent = Some(trace.to_string());
+    Ok(Context { caller, name, roles, session, address, idempotency_key, traceparent, causation })
 }
 
 /// What stands in the header that the config names, if it names one. A header that is there twice says nothing.
