@@ -43,7 +43,7 @@ struct ApiStatistics {
 }
 
 /// What the subjects of requests that change something start with.
-const CHANGES: [&str; 8] = [
+const CHANGES: [&str; 9] = [
     "$JS.API.STREAM.CREATE.",
     "$JS.API.STREAM.UPDATE.",
     "$JS.API.STREAM.DELETE.",
@@ -52,6 +52,7 @@ const CHANGES: [&str; 8] = [
     "$JS.API.CONSUMER.CREATE.",
     "$JS.API.CONSUMER.DURABLE.CREATE.",
     "$JS.API.CONSUMER.DELETE.",
+    "$JS.API.CONSUMER.RESET.",
 ];
 
 impl JetStream {
@@ -108,6 +109,7 @@ impl JetStream {
             }
             ["CONSUMER", "INFO", stream, name] => self.consumer_info(stream, name, payload).await,
             ["CONSUMER", "DELETE", stream, name] => self.delete_consumer(stream, name, payload).await,
+            ["CONSUMER", "RESET", stream, name] => self.reset_consumer(stream, name, payload, too_new).await,
             ["CONSUMER", "NAMES", stream] => self.consumer_names(stream, payload),
             ["CONSUMER", "LIST", stream] => self.consumer_list(stream, payload).await,
             ["CONSUMER", "MSG", "NEXT", stream, name] => self.pull(stream, name, payload, reply),

@@ -21,11 +21,12 @@ use tokio::time::Instant;
 use trellis_store::{Durability, Transaction};
 use trellis_subjects::jetstream::Acknowledgement;
 
+use super::answer::Outcome;
 use super::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use super::keeper::Keeper;
 use super::records::{Position, Stored, Tail, Unacked};
 use super::stream::Stream;
-use super::{date, keys, tally};
+use super::{date, errors, keys, tally};
 use crate::bus::Bus;
 use crate::clock::Moment;
 use crate::{Message, Pattern, Subject};
@@ -188,6 +189,30 @@ impl Consumer {
 
     async fn newest(&self, filter: &Pattern, last_seq: u64) -> u64 {
         if filter.as_str() == ">" { last_seq } else { self.stream.newest(filter).await.unwrap_or(0) }
+    }
+
+    /// Goes on at a sequence, or where nothing is acknowledged yet, as if nothing had been delivered. Answers with the sequence.
+    /// The caller has to enrol it again.
+    pub fn reset(&self, wanted: u64) -> Outcome<u64> {
+        let mut inner = self.inner.lock();
+        let state = &mut inner.state;
+        let config = state.config.clone();
+        let not_before = |first: u64, what: &str| {
+            if wanted < first { Err(errors::invalid_reset(what)) } else { Ok(wanted) }
+        };
+        let seq = match config.deliver_policy {
+            _ if wanted == 0 => state.position.floor_seq + 1,
+            DeliverPolicy::All => wanted,
+            DeliverPolicy::ByStartSequence => not_before(config.opt_start_seq, "below start seq")?,
+            DeliverPolicy::ByStartTime => {
+                let first = self.stream.first_since(config.opt_start_time.unwrap_or_default());
+                not_before(first, "below start time")?
+            }
+            _ => return Err(errors::invalid_reset("not allowed")),
+        };
+        state.reset(seq);
+        self.save(state);
+        Ok(seq)
     }
 
     /// Takes up where a stored consumer stopped.

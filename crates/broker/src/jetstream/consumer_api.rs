@@ -26,6 +26,19 @@ struct Done {
 }
 
 #[derive(Serialize)]
+struct Reset {
+    #[serde(flatten)]
+    info: ConsumerInfo,
+    reset_seq: u64,
+}
+
+/// What stands beside an error.
+#[derive(Serialize)]
+struct NoReset {
+    reset_seq: u64,
+}
+
+#[derive(Serialize)]
 struct Listed<T: Serialize> {
     #[serde(flatten)]
     page: Page,
@@ -226,6 +239,43 @@ impl JetStream {
         let consumer = stream.consumer(name).ok_or(errors::CONSUMER_NOT_FOUND)?;
         self.remove_consumer(&stream, &consumer).await;
         Ok(())
+    }
+
+    /// Lets a consumer go on at another message, as if it had delivered nothing yet.
+    pub(super) async fn reset_consumer(
+        &self,
+        stream: &str,
+        name: &str,
+        payload: &[u8],
+        too_new: bool,
+    ) -> Answer {
+        // As on nats-server, it is the consumer itself that listens there.
+        let Some((followed, consumer)) =
+            self.stream(stream).and_then(|stream| Some((stream.clone(), stream.consumer(name)?)))
+        else {
+            return Answer::Later;
+        };
+        let outcome = self.try_reset_consumer(&followed, &consumer, payload, too_new).await;
+        Answer::with_rest("consumer_reset_response", outcome, NoReset { reset_seq: 0 })
+    }
+
+    async fn try_reset_consumer(
+        &self,
+        followed: &Arc<Followed>,
+        consumer: &Arc<Consumer>,
+        payload: &[u8],
+        too_new: bool,
+    ) -> Outcome<Reset> {
+        if too_new {
+            return Err(errors::API_LEVEL);
+        }
+        let mut json = Object::parse(payload, "JSApiConsumerResetRequest")?;
+        let wanted = json.u64("seq");
+        json.finish_leniently()?;
+        let _admin = self.admin.lock().await;
+        let reset_seq = consumer.reset(wanted)?;
+        followed.enrol(consumer, consumer.config().filters()).await;
+        Ok(Reset { info: consumer.info(self.bus.now(), true), reset_seq })
     }
 
     pub(super) fn consumer_names(&self, stream: &str, payload: &[u8]) -> Answer {

@@ -153,6 +153,10 @@ pub(crate) fn max_ack_pending_excess(limit: i64) -> ApiError {
     worded(400, 10121, format_args!("consumer max ack pending exceeds system limit of {limit}"))
 }
 
+pub(crate) fn invalid_reset(reason: impl Display) -> ApiError {
+    worded(400, 10204, format_args!("invalid reset: {reason}"))
+}
+
 pub(crate) fn metadata_too_long() -> ApiError {
     worded(400, 10135, "consumer metadata exceeds maximum size of 128KB")
 }

@@ -44,12 +44,16 @@ impl Object {
     }
 
     /// Says what was wrong, or that a field was left over.
-    pub fn finish(self) -> Result<(), ApiError> {
-        let unknown = || self.fields.keys().next().map(|name| format!("json: unknown field \"{name}\""));
-        match self.problem.or_else(unknown) {
-            Some(problem) => Err(errors::invalid_json(problem)),
-            None => Ok(()),
+    pub fn finish(mut self) -> Result<(), ApiError> {
+        if let Some(name) = self.fields.keys().next() {
+            self.problem.get_or_insert(format!("json: unknown field \"{name}\""));
         }
+        self.finish_leniently()
+    }
+
+    /// Says what was wrong, whatever else there is.
+    pub fn finish_leniently(self) -> Result<(), ApiError> {
+        self.problem.map_or(Ok(()), |problem| Err(errors::invalid_json(problem)))
     }
 
     pub fn string(&mut self, name: &str) -> String {

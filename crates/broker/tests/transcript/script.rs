@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use basics::{core_messages, protocol_errors};
-use consumers::{bad_consumers, create, info, policies, pull, push, queue_of_two, redelivery};
+use consumers::{bad_consumers, create, info, policies, pull, push, queue_of_two, redelivery, resets};
 
 const LOG: &str = r#""name":"LOG_posts","subjects":["log.posts.*.*.*"],"storage":"file","discard":"new",
     "discard_new_per_subject":true,"max_msgs_per_subject":1,"allow_direct":true,"metadata":{"trellis.partitions":"8"}"#;
@@ -28,6 +28,7 @@ pub async fn run(address: &str) -> Vec<String> {
     queue_of_two(&mut client).await;
     pull(&mut client).await;
     policies(&mut client).await;
+    resets(&mut client).await;
     limits(&mut client).await;
     headers(&mut client).await;
     times_to_live(&mut client).await;

@@ -29,6 +29,8 @@ pub(crate) struct State {
     counted_to: u64,
     /// What lies ahead is known. Until then nothing is delivered.
     counted: bool,
+    /// It was reset since a candidate was chosen: that one counts no more.
+    was_reset: bool,
     /// Sequences whose stored form is out of date.
     touched: Vec<u64>,
     /// A removed message counts as acknowledged; when that was is filled in with the next look at the date.
@@ -97,6 +99,7 @@ impl State {
             ahead_count: 0,
             counted_to: 0,
             counted: false,
+            was_reset: false,
             touched: Vec::new(),
             acked_by_removal: false,
         }
@@ -125,6 +128,27 @@ impl State {
         self.ahead_count = count;
         self.counted_to = counted_to;
         self.counted = true;
+    }
+
+    /// Goes on at a sequence, as if nothing had been delivered. What lies ahead must be counted again.
+    pub fn reset(&mut self, seq: u64) {
+        let unacked: Vec<u64> = self.unacked.keys().copied().collect();
+        for seq in unacked {
+            self.forget(seq);
+        }
+        self.given_up.clear();
+        self.acked_by_removal = false;
+        self.position = Position {
+            next_delivery: 1,
+            next_seq: seq,
+            delivered_seq: seq - 1,
+            floor_seq: seq - 1,
+            only_last_until: self.position.only_last_until,
+            ..Position::default()
+        };
+        self.was_reset = true;
+        self.look_again();
+        self.count_anew();
     }
 
     /// What matches is about to change: what lies ahead must be counted again.
@@ -222,6 +246,7 @@ impl State {
     }
 
     pub fn candidate(&mut self) -> Candidate {
+        self.was_reset = false;
         if !self.counted {
             return Candidate::Full;
         }
@@ -253,9 +278,9 @@ impl State {
         }
     }
 
-    /// Records that a candidate is handed out. Nothing, if it was overtaken by an acknowledgement, a purge or new filters.
+    /// Records that a candidate is handed out. Nothing, if it was overtaken by an acknowledgement, a purge, a reset or new filters.
     pub fn deliver(&mut self, seq: u64, again: bool, now: Moment) -> Option<Delivery> {
-        if !self.counted {
+        if !self.counted || self.was_reset {
             return None;
         }
         let attempt = if again { self.take_again(seq)? } else { self.take_new(seq)? };
@@ -320,6 +345,9 @@ impl State {
 
     /// The candidate's message is not in the stream any more.
     pub fn skip(&mut self, candidate: Candidate) {
+        if self.was_reset {
+            return;
+        }
         match candidate {
             Candidate::Again(seq) => {
                 self.redeliver.retain(|other| *other != seq);

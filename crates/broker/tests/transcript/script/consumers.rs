@@ -369,3 +369,59 @@ pub async fn policies(a: &mut Client) {
     a.ask("$JS.API.STREAM.INFO.POL", "").await;
     a.ask("$JS.API.STREAM.DELETE.POL", "").await;
 }
+
+pub async fn resets(a: &mut Client) {
+    a.ask("$JS.API.STREAM.CREATE.RESET", r#"{"name":"RESET","subjects":["reset.>"]}"#).await;
+    for number in 1..=6 {
+        a.ask(&format!("reset.{}", ["a", "b"][number % 2]), &format!("{number}")).await;
+    }
+    let one_at_a_time = r#""ack_policy":"explicit","max_ack_pending":1,"ack_wait":30000000000"#;
+    let of_b = r#""filter_subject":"reset.b","deliver_subject":"d.reset""#;
+    a.subscribe("120", "d.reset", "").await;
+    create(a, "RESET", "push", &format!("{one_at_a_time},{of_b}")).await;
+    let reset = "$JS.API.CONSUMER.RESET.RESET.push";
+    let acks = a.expect(1).await;
+    // Forth past messages, back, to what comes next, and beyond the end; what was under way is not waited for.
+    for (body, messages) in [(r#"{"seq":4}"#, 1), (r#"{"seq":1}"#, 1), ("", 1), (r#"{"seq":7}"#, 0)] {
+        a.ask(reset, body).await;
+        a.expect(messages).await;
+        info(a, "RESET", "push").await;
+    }
+    // An acknowledgement of before changes nothing.
+    a.ask(reset, r#"{"seq":2}"#).await;
+    let now = a.expect(1).await;
+    a.publish(&acks[0], "+ACK").await;
+    a.publish(&acks[0], r#"-NAK {"delay":1}"#).await;
+    a.quiet(50).await;
+    info(a, "RESET", "push").await;
+    a.publish(&now[0], "+ACK").await;
+    a.expect(1).await;
+    info(a, "RESET", "push").await;
+    // At the end it waits for what comes.
+    a.ask(reset, r#"{"seq":7}"#).await;
+    a.ask("reset.b", "7").await;
+    a.expect(1).await;
+    info(a, "RESET", "push").await;
+    for body in ["[]", r#"{"seq":"1"}"#, r#"{"seq":1,"more":2}"#] {
+        a.ask(reset, body).await;
+    }
+    a.expect(1).await;
+    a.ask_with(reset, &[("Nats-Required-Api-Level", "99")], r#"{"seq":1}"#).await;
+    a.ask("$JS.API.CONSUMER.RESET.RESET.missing", r#"{"seq":1}"#).await;
+    a.unsubscribe("120", "").await;
+    let policies = [
+        r#""deliver_policy":"by_start_sequence","opt_start_seq":3"#,
+        r#""deliver_policy":"by_start_time","opt_start_time":"2001-01-01T00:00:00Z""#,
+        r#""deliver_policy":"new""#,
+        r#""deliver_policy":"last""#,
+        r#""deliver_policy":"last_per_subject","filter_subject":"reset.>""#,
+    ];
+    for (number, policy) in policies.into_iter().enumerate() {
+        let name = format!("p{number}");
+        create(a, "RESET", &name, &format!("{one_at_a_time},{policy}")).await;
+        for body in [r#"{"seq":2}"#, r#"{"seq":5}"#, ""] {
+            a.ask(&format!("$JS.API.CONSUMER.RESET.RESET.{name}"), body).await;
+        }
+    }
+    a.ask("$JS.API.STREAM.DELETE.RESET", "").await;
+}
