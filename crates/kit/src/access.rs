@@ -190,7 +190,10 @@ impl Member {
         for source in &self.projects {
             for partition in (others.partitions)(source) {
                 for generation in 0..names::GENERATION_NAMES {
-                    subjects.extend(consumer(source, &names::consumer(self.name, generation, &partition)));
+                    let name = names::consumer(self.name, generation, &partition);
+                    let log = names::log_stream(source);
+                    subjects.insert(names::consumer_api_subject(operation::CONSUMER_RESET, &log, &name));
+                    subjects.extend(consumer(source, &name));
                 }
             }
         }

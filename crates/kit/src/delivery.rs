@@ -8,7 +8,7 @@ use trellis_subjects::jetstream::Acknowledgement;
 use crate::descriptor::Descriptor;
 use crate::jetstream;
 use crate::limits::ACK_WAIT;
-use crate::platform::{self, Platform};
+use crate::platform::{self, Fault, Platform};
 
 /// A message of a durable consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +74,15 @@ impl<'a> Delivery<'a> {
         if term.is_over() {
             return false;
         }
+        self.is_waited_for().unwrap_or(false)
+    }
+
+    /// Whether it is the one that its consumer waits for.
+    pub fn is_waited_for(&self) -> Result<bool, Fault> {
         let progress = jetstream::progress(&names::log_stream(self.source), self.consumer);
-        progress.is_ok_and(|progress| progress.is_some_and(|progress| progress.deliveries == self.nth))
+        let progress = progress.map_err(|error| error.into_fault(self.source))?;
+        // A consumer that was reset counts anew.
+        Ok(progress.is_some_and(|progress| (progress.deliveries, progress.delivered) == (self.nth, self.seq)))
     }
 }
 
@@ -104,7 +111,12 @@ impl Term {
         platform::current().elapsed() >= self.end
     }
 
-    fn is_slow(&self) -> bool {
+    /// When it is time to write what there is.
+    pub fn is_half_over(&self) -> bool {
+        platform::current().elapsed().saturating_sub(self.begun) >= ACK_WAIT / 4
+    }
+
+    pub fn is_slow(&self) -> bool {
         platform::current().elapsed().saturating_sub(self.begun) >= SLOW
     }
 }

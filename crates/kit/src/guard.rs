@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use trellis_names as names;
 
-use crate::jetstream::{self, ConsumerRequest, StreamConfig, operation};
+use crate::jetstream::{self, ConsumerRequest, ConsumerReset, StreamConfig, operation};
 use crate::limits::PARTITIONS_MAX;
 use crate::log;
 
@@ -34,6 +34,10 @@ pub fn allow(service: &str, request: &str, body: &[u8]) -> Result<Allowed, Strin
             own_consumer(service, consumer)?;
             b"{}".to_vec()
         }
+        ["CONSUMER", "RESET", _, consumer] => {
+            own_consumer(service, consumer)?;
+            write(&read::<ConsumerReset>(body)?)?
+        }
         _ => return Err(format!("nobody may ask for {request} on behalf of {service}")),
     };
     Ok(Allowed { subject: format!("{}.{request}", names::JETSTREAM), body })
@@ -41,7 +45,12 @@ pub fn allow(service: &str, request: &str, body: &[u8]) -> Result<Allowed, Strin
 
 /// Whether [`allow`] is to be asked about a request to JetStream.
 pub fn concerns(request: &str) -> bool {
-    let operations = [operation::STREAM_CREATE, operation::CONSUMER_CREATE, operation::CONSUMER_DELETE];
+    let operations = [
+        operation::STREAM_CREATE,
+        operation::CONSUMER_CREATE,
+        operation::CONSUMER_DELETE,
+        operation::CONSUMER_RESET,
+    ];
     operations
         .iter()
         .any(|operation| request.strip_prefix(operation).is_some_and(|rest| rest.starts_with('.')))

@@ -1,7 +1,9 @@
 //! Events, and what a service does with them.
 
+mod batch;
 mod dead;
 mod handle;
+mod handler;
 mod history;
 mod process;
 mod put_off;
@@ -9,8 +11,8 @@ mod reaction;
 mod retry;
 mod table;
 
+pub(crate) use handler::Handler;
 pub use history::History;
-pub(crate) use process::Handler;
 pub use reaction::Reaction;
 pub(crate) use retry::Outcome;
 pub use table::{Project, Projections, React, Reactions, Table};

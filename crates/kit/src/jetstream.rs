@@ -32,6 +32,7 @@ pub mod operation {
     pub const CONSUMER_INFO: &str = "CONSUMER.INFO";
     pub const CONSUMER_CREATE: &str = "CONSUMER.CREATE";
     pub const CONSUMER_DELETE: &str = "CONSUMER.DELETE";
+    pub const CONSUMER_RESET: &str = "CONSUMER.RESET";
 }
 
 mod code {
@@ -168,6 +169,14 @@ pub struct ConsumerRequest<'a> {
     #[serde(borrow)]
     pub config: ConsumerConfig<'a>,
     pub action: &'a str,
+}
+
+/// What JetStream is asked to reset a consumer with.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerReset {
+    /// Where it goes on.
+    pub seq: u64,
 }
 
 /// An error that JetStream answers with.
@@ -436,6 +445,14 @@ pub fn delete_consumer(stream: &str, consumer: &str) -> Result<(), StreamError> 
         Err(error) if error.code != code::CONSUMER_NOT_FOUND => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Lets a consumer go on at an event, as if it had delivered nothing yet. Returns how far it has come. Servers before 2.14 do not
+/// know this and do not answer. Where services are kept apart, permissions or a registry that are older than this refuse it.
+pub fn reset_consumer(stream: &str, consumer: &str, seq: u64) -> Result<ConsumerProgress, StreamError> {
+    let subject = names::consumer_api_subject(operation::CONSUMER_RESET, stream, consumer);
+    let answer = api(&subject, &ConsumerReset { seq })??;
+    ConsumerProgress::read(&answer).ok_or_else(|| garbled(&subject).into())
 }
 
 fn api(subject: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {

@@ -3,6 +3,7 @@
 mod access;
 mod ask;
 mod batch;
+mod building;
 mod client;
 mod dead;
 mod delivery;

@@ -20,7 +20,8 @@ const LATTICE_EVENTS: &str = "wasmbus.evt.*.*";
 const NEW_STREAM: &str = "$JS.EVENT.ADVISORY.STREAM.CREATED";
 
 /// What a service that provisions asks of JetStream for all others.
-pub const PROVISIONING: [&str; 3] = ["STREAM.CREATE.*", "CONSUMER.CREATE.*.*", "CONSUMER.DELETE.*.*"];
+pub const PROVISIONING: [&str; 4] =
+    ["STREAM.CREATE.*", "CONSUMER.CREATE.*.*", "CONSUMER.DELETE.*.*", "CONSUMER.RESET.*.*"];
 
 /// Whose an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

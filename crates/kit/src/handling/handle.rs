@@ -14,7 +14,7 @@
 //! somebody else: by then the write has been carried out, or never will be.
 
 use super::dead;
-use super::process::{Handler, catch_up};
+use super::handler::{Handled, Handler, catch_up};
 use super::put_off;
 use crate::delivery::{Delivery, Term};
 use crate::failure::Failure;
@@ -33,7 +33,7 @@ enum Answer {
     /// Not before so many milliseconds from now.
     Again(u64),
     Never,
-    /// Nothing: it will give the event to somebody when its patience ends.
+    /// Nothing: it will give the event to somebody when its patience ends, or waits for another one.
     Silence,
 }
 
@@ -43,7 +43,8 @@ impl Handler {
     pub fn handle(&self, delivery: &Delivery<'_>) -> Result<(), Fault> {
         let term = Term::begin();
         let answer = match self.process(delivery, term) {
-            Ok(()) => Answer::Done,
+            Ok(Handled::Event) => Answer::Done,
+            Ok(Handled::Unawaited) => Answer::Silence,
             Err(failure) => self.answer_to(delivery, &failure, term),
         };
         let text = match answer {

@@ -1,51 +1,40 @@
 //! Handling an event: writing what it means for read models, or doing something about it.
 
-use std::cell::RefCell;
-
-use trellis_names as names;
-
+use super::batch::{self, Given};
+use super::handler::{Handled, Handler, catch_up};
 use super::put_off;
 use super::reaction::Reaction;
-use super::table::{Projections, Reactions};
 use crate::delivery::{Delivery, Term};
-use crate::descriptor::Descriptor;
 use crate::eventlog::{Envelope, Incoming};
 use crate::failure::Failure;
 use crate::limits::ATTEMPTS;
 use crate::log;
-use crate::models::Writer;
-use crate::models::generation::{self, Generations};
+use crate::models::generation;
 use crate::models::offset::{Loaded, Offset};
 use crate::models::writer::Before;
-use crate::platform::Fault;
 use crate::upkeep::{rebuild, wanted};
-
-/// What a service does with events.
-#[derive(Debug)]
-pub(crate) struct Handler {
-    pub service: &'static Descriptor,
-    pub projections: Projections,
-    pub reactions: Reactions,
-}
 
 impl Handler {
     /// Handles an event.
-    pub fn process(&self, delivery: &Delivery<'_>, term: Term) -> Result<(), Failure> {
+    pub fn process(&self, delivery: &Delivery<'_>, term: Term) -> Result<Handled, Failure> {
         if put_off::attempts(delivery) > ATTEMPTS {
             // Nobody was left to say so after the last of them.
             return Err(Failure::lasting(format!("ended the instance, or took too long, {ATTEMPTS} times")));
         }
         let envelope = Envelope::parse(delivery.body)?;
         let incoming = Incoming { envelope, seq: delivery.seq };
-        match delivery.generation {
+        let handled = match delivery.generation {
             Some(name) => self.project(delivery, name, &incoming, term)?,
-            None => self.react(delivery, &incoming, term)?,
-        }
+            None => {
+                self.react(delivery, &incoming, term)?;
+                Handled::Event
+            }
+        };
         let event = &incoming.envelope;
         let done = if delivery.generation.is_some() { "followed" } else { "reacted to" };
         let trace = event.traceparent.as_deref().unwrap_or("none");
         log::debug(&format!("{done} {} {} of {}, trace {trace}", event.kind, event.id, delivery.source));
-        Ok(())
+        Ok(handled)
     }
 
     /// Does what the service does because of the event.
@@ -68,24 +57,10 @@ impl Handler {
         name: u64,
         incoming: &Incoming,
         term: Term,
-    ) -> Result<(), Failure> {
-        let mut concerned = self.projections.of(delivery.source).peekable();
-        let writer = |generation, before| Writer {
-            source: delivery.source,
-            partition: delivery.partition,
-            entity: &incoming.envelope.subject,
-            seq: delivery.seq,
-            generation,
-            term,
-            before,
-            ..Writer::default()
-        };
-        let load = || {
-            // The keys of a generation follow from its name. What goes wrong here goes wrong again below.
-            let noting = writer(name, Before::Noted(RefCell::default()));
-            concerned.clone().try_for_each(|(_, project)| project(incoming, &noting)).ok();
-            Offset::load(delivery.source, delivery.partition, name, noting.into_noted())
-        };
+    ) -> Result<Handled, Failure> {
+        // The keys of a generation follow from its name.
+        let keys = self.keys_of(delivery, incoming, name);
+        let load = || Offset::load(delivery.source, delivery.partition, name, keys.clone());
         let mut loaded = load()?;
         if loaded.offset.is_none() {
             // Perhaps the bucket does not know yet.
@@ -94,7 +69,7 @@ impl Handler {
         }
         let Loaded { generations, offset, values } = loaded;
         let Some(offset) = offset else {
-            return Ok(()); // A late event, of a generation that nobody reads any more.
+            return Ok(Handled::Event); // A late event, of a generation that nobody reads any more.
         };
         let generation = offset.generation();
         let schema = generations.schema_of(generation);
@@ -104,7 +79,7 @@ impl Handler {
                 self.service.views_schema
             )));
         }
-        if concerned.peek().is_none() {
+        if self.concerned(delivery).next().is_none() {
             return Err(Failure::not_ours(format!("its read models do not follow {}", delivery.source)));
         }
         if offset.went_back_before(delivery) {
@@ -113,32 +88,30 @@ impl Handler {
                 return Err(Failure::passing(what));
             }
         }
-        let writer = writer(generation, Before::Read(values));
-        concerned.try_for_each(|(_, project)| project(incoming, &writer))?;
+        if delivery.seq < offset.seq && !delivery.is_waited_for()? {
+            return Ok(Handled::Unawaited); // A late delivery, of an event that is done.
+        }
+        let given = Given { delivery, incoming, offset: &offset, generations: &generations, term };
+        if generations.building == Some(generation)
+            && let Some(handled) = self.project_batch(&given)?
+        {
+            return Ok(handled);
+        }
+        let writer = batch::writer(delivery, incoming, generation, term, Before::Read(values));
+        self.concerned(delivery).try_for_each(|(_, project)| project(incoming, &writer))?;
+        let late = self.may_be_written_late(&given)?;
         if !delivery.is_still_ours(term) {
             return Err(Failure::left(
                 "took more than half of the time there is for an event, or somebody else has it by now",
             ));
         }
-        let passed = offset.passed(delivery, writer.changes.borrow().iter().map(|(key, _)| key))?;
+        let passed = {
+            let changes = writer.changes.borrow();
+            let changed = changes.iter().map(|(key, _)| (key, delivery.seq));
+            offset.passed(delivery, late.iter().map(|key| (key, 0)).chain(changed))?
+        };
         writer.finish(passed)?;
-        Ok(catch_up(self.service, delivery, &generations)?)
+        catch_up(self.service, delivery, &generations)?;
+        Ok(Handled::Event)
     }
-}
-
-/// Lets the generation that is being built be read, if this was the last event that it lacked.
-pub(super) fn catch_up(
-    service: &Descriptor,
-    delivery: &Delivery<'_>,
-    generations: &Generations,
-) -> Result<(), Fault> {
-    let is_built = generations.building.map(names::generation_name) == delivery.generation;
-    if delivery.generation.is_some() && is_built && delivery.behind == 0 {
-        rebuild::advance(
-            service,
-            generation::noted(service)?,
-            Some(&format!("{}/{}", delivery.source, delivery.consumer)),
-        )?;
-    }
-    Ok(())
 }

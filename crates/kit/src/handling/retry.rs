@@ -11,7 +11,7 @@ use serde::Serialize;
 use trellis_names as names;
 
 use super::dead::{Letter, UNREADABLE};
-use super::process::Handler;
+use super::handler::Handler;
 use crate::delivery::{Delivery, Term};
 use crate::jetstream::{self, StreamError};
 use crate::log;

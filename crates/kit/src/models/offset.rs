@@ -39,6 +39,7 @@ pub(crate) struct Offset {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Watched {
     pub key: String,
+    /// With which event it was written since, if it was; or else 0.
     pub seq: u64,
     until_ms: u64,
 }
@@ -56,7 +57,7 @@ pub(crate) struct Loaded {
 /// How long a key is watched.
 const WATCH: Duration = Duration::from_secs(5 * 60);
 /// The most keys of a partition that are watched; the newest count.
-const WATCHED_MAX: usize = 64;
+const WATCHED_MAX: usize = 1024;
 
 impl Offset {
     /// The generations and, for the same price, the offset in a partition of the one that consumers know by this name, and
@@ -86,12 +87,13 @@ impl Offset {
         if self.time.is_empty() { before > 0 } else { self.nth.is_some_and(|nth| nth < before) }
     }
 
-    /// That the event, which changed these keys, is done with. Events come in order, unless a lost consumer was made anew and
+    /// That the event is done with, and those before it, by which these keys were changed: each with the last of them, or 0 if
+    /// only an earlier attempt may have changed it. Events come in order, unless a lost consumer was made anew and
     /// begins from the start: the offset does not go back then.
     pub fn passed<'a>(
         &self,
         event: &Delivery<'_>,
-        changed: impl Iterator<Item = &'a String>,
+        changed: impl Iterator<Item = (&'a String, u64)>,
     ) -> Result<Entry, Fault> {
         let watched = self.watch(event, changed);
         self.entry(
@@ -115,16 +117,18 @@ impl Offset {
     }
 
     /// What is to be watched once the event is done with. What is changed for the first time has nobody behind it.
-    fn watch<'a>(&self, event: &Delivery<'_>, changed: impl Iterator<Item = &'a String>) -> Vec<Watched> {
+    fn watch<'a>(
+        &self,
+        event: &Delivery<'_>,
+        changed: impl Iterator<Item = (&'a String, u64)>,
+    ) -> Vec<Watched> {
         let now_ms = platform::current().now_ms();
         let until_ms = now_ms.saturating_add(millis(WATCH));
         let mut watched: Vec<Watched> = self.watched().cloned().collect();
-        for key in changed {
+        for (key, seq) in changed {
             match watched.iter_mut().find(|watched| watched.key == *key) {
-                Some(watched) => watched.seq = event.seq,
-                None if event.attempt > 1 => {
-                    watched.push(Watched { key: key.clone(), seq: event.seq, until_ms });
-                }
+                Some(watched) => watched.seq = watched.seq.max(seq),
+                None if event.attempt > 1 => watched.push(Watched { key: key.clone(), seq, until_ms }),
                 None => {}
             }
         }

@@ -67,6 +67,15 @@ impl Writer<'_> {
         }
     }
 
+    /// What the event changes, and what is known of these keys.
+    pub(crate) fn into_parts(self) -> (Vec<Entry>, BTreeMap<String, Option<Vec<u8>>>) {
+        let before = match self.before {
+            Before::Noted(_) => BTreeMap::new(),
+            Before::Read(values) => values,
+        };
+        (self.changes.into_inner(), before)
+    }
+
     /// Will write a value, with everything else that the event changes.
     pub(crate) fn save<T: Serialize>(&self, key: String, value: &T) -> Result<(), Failure> {
         let bytes = self.kept(value)?;

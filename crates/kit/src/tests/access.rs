@@ -23,7 +23,10 @@ fn whatever_a_service_does_is_allowed() {
     let allowed = Member::of::<Notes>().publishes(&[Member::of::<Notes>()]);
     start::<Notes>();
     let note = write(&anonymous(), new("a")).unwrap();
-    edit(&anonymous(), &note.id, "b").unwrap();
+    // As many as are built in batches.
+    for n in 0..20 {
+        edit(&anonymous(), &note.id, &format!("{n}")).unwrap();
+    }
     write(&anonymous(), new("refused")).unwrap();
     write(&anonymous(), new("poison")).unwrap();
     settle::<Notes>();
@@ -40,9 +43,15 @@ fn whatever_a_service_does_is_allowed() {
     crate::ready::<Notes>().ok();
 
     let touched = touched();
-    for operation in
-        ["STREAM.CREATE", "MSG.GET", "MSG.DELETE", "STREAM.PURGE", "CONSUMER.DELETE", "notes-g2-1"]
-    {
+    for operation in [
+        "STREAM.CREATE",
+        "MSG.GET",
+        "MSG.DELETE",
+        "STREAM.PURGE",
+        "CONSUMER.DELETE",
+        "CONSUMER.RESET",
+        "notes-g2-1",
+    ] {
         assert!(touched.iter().any(|subject| subject.contains(operation)), "{operation} was not done");
     }
     let outside = |subject: &&String| !allowed.iter().any(|pattern| matches(pattern, subject));

@@ -7,7 +7,11 @@ use crate::testing::{message, settle, start};
 /// What a service asks of JetStream that is to be looked at, with its body.
 fn asked() -> Vec<(String, Vec<u8>)> {
     start::<Notes>();
-    write(&anonymous(), new("a")).unwrap();
+    let id = write(&anonymous(), new("a")).unwrap().id;
+    // As many as are built in batches.
+    for n in 0..20 {
+        edit(&anonymous(), &id, &format!("{n}")).unwrap();
+    }
     settle::<Notes>();
     message::<Notes>(names::ANNOUNCE, None, br#"{"replay":"notes"}"#).unwrap();
     settle::<Notes>();
@@ -28,7 +32,13 @@ fn what_the_kit_asks_for_is_passed_on_as_it_is() {
         let json = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap();
         assert_eq!(json(&allowed.body), json(body), "{request}");
     }
-    for begin in ["STREAM.CREATE.LOG_", "STREAM.CREATE.DEAD_", "CONSUMER.CREATE.", "CONSUMER.DELETE."] {
+    for begin in [
+        "STREAM.CREATE.LOG_",
+        "STREAM.CREATE.DEAD_",
+        "CONSUMER.CREATE.",
+        "CONSUMER.DELETE.",
+        "CONSUMER.RESET.",
+    ] {
         assert!(asked.iter().any(|(request, _)| request.starts_with(begin)), "{begin} was not asked");
     }
 }

@@ -37,7 +37,8 @@ pub(crate) fn what_is_lost(followers: &[Follower]) -> Result<Option<String>, Fau
 
 /// A value that is older than one that stood there already.
 fn overwritten(generation: u64, offsets: &[Offset]) -> Result<Option<String>, Fault> {
-    let watched: Vec<_> = offsets.iter().flat_map(Offset::watched).collect();
+    let watched: Vec<_> =
+        offsets.iter().flat_map(Offset::watched).filter(|watched| watched.seq > 0).collect();
     let keys: Vec<String> = watched.iter().map(|watched| watched.key.clone()).collect();
     let values = kept::sequences(&keys, generation)?;
     let went_back =

@@ -80,8 +80,9 @@ fn live() {
     start::<Lamps>();
     start::<Lamps>();
     let ids: Vec<String> = (0..5).map(|_| make().id).collect();
-    for id in &ids {
-        switch(id, true).unwrap();
+    // As many as are read again in batches.
+    for n in 0..8 {
+        ids.iter().for_each(|id| drop(switch(id, n % 2 == 0).unwrap()));
     }
     // A slower one: the newest event of a lamp appended once more.
     let newest = platform().stored("LOG_lamps").pop().unwrap();
@@ -90,6 +91,7 @@ fn live() {
     anonymous().load::<Lamp>("nothing").unwrap_err();
     settle::<Lamps>();
     message::<Lamps>("trellis.announce", None, br#"{"replay":"lamps"}"#).unwrap();
+    settle::<Lamps>();
     let other = json!({ "name": "LOG_lamps", "subjects": ["log.lamps.>"], "storage": "file" });
     let other = other.to_string();
     platform()
@@ -119,6 +121,8 @@ fn every_request_is_answered_as_by_a_real_server() {
     live();
     let exchanges = platform().take_exchanges();
     assert!(exchanges.len() > 50, "{}", exchanges.len());
+    let resets = exchanges.iter().filter(|exchange| exchange.subject.contains("CONSUMER.RESET"));
+    assert!(resets.count() > 0, "nothing is read again in batches");
     for exchange in exchanges {
         // A real server moves on while it is asked; what is left to do is compared below, where time stands still.
         if exchange.subject.contains("CONSUMER.INFO") {
@@ -173,6 +177,44 @@ fn a_real_server_delivers_and_takes_acknowledgements_in_the_same_way() {
         platform().publish(&expected.reply_to, answer).unwrap();
         platform().advance(std::time::Duration::from_millis(25));
     }
+    // The real server lacks the other partition, so that sequences differ.
+    let stored = platform().stored("LOG_lamps");
+    let stored: Vec<u64> =
+        stored.iter().filter(|of| of.subject.starts_with("log.lamps.0.")).map(|of| of.seq).collect();
+    let reset = "$JS.API.CONSUMER.RESET.LOG_lamps.lamps-g1-0";
+    // Back to the beginning, and while a message is under way to one that was not sent since.
+    for (nth, behind) in [(1, 3), (3, 1)] {
+        let to = |seq: u64| json!({ "seq": seq }).to_string().into_bytes();
+        let told: Value = serde_json::from_slice(&real.request(reset, &to(nth))).unwrap();
+        assert_eq!((&told["reset_seq"], &told["num_redelivered"]), (&json!(nth), &json!(0)), "{told}");
+        let expected = to(stored[usize::try_from(nth).unwrap() - 1]);
+        platform().request(reset, &expected, std::time::Duration::ZERO).unwrap();
+        let expected = std::iter::from_fn(|| platform().deliver("lamps"))
+            .find(|delivery| delivery.subject.starts_with("log.lamps.0."))
+            .unwrap();
+        let found = real.next();
+        assert_eq!((&found.subject, &found.body), (&expected.subject, &expected.body));
+        let tokens = |reply_to: &str| -> Vec<String> {
+            let tokens: Vec<String> = reply_to.split('.').map(str::to_owned).collect();
+            // What it is the first of, too.
+            [2, 3, 4, 6, 8].iter().map(|place| tokens[*place].clone()).collect()
+        };
+        let reply_to = found.reply_to.as_deref().unwrap();
+        assert_eq!(tokens(reply_to), tokens(&expected.reply_to));
+        assert_eq!(tokens(reply_to)[2..], ["1", "1", &behind.to_string()]);
+        let progress = info(&mut real);
+        assert_eq!(progress["delivered"]["consumer_seq"], 1);
+        assert_eq!(progress["delivered"]["stream_seq"], nth);
+        if nth == 3 {
+            real.publish(reply_to, b"+ACK");
+            platform().publish(&expected.reply_to, b"+ACK").unwrap();
+        }
+    }
+    let found = real.next();
+    real.publish(found.reply_to.as_deref().unwrap(), b"+ACK");
+    let expected = platform().deliver("lamps").unwrap();
+    assert_eq!((&found.subject, &found.body), (&expected.subject, &expected.body));
+    platform().publish(&expected.reply_to, b"+ACK").unwrap();
     let left = info(&mut real);
     assert_eq!((&left["num_pending"], &left["num_ack_pending"]), (&json!(0), &json!(0)));
     assert_eq!(

@@ -289,11 +289,16 @@ fn nobody_acknowledges_or_removes_what_is_another_s() {
         assert!(!posts.publish(&acknowledge, "", body).is_empty(), "{acknowledge} is allowed");
     }
     let delete = jetstream("CONSUMER.DELETE.LOG_posts.comments-g1-0");
-    assert!(!posts.publish(&delete, "_INBOX.posts.1", b"").is_empty(), "{delete} is allowed");
+    let reset = jetstream("CONSUMER.RESET.LOG_posts.comments-g1-0");
+    for other in [&delete, &reset] {
+        assert!(!posts.publish(other, "_INBOX.posts.1", b"").is_empty(), "{other} is allowed");
+    }
     // Neither as the subject of an answer.
     let refused = posts.publish("log.posts.0.first.2", &acknowledge, b"{}");
     assert!(!refused.is_empty(), "{acknowledge} is allowed for an answer");
     posts.publish("log.posts.0.first.3", &delete, b"{}");
+    // The answer has a sequence in it.
+    posts.publish("log.posts.0.first.4", &reset, b"{}");
     posts.publish(&jetstream("STREAM.MSG.GET.LOG_posts"), &delete, br#"{"seq":1}"#);
     done(posts.request(&jetstream("STREAM.MSG.GET.LOG_posts"), &json!({ "seq": 1 })));
 

@@ -48,6 +48,7 @@ fn what_a_service_with_a_log_does_is_allowed() {
             "trellis.jetstream.CONSUMER.CREATE.LOG_posts.posts-g1-0",
             "trellis.jetstream.CONSUMER.INFO.LOG_posts.posts-g15-7",
             "trellis.jetstream.CONSUMER.DELETE.LOG_posts.posts-g1-0",
+            "trellis.jetstream.CONSUMER.RESET.LOG_posts.posts-g1-0",
             "$JS.ACK.LOG_posts.posts-g1-0.1.1.1.1.0",
             "$JS.ACK.core.hash.LOG_posts.posts-g1-0.1.1.1.1.0",
             "trellis.announce",
@@ -126,6 +127,7 @@ fn what_belongs_to_another_is_refused() {
                 format!("trellis.jetstream.STREAM.CREATE.LOG_{other}"),
                 format!("trellis.jetstream.CONSUMER.CREATE.LOG_{other}.{other}-g1-0"),
                 format!("trellis.jetstream.CONSUMER.DELETE.LOG_posts.{other}-g1-0"),
+                format!("trellis.jetstream.CONSUMER.RESET.LOG_posts.{other}-g1-0"),
                 format!("trellis.jetstream.CONSUMER.DELETE.LOG_moderation.{other}-r-0"),
             ];
             let made_for_it = made_for_it.each_ref().map(String::as_str);

@@ -127,6 +127,8 @@ impl Streams {
                 Some(_) => json!({ "success": true }),
                 None => error(404, 10014, "consumer not found"),
             },
+            // It is the consumer itself that listens there.
+            ["CONSUMER", "RESET", _, name] => return stream.reset_consumer(name, request),
             ["CONSUMER", "INFO", _, name] => stream.consumer_info(name),
             _ => return None,
         })
@@ -273,6 +275,17 @@ impl Stream {
         let consumer = Consumer { config, done: 0, pending: None, delivered: 0, moved_ms: None };
         self.consumers.entry(name.to_owned()).or_insert(consumer);
         self.consumer_info(name)
+    }
+
+    fn reset_consumer(&mut self, name: &str, request: &Value) -> Option<Value> {
+        let consumer = self.consumers.get_mut(name)?;
+        let seq = request.get("seq").and_then(Value::as_u64).unwrap_or(consumer.done + 1);
+        (consumer.done, consumer.pending, consumer.delivered, consumer.moved_ms) = (seq - 1, None, 0, None);
+        let mut answer = self.consumer_info(name);
+        if let Value::Object(answer) = &mut answer {
+            answer.insert("reset_seq".to_owned(), seq.into());
+        }
+        Some(answer)
     }
 
     fn consumer_info(&self, name: &str) -> Value {
