@@ -101,10 +101,12 @@ impl Token {
     }
 }
 
-/// Waits until what accounts have written for a request is known here: so a session that somebody was told to be over is refused
+/// Waits until what accounts have written for a request is known here, whoever has asked them: so a session that somebody was told to be over is refused
 /// from then on, wherever it is shown. Whoever has waited for long enough is answered all the same, for it is done.
 pub fn hear(service: &'static Descriptor, response: &Response) {
-    let Some(position) = response.header(http::POSITION) else { return };
+    let said = response.header(http::POSITION).unwrap_or_default().split(',');
+    let theirs = |position: &&str| position.split(':').next() == Some(sources::ACCOUNTS.name);
+    let Some(position) = said.map(str::trim).find(theirs) else { return };
     let is_known = (0..HEARS_MAX).any(|_| Cx::reach(service, position).is_ok_and(|has_come| has_come));
     if !is_known {
         log::warn("what accounts have written just now is answered, and not yet known here");

@@ -201,9 +201,7 @@ fn serve(
     if service != own.service.name {
         let response =
             forward::pass(own.service, request, target, service, &caller, address.as_deref(), trace)?;
-        if service == sources::ACCOUNTS.name {
-            accounts::hear(own.service, &response);
-        }
+        accounts::hear(own.service, &response);
         return Ok(below(prefix, response));
     }
     let mut mine = Request { target: target.to_owned(), ..request.clone() };

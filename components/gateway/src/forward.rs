@@ -75,7 +75,7 @@ fn onward(request: &Request, target: &str, caller: &Caller, address: Option<&str
     };
     let headers = request.headers.iter().filter(|(name, _)| kept(name)).filter_map(|(name, value)| {
         let value =
-            if name.eq_ignore_ascii_case("cookie") { session::without_key(value)? } else { value.clone() };
+            if name.eq_ignore_ascii_case("cookie") { session::without_ours(value)? } else { value.clone() };
         Some((name.clone(), value))
     });
     let headers = headers.collect();

@@ -50,8 +50,6 @@ impl Service for Gateway {
     const ROUTES: &[Route] = routes! {
         only(OPERATOR) GET "/gateway/policy" => ok(Self::get_policy),
         only(OPERATOR) PUT "/gateway/policy" => ok(Self::set_policy),
-        POST "/signin" => session::sign_in,
-        POST "/signout" => session::sign_out,
         GET "/healthz" => ok(Self::healthy),
         GET "/readyz" => ok(Self::ready),
         GET "/openapi.json" => |_| documents::openapi(Self::routes()),

@@ -78,7 +78,7 @@ fn page(problem: &Problem, request: &Request, retry_after: Option<&str>, trace: 
                     @if let Some(text) = text { p { (text) } }
                     @if let Some(seconds) = retry_after { p { "Come again in " (seconds) " seconds." } }
                     ul {
-                        @if problem.status == 401 { li { a href="/moderation" { "Sign in" } } }
+                        @if problem.status == 401 { li { a href="/signin" { "Sign in" } } }
                         @if is_passing(problem.status) { li { a href="" { "Try again" } } }
                         li { a href="/" { "To the newest posts" } }
                     }

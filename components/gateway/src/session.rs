@@ -1,56 +1,28 @@
-//! Signed in with a browser: the API key in a cookie, which counts as the same key in a header does, for our own pages.
+//! Signed in with a browser: the token of a session in a cookie, which counts as the same token in a header does, for our own pages.
 //!
 //! A browser adds cookies to whatever any page has it send. `SameSite=Strict` tells it not to do so for pages of other
 //! sites; here the cookie does not count either, unless the request says that it comes from a page of ours.
 
-use trellis_kit::http::{self, Path, encoded};
-use trellis_kit::{Call, Problem, Request, Response};
+use trellis_kit::http;
+use trellis_kit::{Request, Response};
 
 use crate::accounts::Token;
 use crate::cors::Site;
-use crate::keys::holder_of;
 use crate::settings::Settings;
 
 /// A browser takes a cookie with this prefix only from the very host that it goes to, over TLS.
-const NAME: &str = "__Host-trellis-key";
+const NAME: &str = "__Host-trellis";
 /// Its name where the operator lets it go without TLS. What a request says of where it goes changes nothing, for a proxy may
 /// say it anew.
-const NAME_WITHOUT_TLS: &str = "trellis-key";
-/// The cookie with the token of a session.
-const SESSION: &str = "__Host-trellis";
-const SESSION_WITHOUT_TLS: &str = "trellis";
+const NAME_WITHOUT_TLS: &str = "trellis";
+/// What browsers may still bring that signed in with an API key, when that could be done. Nobody gets it.
+const OF_KEYS: [&str; 2] = ["__Host-trellis-key", "trellis-key"];
 /// How long a browser keeps it, in seconds: as long as a session can last.
-const SESSION_LIFE: u32 = 30 * 24 * 60 * 60;
-/// What is added to the address of the form when its key is not known.
-const REFUSED: &str = "signin=refused";
+const LIFE: u32 = 30 * 24 * 60 * 60;
 
-/// `POST /signin`: takes the key of a form, and sends the browser on to where the form says.
-pub fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
-    let [key, to] = call.form(["key", "to"])?;
-    let (key, to) = (key.trim(), place(&to)?);
-    let settings = Settings::load()?;
-    if holder_of(key, &settings.keys).is_none() {
-        return Ok(look_at(&format!("{to}?{REFUSED}")));
-    }
-    Ok(look_at(to).with("set-cookie", cookie(&settings, name_for(&settings), &encoded(key), "")))
-}
-
-/// `POST /signout`: lets the browser forget the key.
-pub fn sign_out(call: &Call<'_>) -> Result<Response, Problem> {
-    let [to] = call.form(["to"])?;
-    let settings = Settings::load()?;
-    Ok(look_at(place(&to)?).with("set-cookie", forgotten(&settings, name_for(&settings))))
-}
-
-/// The key that the browser brings, if the request comes from a page of ours. What cannot be read is a key that nobody has.
-pub fn key(request: &Request, site: &Site<'_>, settings: &Settings) -> Option<String> {
-    let text = brought(request, site, name_for(settings))?;
-    Some(text.and_then(http::decoded).unwrap_or_default())
-}
-
-/// The token that the browser brings, likewise. What cannot be read is none that anybody has.
+/// The token that the browser brings, if the request comes from a page of ours. What cannot be read is none that anybody has.
 pub fn token(request: &Request, site: &Site<'_>, settings: &Settings) -> Option<Option<Token>> {
-    let text = brought(request, site, session_name(settings))?;
+    let text = brought(request, site, name_for(settings))?;
     Some(text.and_then(Token::read))
 }
 
@@ -66,46 +38,39 @@ fn brought<'r>(request: &'r Request, site: &Site<'_>, name: &'static str) -> Opt
 fn keep(settings: &Settings, mut response: Response) -> Response {
     let Some(token) = response.header(http::SESSION).map(str::to_owned) else { return response };
     response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(http::SESSION));
-    let name = session_name(settings);
+    let name = name_for(settings);
     if token.is_empty() {
         return response.with("set-cookie", forgotten(settings, name));
     }
     let response = response.with("cache-control", "no-store");
-    response.with("set-cookie", cookie(settings, name, &token, &format!("; Max-Age={SESSION_LIFE}")))
+    response.with("set-cookie", cookie(settings, name, &token, &format!("; Max-Age={LIFE}")))
 }
 
-/// What callers who have shown a key are told besides the answer: that nobody may keep it, and a browser, to forget a key
+/// What callers who have shown who they are are told besides the answer: that nobody may keep it, and a browser, to forget a token
 /// by which nobody is known. What a service calls public is the same for all.
 pub fn tell(request: &Request, is_known: bool, settings: &Settings, response: Response) -> Response {
     let mut response = keep(settings, response);
     let is_public = response
         .header("cache-control")
         .is_some_and(|said| said.split(',').any(|word| word.trim().eq_ignore_ascii_case("public")));
-    let has = |name| named(request, name).next().is_some();
-    let cookies = [name_for(settings), session_name(settings)].map(|name| has(name).then_some(name));
-    let has_cookie = cookies.iter().any(Option::is_some);
+    let name = name_for(settings);
+    let has_cookie = named(request, name).next().is_some();
     let has_key = request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
     if (has_cookie || has_key) && !is_public {
         response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("cache-control"));
         response = response.with("cache-control", "private, no-store").with("vary", "authorization, cookie");
     }
-    if is_known {
+    let is_told = response.headers.iter().any(|(header, _)| header == "set-cookie");
+    if is_known || !has_cookie || is_told {
         return response;
     }
-    let is_about = |response: &Response, name: &str| {
-        let mut told = response.headers.iter().filter(|(header, _)| header == "set-cookie");
-        told.any(|(_, value)| value.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
-    };
-    cookies.into_iter().flatten().fold(response, |response, name| match is_about(&response, name) {
-        true => response,
-        false => response.with("set-cookie", forgotten(settings, name)),
-    })
+    response.with("set-cookie", forgotten(settings, name))
 }
 
-/// The value of a `Cookie` header without the key, which services do not get; none if nothing is left.
-pub fn without_key(cookies: &[u8]) -> Option<Vec<u8>> {
-    let ours = [NAME, NAME_WITHOUT_TLS, SESSION, SESSION_WITHOUT_TLS];
-    let is_other = |pair: &&[u8]| !ours.contains(&name_of(pair));
+/// The value of a `Cookie` header without what is ours, which services do not get; none if nothing is left.
+pub fn without_ours(cookies: &[u8]) -> Option<Vec<u8>> {
+    let ours = [NAME, NAME_WITHOUT_TLS];
+    let is_other = |pair: &&[u8]| !ours.iter().chain(&OF_KEYS).any(|name| *name == name_of(pair));
     let others: Vec<&[u8]> =
         cookies.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(is_other).collect();
     (!others.is_empty()).then(|| others.join(b"; ".as_slice()))
@@ -128,10 +93,6 @@ fn name_for(settings: &Settings) -> &'static str {
     if settings.plain_http { NAME_WITHOUT_TLS } else { NAME }
 }
 
-fn session_name(settings: &Settings) -> &'static str {
-    if settings.plain_http { SESSION_WITHOUT_TLS } else { SESSION }
-}
-
 fn cookie(settings: &Settings, name: &str, value: &str, more: &str) -> String {
     let secure = if settings.plain_http { "" } else { "; Secure" };
     format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}")
@@ -139,17 +100,4 @@ fn cookie(settings: &Settings, name: &str, value: &str, more: &str) -> String {
 
 fn forgotten(settings: &Settings, name: &str) -> String {
     cookie(settings, name, "", "; Max-Age=0")
-}
-
-/// A path of ours, which is never an address elsewhere.
-fn place(to: &str) -> Result<&str, Problem> {
-    let is_plain = to.bytes().all(|byte| byte.is_ascii_graphic()) && !to.contains(['?', '#']);
-    if is_plain && Path::parse(to).is_ok() {
-        return Ok(to);
-    }
-    Err(Problem::malformed("The form does not say to which page it belongs."))
-}
-
-fn look_at(place: &str) -> Response {
-    Response::empty(303).with("location", place).with("cache-control", "no-store")
 }

@@ -9,7 +9,7 @@
 //! | `host-hops` | said by the host itself, never by the manifest: `1` in `trellis up`, whose HTTP server adds the peer's address; a lattice says nothing, and its HTTP server passes on what clients claim |
 //! | `cors-origins` | origins whose pages may read answers: `["https://example.org"]` |
 //! | `access-log` | `off` leaves out the line for each request |
-//! | `plain-http` | `on` lets browsers keep the key in a cookie without TLS. Only for a machine on its own, and a browser that keeps no cookie with `Secure` of `http://127.0.0.1`, as Safari does not; Chromium, Firefox and curl do |
+//! | `plain-http` | `on` lets browsers keep their session in a cookie without TLS. Only for a machine on its own, and a browser that keeps no cookie with `Secure` of `http://127.0.0.1`, as Safari does not; Chromium, Firefox and curl do |
 
 use std::rc::Rc;
 

@@ -6,7 +6,10 @@ use trellis_kit::http::{Answer, AskError, Asker, CallError, encoded};
 use trellis_kit::{Descriptor, PageRequest, Problem, id, log};
 
 use crate::api::{Cx, Decision, Window};
-use crate::clients::{comments, moderation, posts, query, registry};
+use crate::clients::{accounts, comments, moderation, posts, query, registry};
+use crate::trellis::accounts::types::{
+    AdminCode, Credentials, NewName, NewPassword, NewRoles, NewUser, SessionPage, SignedIn, UserPage,
+};
 use crate::trellis::comments::types::{Comment, NewComment};
 use crate::trellis::moderation::types::{NewOutcome, Outcome, Verdict, VerdictPage};
 use crate::trellis::posts::types::{NewPost, Post};
@@ -46,9 +49,9 @@ impl<'a> Services<'a> {
         Self { by, cx }
     }
 
-    /// Whoever looks at the page, if they are signed in.
-    pub fn caller(self) -> Option<&'a str> {
-        self.cx.caller.as_deref()
+    /// The call that a page is the answer to.
+    pub fn cx(self) -> &'a Cx {
+        self.cx
     }
 
     pub fn feed(self, window: &Window) -> Result<Answer<FeedPage>, Trouble> {
@@ -90,6 +93,59 @@ impl<'a> Services<'a> {
         Ok(registry::flow(&self.asker(READ_PATIENCE), &first)?.value.items)
     }
 
+    pub fn sign_up(self, new: &NewUser) -> Result<SignedIn, Trouble> {
+        Ok(accounts::sign_up(&self.writes(), new)?.value)
+    }
+
+    pub fn sign_in(self, shown: &Credentials) -> Result<SignedIn, Trouble> {
+        Ok(accounts::sign_in(&self.writes(), shown)?.value)
+    }
+
+    pub fn sign_out(self) -> Result<Answer<()>, Trouble> {
+        Ok(accounts::sign_out(&self.writes())?)
+    }
+
+    pub fn sessions(self, window: &Window) -> Result<SessionPage, Trouble> {
+        Ok(accounts::list_sessions(&self.reads(window), &part(window))?.value)
+    }
+
+    pub fn users(self, window: &Window) -> Result<UserPage, Trouble> {
+        Ok(accounts::list_users(&self.reads(window), &part(window))?.value)
+    }
+
+    /// Each of these says at which position it was written.
+    pub fn rename(self, to: &NewName) -> Result<Option<String>, Trouble> {
+        Ok(accounts::rename(&self.writes(), to)?.position)
+    }
+
+    pub fn set_password(self, to: &NewPassword) -> Result<Option<String>, Trouble> {
+        Ok(accounts::set_password(&self.writes(), to)?.position)
+    }
+
+    pub fn end_session(self, id: &str) -> Result<Option<String>, Trouble> {
+        Ok(accounts::end_session(&self.writes(), known(id)?)?.position)
+    }
+
+    pub fn end_sessions(self) -> Result<Option<String>, Trouble> {
+        Ok(accounts::end_sessions(&self.writes())?.position)
+    }
+
+    pub fn become_admin(self, shown: &AdminCode) -> Result<Option<String>, Trouble> {
+        Ok(accounts::become_admin(&self.writes(), shown)?.position)
+    }
+
+    pub fn set_roles(self, user: &str, to: &NewRoles) -> Result<Option<String>, Trouble> {
+        Ok(accounts::set_roles(&self.writes(), known(user)?, to)?.position)
+    }
+
+    pub fn block(self, user: &str) -> Result<Option<String>, Trouble> {
+        Ok(accounts::block(&self.writes(), known(user)?)?.position)
+    }
+
+    pub fn unblock(self, user: &str) -> Result<Option<String>, Trouble> {
+        Ok(accounts::unblock(&self.writes(), known(user)?)?.position)
+    }
+
     fn reads(self, window: &'a Window) -> Asker<'a> {
         self.asker(READ_PATIENCE).at(window.position.as_deref())
     }
@@ -119,7 +175,7 @@ fn known(id: &str) -> Result<&str, Trouble> {
     if id::is_valid(id) {
         Ok(id)
     } else {
-        Err(Trouble::Refused(Problem::not_found("There is no such post or comment.")))
+        Err(Trouble::Refused(Problem::not_found("There is nothing of that kind.")))
     }
 }
 

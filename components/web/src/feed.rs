@@ -25,7 +25,7 @@ const LATEST_MAX: usize = 300;
 pub fn page(services: Services<'_>, window: &Window, draft: &Draft) -> Page {
     let read = services.feed(window);
     if let Err(Trouble::Refused(problem)) = &read {
-        return page::refusal(problem);
+        return page::refusal(Some(services.cx()), problem);
     }
     let status = draft.status().or_else(|| Some(read.as_ref().err()?.status())).unwrap_or(200);
     let shown = read.as_ref().map_or_else(|_| page::unreadable(window), |read| list(&read.value));
@@ -35,7 +35,7 @@ pub fn page(services: Services<'_>, window: &Window, draft: &Draft) -> Page {
             (page::kept_up_to_date(None, &shown))
             p.pager { a href="/" { "Newest posts" } }
         };
-        return page::document(status, "Older posts", &main);
+        return page::document(Some(services.cx()), status, "Older posts", &main);
     }
     let main = html! {
         h1.unseen { "Posts" }
@@ -43,7 +43,7 @@ pub fn page(services: Services<'_>, window: &Window, draft: &Draft) -> Page {
         (page::not_yet(&read, window))
         (page::kept_up_to_date(Some("/live"), &shown))
     };
-    page::document(status, "Posts", &main)
+    page::document(Some(services.cx()), status, "Posts", &main)
 }
 
 /// The newest posts, as they are now.

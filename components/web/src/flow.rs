@@ -20,7 +20,7 @@ const NAME_LEN_MAX: usize = 14;
 pub fn page(services: Services<'_>) -> Page {
     let read = services.flows();
     if let Err(Trouble::Refused(problem)) = &read {
-        return page::refusal(problem);
+        return page::refusal(Some(services.cx()), problem);
     }
     let status = read.as_ref().err().map_or(200, Trouble::status);
     let shown = read.as_ref().map_or_else(|_| unreadable(), |flows| show(flows));
@@ -32,7 +32,7 @@ pub fn page(services: Services<'_>) -> Page {
         }
         (page::kept_up_to_date(Some("/flow/live"), &shown))
     };
-    page::document(status, "What flows", &main)
+    page::document(Some(services.cx()), status, "What flows", &main)
 }
 
 /// The same, as it is now.

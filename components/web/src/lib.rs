@@ -4,16 +4,19 @@
 //! Everything works with forms and redirects alone. Where scripts run, `assets/live.js` keeps what is on the page up to
 //! date, by asking for the same part of it again.
 
+mod account;
+mod admin;
 mod ask;
 mod assets;
 mod feed;
+mod fields;
 mod flow;
 mod form;
 mod moderation;
 mod origin;
 mod page;
 mod post;
-mod signin;
+mod signing;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -24,7 +27,7 @@ use form::Draft;
 use trellis_kit::http::Request;
 use trellis_kit::{Asks, Call, Described, OPERATOR, Problem, Response, Route, Service, routes};
 
-trellis_kit::bindings!(web; posts, comments, moderation, query, registry);
+trellis_kit::bindings!(web; accounts, posts, comments, moderation, query, registry);
 trellis_kit::export!(Web);
 
 #[derive(Debug)]
@@ -53,6 +56,19 @@ impl Service for Web {
         POST "/moderation" => |r| page::answer(Self::decide(r.cx(), moderation::said(r)?)),
         only(OPERATOR) GET "/flow" => |r| page::answer(Self::flow(r.cx())),
         only(OPERATOR) GET "/flow/live" => |r| page::part(r, flow::live(services(r.cx()))),
+        GET "/signup" => signing::sign_up_page,
+        POST "/signup" => signing::sign_up,
+        GET "/signin" => signing::sign_in_page,
+        POST "/signin" => signing::sign_in,
+        POST "/signout" => signing::sign_out,
+        GET "/account" => account::look,
+        POST "/account/name" => account::rename,
+        POST "/account/password" => account::set_password,
+        POST "/account/sessions" => account::end_session,
+        GET "/admin" => admin::look,
+        POST "/admin/roles" => admin::set_roles,
+        POST "/admin/block" => admin::block,
+        POST "/admin/code" => admin::take_code,
         GET "/assets/{file}" => |r| assets::answer(&r.param("file")),
     };
 

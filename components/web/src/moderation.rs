@@ -9,7 +9,7 @@ use crate::api::{Decision, Page, Queue};
 use crate::ask::{Services, Trouble};
 use crate::trellis::moderation::types::{Outcome, Verdict, VerdictPage};
 use crate::trellis::web::types::Shown;
-use crate::{origin, page, post, signin, time};
+use crate::{origin, page, post, signing, time};
 
 const PATH: &str = "/moderation";
 /// What can be looked at, in the words of the address, and of the page.
@@ -25,7 +25,6 @@ pub fn asked_for(call: &Call<'_>) -> Result<Queue, Problem> {
         shown: call.query_as("status")?.unwrap_or(Shown::Rejected),
         from: page::window(call),
         decided: call.query("decided").map(str::to_owned),
-        refused: call.query("signin") == Some("refused"),
     })
 }
 
@@ -52,7 +51,7 @@ pub fn decide(services: Services<'_>, decision: &Decision) -> Page {
             page::look_at(&format!("{}&decided={comment}{position}", address(*shown)))
         }
         Err(trouble) => {
-            let queue = Queue { shown: *shown, from: page::NEWEST, decided: None, refused: false };
+            let queue = Queue { shown: *shown, from: page::NEWEST, decided: None };
             page(services, &queue, Some(&trouble))
         }
     }
@@ -60,17 +59,18 @@ pub fn decide(services: Services<'_>, decision: &Decision) -> Page {
 
 /// The page, after a decision that was in vain if there is trouble with one.
 pub fn page(services: Services<'_>, queue: &Queue, trouble: Option<&Trouble>) -> Page {
-    let Some(caller) = services.caller() else { return sign_in(queue.refused) };
+    if services.cx().caller.is_none() {
+        return signing::asked_for(services.cx(), "Moderation", PATH, "This is for moderators.");
+    }
     let read = match services.verdicts(queue.shown, &queue.from) {
-        Err(Trouble::Refused(problem)) if problem.status == 403 => return not_for(caller, queue.refused),
-        Err(Trouble::Refused(problem)) => return page::refusal(&problem),
+        Err(Trouble::Refused(problem)) if problem.status == 403 => return not_for(services),
+        Err(Trouble::Refused(problem)) => return page::refusal(Some(services.cx()), &problem),
         read => read,
     };
     let status = trouble.or(read.as_ref().err()).map_or(200, Trouble::status);
     let decided = queue.decided.as_ref().and_then(|comment| services.verdict(comment).ok());
     let main = html! {
         h1 { "Moderation" }
-        (signin::whoever(caller, PATH))
         (tabs(queue))
         @if let Some(trouble) = trouble { (in_vain(trouble)) }
         @if let Some(verdict) = &decided { (done(verdict, &read, queue)) }
@@ -82,29 +82,18 @@ pub fn page(services: Services<'_>, queue: &Queue, trouble: Option<&Trouble>) ->
             p.pager { a href=(address(queue.shown)) { "Latest verdicts" } }
         }
     };
-    page::document(status, "Moderation", &main)
+    page::document(Some(services.cx()), status, "Moderation", &main)
 }
 
-fn sign_in(was_refused: bool) -> Page {
+fn not_for(services: Services<'_>) -> Page {
     let main = html! {
         h1 { "Moderation" }
-        p.lead { "This is for moderators. Sign in with the key that you were given." }
-        (signin::form(PATH, was_refused))
-    };
-    page::document(401, "Sign in to moderate", &main)
-}
-
-fn not_for(caller: &str, was_refused: bool) -> Page {
-    let main = html! {
-        h1 { "Moderation" }
-        (signin::whoever(caller, PATH))
         div.notice role="alert" {
             strong { "This is for moderators" }
-            p { "Your key is known, but does not make you one. An operator can change that; or sign in with another key." }
+            p { "You are signed in, but that does not make you one. An admin can." }
         }
-        (signin::form(PATH, was_refused))
     };
-    page::document(403, "Moderation", &main)
+    page::document(Some(services.cx()), 403, "Moderation", &main)
 }
 
 fn address(shown: Shown) -> String {

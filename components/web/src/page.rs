@@ -1,12 +1,13 @@
 //! The frame that all pages share, and what goes with them to the browser.
 
 use maud::{DOCTYPE, Markup, html};
-use trellis_kit::http::Answer;
-use trellis_kit::{Call, Problem, Response};
+use trellis_kit::http::{self, Answer};
+use trellis_kit::{Call, Cx, Problem, Response};
 
 use crate::api::{Page, Window};
 use crate::ask::Trouble;
 use crate::assets::{self, ICON, SCRIPT, STYLE};
+use crate::fields;
 
 /// The first part of a list.
 pub const NEWEST: Window = Window { after: None, position: None };
@@ -25,8 +26,8 @@ pub fn window(call: &Call<'_>) -> Window {
     Window { after: word("after"), position: word("position") }
 }
 
-/// A whole document.
-pub fn document(status: u16, title: &str, main: &Markup) -> Page {
+/// A whole document, for whoever is known by the call.
+pub fn document(cx: Option<&Cx>, status: u16, title: &str, main: &Markup) -> Page {
     let html = html! {
         (DOCTYPE)
         html lang="en" {
@@ -46,16 +47,55 @@ pub fn document(status: u16, title: &str, main: &Markup) -> Page {
                         img src=(ICON.path()) alt="" width="28" height="28";
                         "Trellis"
                     }
+                    @if let Some(cx) = cx { (whoever(cx)) }
                 }
                 main #main tabindex="-1" { (main) }
                 footer.site {
                     p { "Anybody may write here. Comments appear once moderation has read them." }
-                    p { a href="/flow" { "What flows" } " · " a href="/moderation" { "Moderation" } }
+                    p {
+                        a href="/flow" { "What flows" } " · " a href="/moderation" { "Moderation" } " · "
+                        a href="/admin" { "People" }
+                    }
                 }
             }
         }
     };
     Page { status, location: None, html: html.into_string() }
+}
+
+/// Who is signed in, and the way out; or the ways in. Whoever shows an API key has no account.
+fn whoever(cx: &Cx) -> Markup {
+    let name = cx.name.as_deref().or(cx.caller.as_deref()).unwrap_or_default();
+    html! {
+        nav.whoever aria-label="You" {
+            @if cx.session.is_some() {
+                a.author href="/account" { bdi { (cx.name.as_deref().unwrap_or("Your account")) } }
+                form method="post" action="/signout" { button.quiet type="submit" { "Sign out" } }
+            } @else if cx.caller.is_some() {
+                bdi.author { (name) }
+            } @else {
+                a href="/signin" { "Sign in" }
+                a href="/signup" { "Sign up" }
+            }
+        }
+    }
+}
+
+/// Why nothing came of what was asked, where there is no form to say it beside.
+pub fn in_vain(cx: &Cx, title: &str, trouble: &Trouble) -> Page {
+    let main = html! {
+        h1 { (title) }
+        (fields::notice(trouble))
+    };
+    document(Some(cx), trouble.status(), title, &main)
+}
+
+/// With the position of what was written: the gateway waits until it knows who is signed in by now.
+pub fn known(response: Response, position: Option<String>) -> Response {
+    match position {
+        Some(position) => response.with(http::POSITION, position),
+        None => response,
+    }
 }
 
 /// Sends the browser to look at what was written.
@@ -164,7 +204,7 @@ pub fn dressed(response: Response) -> Response {
 }
 
 /// The page of a refusal.
-pub fn refusal(problem: &Problem) -> Page {
+pub fn refusal(cx: Option<&Cx>, problem: &Problem) -> Page {
     let heading = match problem.status {
         404 => "There is nothing here",
         403 => "That was not done",
@@ -177,11 +217,11 @@ pub fn refusal(problem: &Problem) -> Page {
             p { a href="/" { "To the newest posts" } }
         }
     };
-    document(problem.status, heading, &main)
+    document(cx, problem.status, heading, &main)
 }
 
 fn as_page(problem: &Problem, refused: Response) -> Response {
-    let body = refusal(problem).html.into_bytes();
+    let body = refusal(None, problem).html.into_bytes();
     let is_of_json = |name: &str| matches!(name, "content-type" | "content-length");
     let headers = refused.headers.into_iter().filter(|(name, _)| !is_of_json(name)).collect();
     let length = body.len().to_string();

@@ -13,7 +13,7 @@ use crate::{page, time};
 pub fn page(services: Services<'_>, id: &str, window: &Window, draft: &Draft) -> Page {
     let read = services.post(id, window);
     if let Err(Trouble::Refused(problem)) = &read {
-        return page::refusal(problem);
+        return page::refusal(Some(services.cx()), problem);
     }
     let status = draft.status().or_else(|| Some(read.as_ref().err()?.status())).unwrap_or(200);
     let (title, heading) = match &read {
@@ -36,7 +36,7 @@ pub fn page(services: Services<'_>, id: &str, window: &Window, draft: &Draft) ->
             (page::kept_up_to_date(Some(&format!("{path}/live")), &shown))
         }
     };
-    page::document(status, title, &main)
+    page::document(Some(services.cx()), status, title, &main)
 }
 
 /// The newest comments of a post, as they are now.

@@ -1,5 +1,6 @@
 //! Pages, with services that answer as they are told to.
 
+mod accounts;
 mod flow;
 mod moderation;
 

@@ -1,8 +1,14 @@
 //! The application of the repository, running, with what the test wants to be away.
 
-use system::{Client, Embedded, Request, configured, eventually};
+use serde_json::json;
+use system::{Client, Embedded, OLAF, Request, configured, eventually};
 use tempfile::TempDir;
 use trellis_manifest::SUBSCRIPTIONS;
+
+use crate::chromium::Browser;
+
+/// Everybody's.
+pub const PASSWORD: &str = "correct horse";
 
 #[derive(Debug)]
 pub struct Blog {
@@ -52,6 +58,29 @@ impl Blog {
         let Self { trellis, web, data } = self;
         trellis.kill();
         Self::start_on(data, &web.address().to_string(), to)
+    }
+
+    /// Somebody signs up as `<name>@example.org`, and is trusted with these roles.
+    #[track_caller]
+    pub fn person(&self, name: &str, roles: &[&str]) {
+        let new =
+            json!({ "email": format!("{name}@example.org"), "password": PASSWORD, "display_name": name });
+        let answer = self.web.send(&Request::post("/users/signup", new.to_string())).unwrap();
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let id = answer.json()["current_user"]["id"].as_str().unwrap().to_owned();
+        let roles = json!({ "roles": roles }).to_string();
+        let set = Request::put(&format!("/users/{id}/roles"), roles).by(OLAF);
+        let answer = self.web.send(&set).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Such a person signs in with a browser, and is sent to this page.
+    pub async fn sign_in(&self, browser: &Browser, name: &str, to: &str) {
+        browser.open(&self.url(&format!("/signin?to={to}"))).await;
+        browser.fill("#email", &format!("{name}@example.org")).await;
+        browser.fill("#password", PASSWORD).await;
+        browser.press("form:has(#password) button").await;
+        browser.shows(".whoever .author", name).await;
     }
 
     /// Runs a command of `trellis` on it.

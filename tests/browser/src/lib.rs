@@ -10,7 +10,7 @@ mod chromium;
 mod elsewhere;
 mod look;
 
-pub use blog::Blog;
+pub use blog::{Blog, PASSWORD};
 pub use chromium::{Browser, Scripts};
 pub use elsewhere::serve;
 pub use look::{check_contrast, check_structure, look_at};

@@ -4,14 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use browser::{Blog, Browser, Scripts, check_contrast, check_structure, look_at};
-use system::OLAF;
 
-/// What only operators see is looked at, too.
-async fn sign_in(browser: &Browser, blog: &Blog) {
-    browser.open(&blog.url("/moderation")).await;
-    browser.send(OLAF).await;
-    browser.shows(".whoever", "Signed in as olaf").await;
-}
 
 /// Texts that are hard on a layout.
 const TITLES: [&str; 6] = [
@@ -38,7 +31,8 @@ async fn everything_fits_and_is_accessible() {
         blog.write(&format!("Filler number {n}"));
     }
     let browser = Browser::start(Scripts::On).await;
-    sign_in(&browser, &blog).await;
+    blog.person("olaf", &["operator"]);
+    blog.sign_in(&browser, "olaf", "/").await;
     let pages = [
         ("feed", "/".to_owned()),
         ("feed-older", blog.older("/")),
@@ -121,10 +115,10 @@ async fn the_flow_page_follows_the_events() {
     let browser = Browser::start(Scripts::On).await;
     browser.open(&blog.url("/flow")).await;
     browser.shows("h1", "This is for those who are signed in").await;
-    browser.press("main a[href='/moderation']").await;
-    browser.send(OLAF).await;
-    browser.shows(".whoever", "Signed in as olaf").await;
-    browser.open(&blog.url("/flow")).await;
+    browser.press("main a[href='/signin']").await;
+    browser.shows("h1", "Sign in").await;
+    blog.person("olaf", &["operator"]);
+    blog.sign_in(&browser, "olaf", "/flow").await;
     browser.shows(".services", "query").await;
     browser.run("window.same = document").await;
     assert_eq!(browser.count(".services [data-state=missing]").await, 0);

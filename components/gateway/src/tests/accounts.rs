@@ -34,9 +34,9 @@ play! {
     }
 }
 
-const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
+pub const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
 
-fn token(session: &str) -> String {
+pub fn token(session: &str) -> String {
     format!("{session}.{}", trellis_kit::id::sha256(session))
 }
 
@@ -70,7 +70,7 @@ fn opened(id: &str, since: u64, ends_at: &str) {
 const LATE: &str = "9999-01-01T00:00:00.000Z";
 
 /// Ann, who moderates and has two sessions.
-fn ann() {
+pub fn ann() {
     configure_keys();
     serves("blog", &["GET /blog", "POST /posts", "role:moderator GET /moderation/queue"]);
     signed_up("ann", &["moderator"]);
@@ -296,22 +296,24 @@ fn what_accounts_have_written_is_known_here_before_it_is_answered() {
     registered("posts", &["DELETE /posts"]);
     given::<Session>("ann-2", [SessionEvent::Ended]);
     let (stored, at) = (platform().stored("LOG_accounts"), trellis_kit::id::partition("ann", 8));
-    let answer = |event: usize| {
-        format!("HTTP/1.1 204 No Content\r\ntrellis-position: accounts:{at}:{}\r\n\r\n", stored[event].seq)
+    let answer = |source: &str, event: usize| {
+        let seq = stored[event].seq;
+        format!("HTTP/1.1 204 No Content\r\ntrellis-position: x:0:1,{source}:{at}:{seq}\r\n\r\n")
     };
     let now = || trellis_kit::Cx::nobody().now();
-    let waits = |service: &str, target: &str, event: usize| {
-        answers(service, answer(event));
+    let waits = |source: &str, service: &str, target: &str, event: usize| {
+        answers(service, answer(source, event));
         let before = now();
         assert_eq!(send("DELETE", target, &[], "").status, 204);
         now() != before
     };
     let (session, newest) = ("/users/sessions/ann-2", stored.len() - 1);
-    assert!(waits("accounts", session, newest), "it is not known, and does not come");
-    assert!(!waits("accounts", session, 0), "this one is known");
-    assert!(!waits("posts", "/posts", newest), "nobody else says who is signed in");
+    assert!(waits("accounts", "accounts", session, newest), "it is not known, and does not come");
+    assert!(!waits("accounts", "accounts", session, 0), "this one is known");
+    assert!(waits("accounts", "posts", "/posts", newest), "whoever has asked accounts");
+    assert!(!waits("posts", "posts", "/posts", newest), "what is of others is no concern here");
     settle::<Gateway>();
-    assert!(!waits("accounts", session, newest));
+    assert!(!waits("accounts", "accounts", session, newest));
     assert_eq!(with(&token("ann-2")).status, 401);
 }
 
