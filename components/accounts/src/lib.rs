@@ -52,6 +52,7 @@ impl Service for Accounts {
         POST "/users/signout" => done(Self::sign_out),
         GET "/users/currentuser" => ok(Self::current_user),
         PUT "/users/password" => done(Self::set_password),
+        own POST "/users/sessions/renewal" => done(Self::renew_session),
         GET "/users/sessions" => page(Self::list_sessions),
         DELETE "/users/sessions" => done(Self::end_sessions),
         DELETE "/users/sessions/{id}" => done(Self::end_session),
@@ -174,6 +175,10 @@ impl Guest for Accounts {
     fn list_sessions(cx: &Cx, page: PageRequest) -> Result<SessionPage, Problem> {
         let this = own_session(cx)?;
         sessions::list(cx, this, &page)
+    }
+
+    fn renew_session(cx: &Cx) -> Result<(), Problem> {
+        sessions::renew(cx, own_session(cx)?)
     }
 
     fn end_sessions(cx: &Cx) -> Result<(), Problem> {

@@ -1,4 +1,4 @@
-//! Sessions: somebody is signed in, somewhere, until it is ended or a month is over. Whoever shows the token is them, so the
+//! Sessions: somebody is signed in, somewhere, until it is ended, is not used for a week, or a month is over. Whoever shows the token is them, so the
 //! log has a hash of it alone, which cannot be turned back: a token is made by chance, and long. Behind that, a token says where
 //! in the log its session was opened, so that whoever has not heard of it yet knows how long to wait.
 
@@ -10,9 +10,12 @@ use crate::api::{Cx, PageRequest, Problem, SessionPage, SignedIn};
 use crate::service::Accounts;
 use crate::sources;
 use crate::trellis::accounts::events::SessionEvent;
-use crate::trellis::accounts::types::{ListedSession, Person, Session, User};
+use crate::trellis::accounts::types::{ListedSession, Person, Session, Term, User};
 
-const LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a session lasts that is not used, and how long one that is.
+const UNUSED: Duration = DAY.saturating_mul(7);
+const LIFE: Duration = DAY.saturating_mul(30);
 
 const SESSIONS: Docs<Session> = Docs::new(sources::ACCOUNTS, "session");
 /// Those of each user.
@@ -22,13 +25,15 @@ const OF_USER: Lists = Lists::new(sources::ACCOUNTS, "sessions");
 pub fn open(cx: &Cx, user: &User, since: u64) -> Result<SignedIn, Problem> {
     let id = format!("{}-{}", user.id, id::unique());
     let secret = format!("{id}.{}", id::secret());
+    let Term { ends_at, renews_at } = term(cx, &cx.now());
     let session = Session {
         id: id.clone(),
         user: user.id.clone(),
         token_hash: id::sha256(&secret),
         since,
         opened_at: cx.now(),
-        ends_at: cx.later(LIFE),
+        ends_at,
+        renews_at,
         ended: false,
         version: 1,
     };
@@ -39,6 +44,24 @@ pub fn open(cx: &Cx, user: &User, since: u64) -> Result<SignedIn, Problem> {
     let token = format!("{secret}.{}", position.rsplit(':').next().unwrap_or_default());
     cx.tell_session(&token);
     Ok(SignedIn { current_user: person(user), token })
+}
+
+/// How long one lasts that was opened then and is used now. Its use is noted once a day, and not any more when it would last
+/// longer than it may.
+fn term(cx: &Cx, opened_at: &str) -> Term {
+    let may_last_longer = opened_at >= cx.ago(LIFE - UNUSED - DAY).as_str();
+    Term { ends_at: cx.later(UNUSED), renews_at: may_last_longer.then(|| cx.later(DAY)) }
+}
+
+/// Notes that one is used, if that is due.
+pub fn renew(cx: &Cx, id: &str) -> Result<(), Problem> {
+    let now = cx.now();
+    cx.update(id, |session: &Session| {
+        let is_due = session.renews_at.as_ref().is_some_and(|at| *at <= now);
+        let counts = !session.ended && now < session.ends_at;
+        Ok((is_due && counts).then(|| SessionEvent::Renewed(term(cx, &session.opened_at))))
+    })?;
+    Ok(())
 }
 
 /// Ends one; again changes nothing.
@@ -78,7 +101,7 @@ pub fn follow(event: &Recorded<SessionEvent>, writer: &Writer<'_>) -> Result<(),
     SESSIONS.put(writer, &session.id, &session)?;
     match event.data {
         SessionEvent::Opened(_) => OF_USER.add(writer, &session.user, &session.id),
-        SessionEvent::Ended => Ok(()),
+        SessionEvent::Ended | SessionEvent::Renewed(_) => Ok(()),
     }
 }
 
@@ -95,6 +118,10 @@ impl Aggregate for Session {
             (None, SessionEvent::Opened(session)) => Some(session.clone()),
             (Some(before), SessionEvent::Ended) => {
                 Some(Self { ended: true, version: before.version + 1, ..before })
+            }
+            (Some(before), SessionEvent::Renewed(Term { ends_at, renews_at })) => {
+                let (ends_at, renews_at) = (ends_at.clone(), renews_at.clone());
+                Some(Self { ends_at, renews_at, version: before.version + 1, ..before })
             }
             _ => None,
         }

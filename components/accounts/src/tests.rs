@@ -159,6 +159,37 @@ fn a_session_is_over_when_it_is_ended_and_no_other_is() {
 }
 
 #[test]
+fn a_session_lasts_a_week_unused_and_a_month_at_most() {
+    const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+    start::<Accounts>();
+    let used = session(&Accounts::sign_up(&anonymous(), new("ann@example.org")).unwrap());
+    let unused = session(&sign_in("ann@example.org", PASSWORD).unwrap());
+    let events = || platform().stored("LOG_accounts").len();
+    let before = events();
+    let mut days = 0;
+    while listed(&used).iter().any(|(id, _)| *id == used) {
+        assert_eq!(listed(&used).iter().any(|(id, _)| *id == unused), days < 7, "day {days}");
+        // However often it is used in a day, that is noted once.
+        for _ in 0..3 {
+            Accounts::renew_session(&by(&used)).unwrap();
+        }
+        platform().advance(DAY);
+        days += 1;
+    }
+    assert_eq!(days, 30);
+    assert_eq!(events() - before, 23, "once a day, until it would last longer than a month");
+    Accounts::renew_session(&by(&used)).unwrap();
+    assert_eq!(events() - before, 23, "what is over is not renewed");
+    let ended = session(&sign_in("ann@example.org", PASSWORD).unwrap());
+    Accounts::sign_out(&by(&ended)).unwrap();
+    platform().advance(DAY);
+    let before = events();
+    Accounts::renew_session(&by(&ended)).unwrap();
+    assert_eq!(events(), before, "nor is what was ended");
+    assert_eq!(Accounts::renew_session(&anonymous()).unwrap_err().status, 401);
+}
+
+#[test]
 fn nobody_ends_the_session_of_another_or_learns_of_it() {
     start::<Accounts>();
     let ann = session(&Accounts::sign_up(&anonymous(), new("ann@example.org")).unwrap());

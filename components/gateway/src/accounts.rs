@@ -4,8 +4,10 @@
 //! The id says where to look. So whoever shows a token costs two documents more, which are read with those that every request
 //! needs. The read models may not have come so far when somebody comes with what they got just now; then this waits for them.
 
+use std::time::Duration;
+
 use trellis_kit::{
-    Cx, Descriptor, DocKey, Docs, Failure, Glimpse, Problem, Recorded, Response, Writer, glance, http, id,
+    Cx, Descriptor, DocKey, Docs, Failure, Glimpse, Problem, Recorded, Request, Response, Writer, glance, http, id,
     log,
 };
 
@@ -22,6 +24,8 @@ const SESSIONS: Docs<Session> = Docs::new(sources::ACCOUNTS, SESSION);
 
 /// 256 bits, in hexadecimal.
 const SECRET_LEN: usize = 64;
+/// For how long a request is held up by what is noted once a day.
+const RENEWAL_PATIENCE: Duration = Duration::from_millis(500);
 /// How often what accounts have written is waited for, about a second each time.
 const HEARS_MAX: u32 = 5;
 
@@ -80,21 +84,25 @@ impl Token {
     ) -> Result<Caller, Problem> {
         if let Some(position) = self.position.as_ref().filter(|_| session.is_none() || user.is_none()) {
             Cx::reach(service, position).map_err(|_| unknown())?;
-            let mut seen = glance(&self.keys(), None)?.into_iter();
+            let mut seen = glance(&self.keys(), None, None)?.into_iter();
             (session, user) = (seen.next().flatten(), seen.next().flatten());
         }
         let session = session.map_or(Ok(None), |seen| seen.read::<Session>())?;
         let user = user.map_or(Ok(None), |seen| seen.read::<User>())?;
         let (Some(session), Some(user)) = (session, user) else { return Err(unknown()) };
+        let now = Cx::nobody().now();
         let is_kept = user.sessions.kept.as_ref() == Some(&session.id);
         let counts = !session.ended
             && (session.since >= user.sessions.since || is_kept)
-            && Cx::nobody().now() < session.ends_at;
+            && now < session.ends_at;
         if user.blocked_at.is_some() {
             return Err(Problem::unauthorized("This account is blocked."));
         }
         if !counts || !is_same(&id::sha256(&self.secret), &session.token_hash) {
             return Err(unknown());
+        }
+        if session.renews_at.as_ref().is_some_and(|at| *at <= now) {
+            renew(service, &session);
         }
         let User { id, display_name, roles, .. } = user;
         Ok(Caller::User { id, display_name, roles, session: session.id })
@@ -110,6 +118,15 @@ pub fn hear(service: &'static Descriptor, response: &Response) {
     let is_known = (0..HEARS_MAX).any(|_| Cx::reach(service, position).is_ok_and(|has_come| has_come));
     if !is_known {
         log::warn("what accounts have written just now is answered, and not yet known here");
+    }
+}
+
+/// Tells accounts that a session is used, which is due once a day. If they are away, the next request does it.
+fn renew(service: &'static Descriptor, session: &Session) {
+    let request = Request::new("POST", "/users/sessions/renewal");
+    let request = request.with(http::CALLER, session.user.as_str()).with(http::SESSION, session.id.as_str());
+    if let Err(error) = http::ask(service, sources::ACCOUNTS.name, &request, RENEWAL_PATIENCE) {
+        log::debug(&format!("that a session is used is not noted yet: {error}"));
     }
 }
 

@@ -62,13 +62,13 @@ fn respond(
     known: &'static std::thread::LocalKey<Known>,
     make: impl FnOnce(&Table, &[(&str, Parts)]) -> Value,
 ) -> Result<Response, Problem> {
-    let seen = glance(&[(sources::REGISTRY, table::DOC, table::ID)], None)?;
+    let seen = glance(&[(sources::REGISTRY, table::DOC, table::ID)], None, None)?;
     let stored = seen.first().and_then(Option::as_ref);
     let table = Table::of(stored)?;
     // The gateway is a service like the others here, and says hello as they do.
     let said: Vec<(&str, &str)> = table.documents().collect();
     let places: Vec<_> = said.iter().map(|(_, id)| (sources::REGISTRY, table::PARTS, *id)).collect();
-    let parts = glance(&places, None)?;
+    let parts = glance(&places, None, None)?;
     let bytes = stored.into_iter().chain(parts.iter().flatten()).map(|seen| seen.bytes().to_vec()).collect();
     let body = known.with(|known| {
         known.get(bytes, |_| {

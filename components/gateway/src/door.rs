@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::json;
 use trellis_kit::http::{Path, Routes};
 use trellis_kit::tally::Turn;
-use trellis_kit::{Descriptor, DocKey, Problem, Request, Response, Trace, glance, log, time};
+use trellis_kit::{Descriptor, DocKey, Problem, Request, Response, Trace, Watch, glance, log, time};
 
 use crate::accounts::{self, Token};
 use crate::callers::{self, Caller};
@@ -144,12 +144,19 @@ impl Known {
         let ours = [(sources::REGISTRY, table, table::ID), (sources::GATEWAY, policy, policy::ID)];
         let all: Vec<DocKey<'_>> =
             ours.into_iter().chain(token.iter().flat_map(|token| token.keys())).collect();
-        let mut seen = glance(&all, turn)?.into_iter();
+        let watch = token.map(|_| Watch::new(sources::ACCOUNTS));
+        let mut seen = glance(&all, turn, watch.as_ref())?.into_iter();
         let mut next = || seen.next().flatten();
         let (table, policy, session, user) = (next(), next(), next(), next());
         let known =
             Self { table: Table::of(table.as_ref())?, rules: policy::in_force(policy.as_ref(), settings)? };
-        Ok((known, token.map_or(Ok(Caller::Anonymous), |token| token.caller(service, session, user))))
+        let Some((token, watch)) = token.zip(watch) else { return Ok((known, Ok(Caller::Anonymous))) };
+        // Whoever was signed out or blocked meanwhile may not come in because nobody has heard of it.
+        let caller = match watch.expect_heard(service) {
+            Ok(()) => token.caller(service, session, user),
+            Err(problem) => Err(problem),
+        };
+        Ok((known, caller))
     }
 }
 
@@ -175,6 +182,7 @@ fn serve(
     let who_are_you = |problem: Problem| Refusal::from(problem).with("www-authenticate", "Bearer");
     let caller = caller.map_err(|problem| match problem.status {
         401 => who_are_you(problem),
+        503 => Refusal::from(problem).with("retry-after", forward::RETRY_AFTER),
         _ => problem.into(),
     })?;
     let (prefix, target) = target(&request.target)?;

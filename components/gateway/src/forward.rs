@@ -13,7 +13,7 @@ use crate::session;
 /// How long a service may take. A host ends a call soon after.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// When to come again, in seconds, if nobody answers.
-const RETRY_AFTER: &str = "2";
+pub const RETRY_AFTER: &str = "2";
 
 /// What concerns one connection alone.
 const HOP_BY_HOP: [&str; 9] = [

@@ -192,7 +192,7 @@ impl Table {
 
 /// Whether there is anybody to pass requests on to.
 pub fn knows_services() -> Result<bool, Problem> {
-    let seen = trellis_kit::glance(&[(sources::REGISTRY, DOC, ID)], None)?;
+    let seen = trellis_kit::glance(&[(sources::REGISTRY, DOC, ID)], None, None)?;
     let table = Table::of(seen.first().and_then(Option::as_ref))?;
     Ok(table.others().next().is_some())
 }

@@ -147,7 +147,7 @@ pub use failure::{Cause, Failure};
 pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table};
 pub use http::{Call, Request, Response, Route};
 pub use known::Known;
-pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Page, Reader, Series, Writer, glance};
+pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Page, Reader, Series, Watch, Writer, glance};
 pub use problem::{FieldError, Problem};
 pub use schema::Wire;
 pub use service::Service;

@@ -19,6 +19,7 @@ pub(crate) mod offset;
 pub(crate) mod progress;
 mod reader;
 mod series;
+mod watch;
 pub(crate) mod writer;
 
 pub use docs::Docs;
@@ -26,4 +27,5 @@ pub use glance::{DocKey, Glimpse, glance};
 pub use index::{Index, Listed, Lists};
 pub use reader::Reader;
 pub use series::{Page, Series};
+pub use watch::Watch;
 pub use writer::Writer;

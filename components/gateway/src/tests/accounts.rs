@@ -1,8 +1,10 @@
 //! Callers who are signed in, by what accounts tell of them.
 
+use std::time::Duration;
+
 use super::*;
 use crate::trellis::accounts::events::{SessionEvent, UserEvent};
-use crate::trellis::accounts::types::{Session, Sessions, User};
+use crate::trellis::accounts::types::{Session, Sessions, Term, User};
 
 play! {
     /// The service where people sign in.
@@ -27,6 +29,9 @@ play! {
         },
         Session.id by SessionEvent: |before, event| match event {
             SessionEvent::Opened(session) => Some(session.clone()),
+            SessionEvent::Renewed(Term { ends_at, renews_at }) => {
+                before.map(|session| Session { ends_at: ends_at.clone(), renews_at: renews_at.clone(), ..session })
+            }
             SessionEvent::Ended => {
                 before.map(|session| Session { ended: true, version: session.version + 1, ..session })
             }
@@ -41,7 +46,11 @@ pub fn token(session: &str) -> String {
 }
 
 fn signed_up(id: &str, roles: &[&str]) {
-    let user = User {
+    given::<User>(id, [UserEvent::SignedUp(user(id, roles))]);
+}
+
+fn user(id: &str, roles: &[&str]) -> User {
+    User {
         id: id.to_owned(),
         display_name: None,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
@@ -49,8 +58,7 @@ fn signed_up(id: &str, roles: &[&str]) {
         signed_up_at: "2026-01-01T00:00:00.000Z".to_owned(),
         blocked_at: None,
         version: 1,
-    };
-    given::<User>(id, [UserEvent::SignedUp(user)]);
+    }
 }
 
 fn opened(id: &str, since: u64, ends_at: &str) {
@@ -61,6 +69,7 @@ fn opened(id: &str, since: u64, ends_at: &str) {
         since,
         opened_at: "2026-01-01T00:00:00.000Z".to_owned(),
         ends_at: ends_at.to_owned(),
+        renews_at: None,
         ended: false,
         version: 1,
     };
@@ -315,6 +324,60 @@ fn what_accounts_have_written_is_known_here_before_it_is_answered() {
     settle::<Gateway>();
     assert!(!waits("accounts", "accounts", session, newest));
     assert_eq!(with(&token("ann-2")).status, 401);
+}
+
+/// What an event that waits says may be that somebody is out.
+#[test]
+fn while_an_event_of_accounts_waits_for_long_nobody_is_taken_for_who_they_were() {
+    ann();
+    let all = || {
+        let header = bearer("s3cret");
+        let token = with(&token("ann-1"));
+        let key = queue(("authorization", &header)).status;
+        (token.status, key, get("/blog").status, token.header("retry-after").map(str::to_owned))
+    };
+    let fine = (200, 200, 200, None);
+    assert_eq!(all(), fine);
+    given::<User>("bob", [UserEvent::SignedUp(user("bob", &[]))]);
+    platform().advance(Duration::from_secs(9));
+    assert_eq!(all(), fine, "it may be on its way");
+    platform().advance(Duration::from_secs(4));
+    assert_eq!(all(), (503, 200, 200, Some("2".to_owned())), "who needs nobody to be known goes on");
+    let told = assert_problem(&with(&token("ann-1")), 503)["detail"].to_string();
+    assert!(told.contains("An event of accounts waits here since 2026-"), "{told}");
+    settle::<Gateway>();
+    platform().advance(Duration::from_secs(4));
+    assert_eq!(all(), fine);
+    // What nobody delivers any more is found out, too.
+    platform().lose_stream("LOG_accounts");
+    platform().advance(Duration::from_secs(4));
+    assert_ne!(all().0, 503, "what was noted last holds while the server does not say");
+}
+
+#[test]
+fn that_a_session_is_used_is_told_when_it_is_due() {
+    ann();
+    let renewed = |ends_at: &str, renews_at: Option<&str>| {
+        let term = Term { ends_at: ends_at.to_owned(), renews_at: renews_at.map(str::to_owned) };
+        given::<Session>("ann-1", [SessionEvent::Renewed(term)]);
+        heard();
+    };
+    let told = || {
+        assert_eq!(with(&token("ann-1")).status, 200);
+        let asked = asked().into_iter().filter(|request| request.contains("/users/"));
+        asked.map(|request| request.split(" HTTP").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(), [""; 0], "never");
+    renewed(LATE, Some("2020-01-01T00:00:00.000Z"));
+    assert_eq!(told(), ["POST /users/sessions/renewal"], "accounts are away, and nobody is refused for it");
+    answers("accounts", "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(told(), ["POST /users/sessions/renewal"]);
+    renewed(LATE, Some("9998-01-01T00:00:00.000Z"));
+    assert_eq!(told(), [""; 0], "not yet");
+    // Whoever is refused uses nothing.
+    renewed("2020-01-02T00:00:00.000Z", Some("2020-01-01T00:00:00.000Z"));
+    assert_eq!(with(&token("ann-1")).status, 401);
+    assert_eq!(asked(), [""; 0]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use trellis_names as names;
 
 use super::kept;
 use super::reader::Found;
+use super::watch::Watch;
 use crate::descriptor::Source;
 use crate::problem::Problem;
 use crate::tally::Turn;
@@ -22,13 +23,21 @@ pub struct Glimpse {
 pub type DocKey<'a> = (Source, &'a str, &'a str);
 
 /// Reads documents as they are in the generation that answers; none is not there (yet). Whoever looks at these for every request
-/// may count requests, too: what that takes is read along.
-pub fn glance(docs: &[DocKey<'_>], turn: Option<&Turn<'_>>) -> Result<Vec<Option<Glimpse>>, Problem> {
+/// may count requests, too, and watch whether a source is heard: what that takes is read along.
+pub fn glance(
+    docs: &[DocKey<'_>],
+    turn: Option<&Turn<'_>>,
+    watch: Option<&Watch>,
+) -> Result<Vec<Option<Glimpse>>, Problem> {
     let keys = |generation| {
         docs.iter().map(|(source, name, id)| names::doc_key(generation, source.name, name, id)).collect()
     };
-    let also = turn.map(Turn::keys).unwrap_or_default();
-    let Found { answers: generation, values, also } = Found::load(None, &also, keys)?;
+    let of_watch = watch.map(Watch::key);
+    let also: Vec<String> = of_watch.into_iter().chain(turn.map(Turn::keys).unwrap_or_default()).collect();
+    let Found { answers: generation, values, mut also } = Found::load(None, &also, keys)?;
+    if let Some(watch) = watch {
+        watch.learn(also.remove(0));
+    }
     if let Some(turn) = turn {
         turn.learn(also);
     }

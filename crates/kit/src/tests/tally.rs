@@ -164,7 +164,7 @@ fn who_has_glanced_at_documents_counts_for_a_call_less() {
         crate::tally::forget();
         let turn = WRITES.turn(who, LIMIT);
         if glances {
-            crate::glance(&[], Some(&turn)).unwrap();
+            crate::glance(&[], Some(&turn), None).unwrap();
         }
         let before = platform().calls();
         assert_eq!(turn.count().unwrap().used, 2, "{who}");
@@ -181,7 +181,7 @@ fn who_has_glanced_at_documents_is_counted_by_samples_for_nothing() {
         WRITES.count(who, LARGE).unwrap();
         let calls = (0..1_000).map(|_| {
             let turn = WRITES.turn(who, LARGE);
-            crate::glance(&[], Some(&turn)).unwrap();
+            crate::glance(&[], Some(&turn), None).unwrap();
             let before = platform().calls();
             turn.count().unwrap();
             platform().calls() - before
