@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use trellis_kit::{
-    Cx, Descriptor, DocKey, Docs, Failure, Glimpse, Problem, Recorded, Request, Response, Writer, glance, http, id,
-    log,
+    Cx, Descriptor, DocKey, Docs, Failure, Glimpse, Problem, Recorded, Request, Response, Writer, glance,
+    http, id, log,
 };
 
 use crate::callers::Caller;
@@ -92,9 +92,8 @@ impl Token {
         let (Some(session), Some(user)) = (session, user) else { return Err(unknown()) };
         let now = Cx::nobody().now();
         let is_kept = user.sessions.kept.as_ref() == Some(&session.id);
-        let counts = !session.ended
-            && (session.since >= user.sessions.since || is_kept)
-            && now < session.ends_at;
+        let counts =
+            !session.ended && (session.since >= user.sessions.since || is_kept) && now < session.ends_at;
         if user.blocked_at.is_some() {
             return Err(Problem::unauthorized("This account is blocked."));
         }

@@ -1,24 +1,25 @@
-//! Query: the blog as it is read. It follows posts and comments, and answers from its own data whether or not they run.
+//! Query: the blog as it is read. It follows posts, comments and accounts, and answers from its own data whether or not they run.
 //!
 //! What posts tell and what comments tell is kept apart and put together when it is read, so that it does not matter
 //! who is ahead of whom. A comment whose post has not been heard of waits in its list until the post comes.
 
+mod authors;
 #[cfg(test)]
 mod tests;
 
 use api::{Cx, FeedPage, Guest, PageRequest, PostPage, Problem};
 use thiserror::Error;
 use trellis::comments::events::CommentEvent;
-use trellis::comments::types::{Comment, ReadComment, Status};
+use trellis::comments::types::{Comment, Status};
 use trellis::posts::events::PostEvent;
 use trellis::posts::types::Post;
-use trellis::query::types::ReadPost;
+use trellis::query::types::{ReadPost, ShownComment};
 use trellis_kit::{
     Docs, Failure, Lists, Projections, Recorded, Route, Series, Service, Wire, Writer, id, projections,
     routes,
 };
 
-trellis_kit::bindings!(query: posts, comments);
+trellis_kit::bindings!(query: posts, comments, accounts);
 trellis_kit::export!(Query);
 
 #[derive(Debug)]
@@ -59,9 +60,10 @@ impl Service for Query {
     const PROJECTIONS: Projections = projections! {
         sources::POSTS => follow_posts,
         sources::COMMENTS => follow_comments,
+        sources::ACCOUNTS => authors::follow,
     };
-    /// The list holds posts since 2.
-    const VIEWS_SCHEMA: u32 = 2;
+    /// The list holds posts since 2, and authors have names since 3.
+    const VIEWS_SCHEMA: u32 = 3;
 }
 
 impl Guest for Query {
@@ -73,7 +75,9 @@ impl Guest for Query {
             let readable = newest.into_iter().filter(|comment| may_read(cx, comment));
             Some(with_comments(cx, post?, count, readable.take(SHOWN_IN_FEED)))
         });
-        Ok(FeedPage { items: items.collect(), next: listed.next })
+        let mut items: Vec<ReadPost> = items.collect();
+        authors::name(&views, &mut items)?;
+        Ok(FeedPage { items, next: listed.next })
     }
 
     fn get(cx: &Cx, id: String, comments: PageRequest) -> Result<PostPage, Problem> {
@@ -83,7 +87,9 @@ impl Guest for Query {
         let count = thread.map_or(0, |thread| thread.count);
         let listed = COMMENTS_OF.list(&views, &id, &comments)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
-        Ok(PostPage { post: with_comments(cx, post, count, comments), next: listed.next })
+        let mut post = with_comments(cx, post, count, comments);
+        authors::name(&views, std::slice::from_mut(&mut post))?;
+        Ok(PostPage { post, next: listed.next })
     }
 }
 
@@ -114,11 +120,11 @@ fn with_comments(cx: &Cx, post: Post, count: u64, comments: impl IntoIterator<It
         let readable = may_read(cx, &comment);
         let Comment { id, post_id, author, content, status, created_at, version, .. } = comment;
         let content = readable.then_some(content);
-        ReadComment { id, post_id, author, content, status, created_at, version }
+        ShownComment { id, post_id, author, author_name: None, content, status, created_at, version }
     });
     let comments = comments.collect();
     let Post { id, title, author, created_at, version } = post;
-    ReadPost { id, title, author, created_at, version, comment_count: count, comments }
+    ReadPost { id, title, author, author_name: None, created_at, version, comment_count: count, comments }
 }
 
 fn follow_posts(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! What readers see, from what posts and comments tell.
 
+mod authors;
 mod delivery;
 mod price;
 
@@ -108,7 +109,7 @@ fn get(cx: &Cx, id: &str) -> ReadPost {
     Query::get(cx, id.to_owned(), page(100)).unwrap().post
 }
 
-fn ids(comments: &[ReadComment]) -> Vec<&str> {
+fn ids(comments: &[ShownComment]) -> Vec<&str> {
     comments.iter().map(|comment| comment.id.as_str()).collect()
 }
 

@@ -85,8 +85,14 @@ fn explained(trouble: &Trouble) -> Markup {
 }
 
 fn first(cx: &Cx, trouble: Option<&Trouble>) -> Page {
-    let code =
-        Field { name: "code", label: "Code", kind: "text", autocomplete: "one-time-code", ..Field::EMAIL };
+    let code = Field {
+        name: "code",
+        label: "Code",
+        kind: "text",
+        autocomplete: "one-time-code",
+        hint: "64 letters and digits.",
+        ..Field::EMAIL
+    };
     let form =
         Fields { action: "/admin/code", button: "Become admin", fields: &[code], hidden: &[], trouble };
     let main = html! {

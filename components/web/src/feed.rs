@@ -6,8 +6,7 @@ use trellis_kit::http::encoded;
 use crate::api::{Page, Window};
 use crate::ask::{Services, Trouble};
 use crate::form::{Draft, Form};
-use crate::trellis::comments::types::ReadComment;
-use crate::trellis::query::types::{FeedPage, ReadPost};
+use crate::trellis::query::types::{FeedPage, ReadPost, ShownComment};
 use crate::{page, post, time};
 
 const FORM: Form<'_> = Form {
@@ -75,7 +74,7 @@ fn entry(post: &ReadPost) -> Markup {
             article.post dir="auto" {
                 h2 { a href=(path) { (post.title) } }
                 p.about {
-                    (post::author(post.author.as_deref()))
+                    (post::named(post.author.as_deref(), post.author_name.as_deref()))
                     " · " (time::shown(&post.created_at))
                     " · " a href={ (path) "#comments" } { (comments(post.comment_count)) }
                 }
@@ -89,10 +88,10 @@ fn entry(post: &ReadPost) -> Markup {
     }
 }
 
-fn latest(comment: &ReadComment) -> Markup {
+fn latest(comment: &ShownComment) -> Markup {
     html! {
         li data-key=(comment.id) dir="auto" {
-            (post::author(comment.author.as_deref()))
+            (post::named(comment.author.as_deref(), comment.author_name.as_deref()))
             " " (beginning(comment.content.as_deref().unwrap_or_default()))
         }
     }

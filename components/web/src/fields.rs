@@ -14,7 +14,7 @@ pub struct Field<'a> {
     pub kind: &'static str,
     /// What a password manager fills in there.
     pub autocomplete: &'static str,
-    pub hint: Option<&'static str>,
+    pub hint: &'static str,
     pub is_required: bool,
     pub value: &'a str,
 }
@@ -36,7 +36,7 @@ impl Field<'_> {
         label: "Email",
         kind: "email",
         autocomplete: "username",
-        hint: None,
+        hint: "With which you signed up.",
         is_required: true,
         value: "",
     };
@@ -45,11 +45,12 @@ impl Field<'_> {
         label: "Password",
         kind: "password",
         autocomplete: "current-password",
+        hint: "The one that you have set.",
         ..Self::EMAIL
     };
     pub const NEW_PASSWORD: Self = Self {
         autocomplete: "new-password",
-        hint: Some("8 characters or more, and none that everybody uses."),
+        hint: "8 characters or more, and none that everybody uses.",
         ..Self::PASSWORD
     };
     pub const DISPLAY_NAME: Self = Self {
@@ -57,7 +58,7 @@ impl Field<'_> {
         label: "Name",
         kind: "text",
         autocomplete: "nickname",
-        hint: Some("As others see it."),
+        hint: "As others see it.",
         ..Self::EMAIL
     };
 }
@@ -80,17 +81,18 @@ impl Fields<'_> {
 fn entry(field: &Field<'_>, wrong: Option<&str>, has_focus: bool) -> Markup {
     let Field { name, label, kind, autocomplete, hint, is_required, value } = *field;
     let (wrong_id, hint_id) = (format!("{name}-wrong"), format!("{name}-hint"));
-    let described: Vec<&str> =
-        wrong.map(|_| wrong_id.as_str()).into_iter().chain(hint.map(|_| hint_id.as_str())).collect();
-    let described_by = (!described.is_empty()).then(|| described.join(" "));
+    let described_by = match wrong {
+        Some(_) => format!("{wrong_id} {hint_id}"),
+        None => hint_id.clone(),
+    };
     html! {
         div.field {
             label for=(name) { (label) }
             @if let Some(wrong) = wrong { p.wrong #(wrong_id) { (wrong) } }
             input #(name) name=(name) type=(kind) value=[(kind != "password").then_some(value)] dir="auto"
-                autocomplete=(autocomplete) required[is_required] aria-describedby=[described_by]
+                autocomplete=(autocomplete) required[is_required] aria-describedby=(described_by)
                 aria-invalid=[wrong.map(|_| "true")] autofocus[has_focus];
-            @if let Some(hint) = hint { p.hint #(hint_id) { (hint) } }
+            p.hint #(hint_id) { (hint) }
         }
     }
 }

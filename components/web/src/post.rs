@@ -6,8 +6,8 @@ use trellis_kit::http::encoded;
 use crate::api::{Page, Window};
 use crate::ask::{Services, Trouble};
 use crate::form::{Draft, Form};
-use crate::trellis::comments::types::{ReadComment, Status};
-use crate::trellis::query::types::{PostPage, ReadPost};
+use crate::trellis::comments::types::Status;
+use crate::trellis::query::types::{PostPage, ReadPost, ShownComment};
 use crate::{page, time};
 
 pub fn page(services: Services<'_>, id: &str, window: &Window, draft: &Draft) -> Page {
@@ -51,6 +51,11 @@ pub fn author(name: Option<&str>) -> Markup {
     }
 }
 
+/// Whoever wrote something, as they want to be called.
+pub fn named(author: Option<&str>, name: Option<&str>) -> Markup {
+    self::author(name.or(author))
+}
+
 /// How many comments there are, where it is seen when there are none.
 pub fn comments(count: u64) -> String {
     match count {
@@ -75,7 +80,7 @@ fn heading(post: &ReadPost) -> Markup {
     html! {
         header.post dir="auto" {
             h1 { (post.title) }
-            p.about { (author(post.author.as_deref())) " · " (time::shown(&post.created_at)) }
+            p.about { (named(post.author.as_deref(), post.author_name.as_deref())) " · " (time::shown(&post.created_at)) }
         }
     }
 }
@@ -96,7 +101,7 @@ fn list(PostPage { post, next }: &PostPage) -> Markup {
     }
 }
 
-fn entry(comment: &ReadComment) -> Markup {
+fn entry(comment: &ShownComment) -> Markup {
     let (state, word) = match comment.status {
         Status::Approved => ("approved", None),
         Status::Pending => ("pending", Some("Waiting for moderation")),
@@ -104,7 +109,7 @@ fn entry(comment: &ReadComment) -> Markup {
     };
     html! {
         li #{ "comment-" (comment.id) } data-key=(comment.id) data-kind="comment" data-state=(state) {
-            p.about { (author(comment.author.as_deref())) " · " (time::shown(&comment.created_at)) }
+            p.about { (named(comment.author.as_deref(), comment.author_name.as_deref())) " · " (time::shown(&comment.created_at)) }
             @if let Some(content) = &comment.content { p.said dir="auto" { (content) } }
             @if let Some(word) = word {
                 p.state {

@@ -96,12 +96,12 @@ fn sign_up_form(cx: &Cx, email: &str, name: &str, to: &str, trouble: Option<&Tro
     let fields = [
         Field {
             value: email,
-            hint: Some("You sign in with it. No mail is sent, and nobody is shown it."),
+            hint: "You sign in with it. No mail is sent, and nobody is shown it.",
             ..Field::EMAIL
         },
         Field {
             value: name,
-            hint: Some("As others see it. You may leave it out."),
+            hint: "As others see it. You may leave it out.",
             is_required: false,
             ..Field::DISPLAY_NAME
         },

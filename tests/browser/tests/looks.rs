@@ -5,7 +5,6 @@
 
 use browser::{Blog, Browser, Scripts, check_contrast, check_structure, look_at};
 
-
 /// Texts that are hard on a layout.
 const TITLES: [&str; 6] = [
     "Lopadotemachoselachogaleokranioleipsanodrimhypotrimmatosilphiokarabomelitokatakechymenokichlepikossyphophattoperisteralektryonoptekephalliokigklopeleiolagoiosiraiobaphetraganopterygon",

@@ -74,7 +74,9 @@ impl Watch {
         match self.waiting(service, now_ms) {
             Ok(waiting) => heard.waiting = waiting,
             // What cannot be found out is what was noted last.
-            Err(fault) => log::warn(&format!("who waits for {} cannot be found out: {fault}", self.source.name)),
+            Err(fault) => {
+                log::warn(&format!("who waits for {} cannot be found out: {fault}", self.source.name))
+            }
         }
         document::save(&self.key(), &heard)?;
         Ok(heard)
@@ -87,7 +89,8 @@ impl Watch {
         let long_ago = now_ms.saturating_sub(millis(PATIENCE));
         let mut partitions = 0;
         for consumer in jetstream::consumers(&stream).map_err(|error| error.into_fault(source))? {
-            let Some((partition, Some(generation))) = names::parse_consumer(service.name, &consumer.name) else {
+            let Some((partition, Some(generation))) = names::parse_consumer(service.name, &consumer.name)
+            else {
                 continue;
             };
             if names::generation_name(active) != generation {
