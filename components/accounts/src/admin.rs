@@ -5,9 +5,10 @@ use trellis_kit::{Docs, Failure, Index, Problem, Recorded, Writer, id};
 
 use crate::api::{Cx, ListedUser, PageRequest, UserPage};
 use crate::errors::AccountError;
+use crate::first_admin::{self, ADMIN};
+use crate::sources;
 use crate::trellis::accounts::events::UserEvent;
 use crate::trellis::accounts::types::User;
-use crate::{ADMIN, first_admin, sources};
 
 const ROLES_MAX: usize = 16;
 const ROLE_LEN_MAX: usize = 64;
@@ -63,15 +64,6 @@ fn expect_another(cx: &Cx, id: &str) -> Result<(), Problem> {
         true => Err(AccountError::Oneself.into()),
         false => Ok(()),
     }
-}
-
-/// Makes a user an admin besides what they are.
-pub fn appointed(user: &User) -> Option<UserEvent> {
-    let is_one = user.roles.iter().any(|role| role == ADMIN);
-    let mut roles = user.roles.clone();
-    roles.push(ADMIN.to_owned());
-    roles.sort();
-    (!is_one).then_some(UserEvent::RolesSet(roles))
 }
 
 fn shown(user: User) -> ListedUser {

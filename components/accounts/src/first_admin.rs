@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use trellis_kit::{Aggregate, Cx, Event, Failure, Problem, Reaction, Recorded, Wire, id, log};
 
-use crate::admin;
 use crate::errors::AccountError;
 use crate::service::Accounts;
+use crate::trellis::accounts::events::UserEvent;
+use crate::trellis::accounts::types::User;
+
+/// The role of those who say what others are trusted with.
+pub const ADMIN: &str = "admin";
 
 const LIFE: Duration = Duration::from_secs(60 * 60);
 
@@ -68,7 +72,7 @@ pub fn take(cx: &Cx, user: &str, code: &str) -> Result<(), Problem> {
             false => Err(AccountError::NoSuchCode.into()),
         }
     })?;
-    cx.update(user, |user| Ok(admin::appointed(user)))?;
+    cx.update(user, |user: &User| Ok(appointed(user)))?;
     cx.execute(ID, |first: Option<&FirstAdmin>| Ok(done(first)))?;
     Ok(())
 }
@@ -88,10 +92,19 @@ pub fn finish(event: &Recorded<FirstAdminEvent>, reaction: &Reaction) -> Result<
     let FirstAdminEvent::Taken(user) = &event.data else { return Ok(()) };
     let first: FirstAdmin = reaction.load(ID)?;
     if !first.is_done {
-        reaction.update(user, |user| Ok(admin::appointed(user)))?;
+        reaction.update(user, |user: &User| Ok(appointed(user)))?;
         reaction.execute(ID, |first: Option<&FirstAdmin>| Ok(done(first)))?;
     }
     Ok(())
+}
+
+/// Makes a user an admin besides what they are.
+fn appointed(user: &User) -> Option<UserEvent> {
+    let is_one = user.roles.iter().any(|role| role == ADMIN);
+    let mut roles = user.roles.clone();
+    roles.push(ADMIN.to_owned());
+    roles.sort();
+    (!is_one).then_some(UserEvent::RolesSet(roles))
 }
 
 fn done(first: Option<&FirstAdmin>) -> Option<FirstAdminEvent> {

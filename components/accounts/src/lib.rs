@@ -25,7 +25,7 @@ use api::{
 };
 use credentials::{Credential, CredentialEvent, EmailKey, Kept, NewHash, Owner, OwnerEvent};
 use errors::AccountError;
-use first_admin::FirstAdmin;
+use first_admin::{ADMIN, FirstAdmin};
 use service::Accounts;
 use sessions::person;
 use trellis::accounts::events::UserEvent;
@@ -39,8 +39,6 @@ trellis_kit::bindings!(accounts);
 trellis_kit::export!(Accounts);
 
 const NAME_MAX: usize = 80;
-/// The role of those who say what others are trusted with.
-const ADMIN: &str = "admin";
 
 impl Service for Accounts {
     const NAME: &str = "accounts";
@@ -52,7 +50,7 @@ impl Service for Accounts {
         POST "/users/signout" => done(Self::sign_out),
         GET "/users/currentuser" => ok(Self::current_user),
         PUT "/users/password" => done(Self::set_password),
-        own POST "/users/sessions/renewal" => done(Self::renew_session),
+        own POST "/users/sessions/use" => done(Self::prolong_session),
         GET "/users/sessions" => page(Self::list_sessions),
         DELETE "/users/sessions" => done(Self::end_sessions),
         DELETE "/users/sessions/{id}" => done(Self::end_session),
@@ -177,8 +175,8 @@ impl Guest for Accounts {
         sessions::list(cx, this, &page)
     }
 
-    fn renew_session(cx: &Cx) -> Result<(), Problem> {
-        sessions::renew(cx, own_session(cx)?)
+    fn prolong_session(cx: &Cx) -> Result<(), Problem> {
+        sessions::prolong(cx, own_session(cx)?)
     }
 
     fn end_sessions(cx: &Cx) -> Result<(), Problem> {

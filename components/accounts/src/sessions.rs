@@ -25,7 +25,7 @@ const OF_USER: Lists = Lists::new(sources::ACCOUNTS, "sessions");
 pub fn open(cx: &Cx, user: &User, since: u64) -> Result<SignedIn, Problem> {
     let id = format!("{}-{}", user.id, id::unique());
     let secret = format!("{id}.{}", id::secret());
-    let Term { ends_at, renews_at } = term(cx, &cx.now());
+    let Term { ends_at, prolong_from } = term(cx, &cx.now());
     let session = Session {
         id: id.clone(),
         user: user.id.clone(),
@@ -33,7 +33,7 @@ pub fn open(cx: &Cx, user: &User, since: u64) -> Result<SignedIn, Problem> {
         since,
         opened_at: cx.now(),
         ends_at,
-        renews_at,
+        prolong_from,
         ended: false,
         version: 1,
     };
@@ -50,16 +50,16 @@ pub fn open(cx: &Cx, user: &User, since: u64) -> Result<SignedIn, Problem> {
 /// longer than it may.
 fn term(cx: &Cx, opened_at: &str) -> Term {
     let may_last_longer = opened_at >= cx.ago(LIFE - UNUSED - DAY).as_str();
-    Term { ends_at: cx.later(UNUSED), renews_at: may_last_longer.then(|| cx.later(DAY)) }
+    Term { ends_at: cx.later(UNUSED), prolong_from: may_last_longer.then(|| cx.later(DAY)) }
 }
 
 /// Notes that one is used, if that is due.
-pub fn renew(cx: &Cx, id: &str) -> Result<(), Problem> {
+pub fn prolong(cx: &Cx, id: &str) -> Result<(), Problem> {
     let now = cx.now();
     cx.update(id, |session: &Session| {
-        let is_due = session.renews_at.as_ref().is_some_and(|at| *at <= now);
+        let is_due = session.prolong_from.as_ref().is_some_and(|at| *at <= now);
         let counts = !session.ended && now < session.ends_at;
-        Ok((is_due && counts).then(|| SessionEvent::Renewed(term(cx, &session.opened_at))))
+        Ok((is_due && counts).then(|| SessionEvent::Prolonged(term(cx, &session.opened_at))))
     })?;
     Ok(())
 }
@@ -101,7 +101,7 @@ pub fn follow(event: &Recorded<SessionEvent>, writer: &Writer<'_>) -> Result<(),
     SESSIONS.put(writer, &session.id, &session)?;
     match event.data {
         SessionEvent::Opened(_) => OF_USER.add(writer, &session.user, &session.id),
-        SessionEvent::Ended | SessionEvent::Renewed(_) => Ok(()),
+        SessionEvent::Ended | SessionEvent::Prolonged(_) => Ok(()),
     }
 }
 
@@ -119,9 +119,9 @@ impl Aggregate for Session {
             (Some(before), SessionEvent::Ended) => {
                 Some(Self { ended: true, version: before.version + 1, ..before })
             }
-            (Some(before), SessionEvent::Renewed(Term { ends_at, renews_at })) => {
-                let (ends_at, renews_at) = (ends_at.clone(), renews_at.clone());
-                Some(Self { ends_at, renews_at, version: before.version + 1, ..before })
+            (Some(before), SessionEvent::Prolonged(Term { ends_at, prolong_from })) => {
+                let (ends_at, prolong_from) = (ends_at.clone(), prolong_from.clone());
+                Some(Self { ends_at, prolong_from, version: before.version + 1, ..before })
             }
             _ => None,
         }

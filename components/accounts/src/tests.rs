@@ -171,22 +171,22 @@ fn a_session_lasts_a_week_unused_and_a_month_at_most() {
         assert_eq!(listed(&used).iter().any(|(id, _)| *id == unused), days < 7, "day {days}");
         // However often it is used in a day, that is noted once.
         for _ in 0..3 {
-            Accounts::renew_session(&by(&used)).unwrap();
+            Accounts::prolong_session(&by(&used)).unwrap();
         }
         platform().advance(DAY);
         days += 1;
     }
     assert_eq!(days, 30);
     assert_eq!(events() - before, 23, "once a day, until it would last longer than a month");
-    Accounts::renew_session(&by(&used)).unwrap();
-    assert_eq!(events() - before, 23, "what is over is not renewed");
+    Accounts::prolong_session(&by(&used)).unwrap();
+    assert_eq!(events() - before, 23, "what is over is not prolonged");
     let ended = session(&sign_in("ann@example.org", PASSWORD).unwrap());
     Accounts::sign_out(&by(&ended)).unwrap();
     platform().advance(DAY);
     let before = events();
-    Accounts::renew_session(&by(&ended)).unwrap();
+    Accounts::prolong_session(&by(&ended)).unwrap();
     assert_eq!(events(), before, "nor is what was ended");
-    assert_eq!(Accounts::renew_session(&anonymous()).unwrap_err().status, 401);
+    assert_eq!(Accounts::prolong_session(&anonymous()).unwrap_err().status, 401);
 }
 
 #[test]

@@ -25,7 +25,7 @@ const SESSIONS: Docs<Session> = Docs::new(sources::ACCOUNTS, SESSION);
 /// 256 bits, in hexadecimal.
 const SECRET_LEN: usize = 64;
 /// For how long a request is held up by what is noted once a day.
-const RENEWAL_PATIENCE: Duration = Duration::from_millis(500);
+const USE_PATIENCE: Duration = Duration::from_millis(500);
 /// How often what accounts have written is waited for, about a second each time.
 const HEARS_MAX: u32 = 5;
 
@@ -100,8 +100,8 @@ impl Token {
         if !counts || !is_same(&id::sha256(&self.secret), &session.token_hash) {
             return Err(unknown());
         }
-        if session.renews_at.as_ref().is_some_and(|at| *at <= now) {
-            renew(service, &session);
+        if session.prolong_from.as_ref().is_some_and(|at| *at <= now) {
+            prolong(service, &session);
         }
         let User { id, display_name, roles, .. } = user;
         Ok(Caller::User { id, display_name, roles, session: session.id })
@@ -121,10 +121,10 @@ pub fn hear(service: &'static Descriptor, response: &Response) {
 }
 
 /// Tells accounts that a session is used, which is due once a day. If they are away, the next request does it.
-fn renew(service: &'static Descriptor, session: &Session) {
-    let request = Request::new("POST", "/users/sessions/renewal");
+fn prolong(service: &'static Descriptor, session: &Session) {
+    let request = Request::new("POST", "/users/sessions/use");
     let request = request.with(http::CALLER, session.user.as_str()).with(http::SESSION, session.id.as_str());
-    if let Err(error) = http::ask(service, sources::ACCOUNTS.name, &request, RENEWAL_PATIENCE) {
+    if let Err(error) = http::ask(service, sources::ACCOUNTS.name, &request, USE_PATIENCE) {
         log::debug(&format!("that a session is used is not noted yet: {error}"));
     }
 }

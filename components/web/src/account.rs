@@ -5,10 +5,10 @@ use trellis_kit::http::encoded;
 use trellis_kit::{Call, Cx, Problem, Response};
 
 use crate::api::Page;
-use crate::ask::Trouble;
+use crate::ask::{Services, Trouble};
 use crate::fields::{Field, Fields, notice};
 use crate::trellis::accounts::types::{ListedSession, NewName, NewPassword};
-use crate::{origin, page, services, signing, time};
+use crate::{origin, page, signing, time};
 
 const PATH: &str = "/account";
 /// The value that stands for all sessions but this one.
@@ -28,34 +28,34 @@ enum Vain<'t> {
     Session(&'t Trouble),
 }
 
-pub fn look(call: &Call<'_>) -> Result<Response, Problem> {
-    page::answer(shown(call, None))
+pub fn look(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
+    page::answer(shown(call, services, None))
 }
 
-pub fn rename(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn rename(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [display_name] = call.form(["display_name"])?;
-    let done = services(call.cx()).rename(&NewName { display_name });
-    answer(call, "name", done, |trouble| Vain::Name(trouble))
+    let done = services.rename(&NewName { display_name });
+    answer(call, services, "name", done, |trouble| Vain::Name(trouble))
 }
 
-pub fn set_password(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn set_password(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [current_password, new_password] = call.form(["current_password", "new_password"])?;
-    let done = services(call.cx()).set_password(&NewPassword { current_password, new_password });
-    answer(call, "password", done, |trouble| Vain::Password(trouble))
+    let done = services.set_password(&NewPassword { current_password, new_password });
+    answer(call, services, "password", done, |trouble| Vain::Password(trouble))
 }
 
-pub fn end_session(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn end_session(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [session] = call.form(["session"])?;
-    let services = services(call.cx());
     let done = if session == OTHERS { services.end_sessions() } else { services.end_session(&session) };
-    answer(call, "session", done, |trouble| Vain::Session(trouble))
+    answer(call, services, "session", done, |trouble| Vain::Session(trouble))
 }
 
 fn answer(
     call: &Call<'_>,
+    services: Services<'_>,
     what: &str,
     done: Result<Option<String>, Trouble>,
     vain: impl for<'t> FnOnce(&'t Trouble) -> Vain<'t>,
@@ -66,16 +66,16 @@ fn answer(
             let seen = page::look_at(&format!("{PATH}?done={what}{}", at.collect::<String>()));
             Ok(page::known(page::answer(seen)?, position))
         }
-        Err(trouble) => page::answer(shown(call, Some(&vain(&trouble)))),
+        Err(trouble) => page::answer(shown(call, services, Some(&vain(&trouble)))),
     }
 }
 
-fn shown(call: &Call<'_>, vain: Option<&Vain<'_>>) -> Page {
+fn shown(call: &Call<'_>, services: Services<'_>, vain: Option<&Vain<'_>>) -> Page {
     let cx = call.cx();
     if cx.session.is_none() {
         return signing::asked_for(cx, "Your account", PATH, "Sign in to see it.");
     }
-    let sessions = services(cx).sessions(&page::window(call));
+    let sessions = services.sessions(&page::window(call));
     if let Err(Trouble::Refused(problem)) = &sessions {
         return page::refusal(Some(cx), problem);
     }

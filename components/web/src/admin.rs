@@ -5,55 +5,58 @@ use trellis_kit::http::encoded;
 use trellis_kit::{Call, Cx, Problem, Response};
 
 use crate::api::Page;
-use crate::ask::Trouble;
+use crate::ask::{Services, Trouble};
 use crate::fields::{Field, Fields, notice};
 use crate::trellis::accounts::types::{AdminCode, ListedUser, NewRoles, UserPage};
-use crate::{origin, page, services, signing, time};
+use crate::{origin, page, signing, time};
 
 const PATH: &str = "/admin";
 
-pub fn look(call: &Call<'_>) -> Result<Response, Problem> {
-    page::answer(shown(call, None))
+pub fn look(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
+    page::answer(shown(call, services, None))
 }
 
 /// Takes the names of roles, with blanks between them.
-pub fn set_roles(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn set_roles(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [user, roles] = call.form(["user", "roles"])?;
     let roles = roles.split([' ', ',']).filter(|role| !role.is_empty()).map(str::to_owned).collect();
-    answer(call, services(call.cx()).set_roles(&user, &NewRoles { roles }))
+    answer(call, services, services.set_roles(&user, &NewRoles { roles }))
 }
 
-pub fn block(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn block(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [user, blocked] = call.form(["user", "blocked"])?;
-    let services = services(call.cx());
-    answer(call, if blocked == "yes" { services.block(&user) } else { services.unblock(&user) })
+    answer(call, services, if blocked == "yes" { services.block(&user) } else { services.unblock(&user) })
 }
 
-pub fn take_code(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn take_code(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [code] = call.form(["code"])?;
-    answer(call, services(call.cx()).become_admin(&AdminCode { code: code.trim().to_owned() }))
+    answer(call, services, services.become_admin(&AdminCode { code: code.trim().to_owned() }))
 }
 
-fn answer(call: &Call<'_>, done: Result<Option<String>, Trouble>) -> Result<Response, Problem> {
+fn answer(
+    call: &Call<'_>,
+    services: Services<'_>,
+    done: Result<Option<String>, Trouble>,
+) -> Result<Response, Problem> {
     match done {
         Ok(position) => {
             let at = position.iter().map(|position| format!("?position={}", encoded(position)));
             let seen = page::look_at(&format!("{PATH}{}", at.collect::<String>()));
             Ok(page::known(page::answer(seen)?, position))
         }
-        Err(trouble) => page::answer(shown(call, Some(&trouble))),
+        Err(trouble) => page::answer(shown(call, services, Some(&trouble))),
     }
 }
 
-fn shown(call: &Call<'_>, trouble: Option<&Trouble>) -> Page {
+fn shown(call: &Call<'_>, services: Services<'_>, trouble: Option<&Trouble>) -> Page {
     let cx = call.cx();
     if cx.caller.is_none() {
         return signing::asked_for(cx, "People", PATH, "This is for admins.");
     }
-    let users = services(cx).users(&page::window(call));
+    let users = services.users(&page::window(call));
     match &users {
         Err(Trouble::Refused(problem)) if problem.status == 403 => return first(cx, trouble),
         Err(Trouble::Refused(problem)) => return page::refusal(Some(cx), problem),

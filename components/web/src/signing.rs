@@ -6,10 +6,10 @@ use trellis_kit::http::{Path, encoded};
 use trellis_kit::{Call, Cx, Problem, Response};
 
 use crate::api::Page;
-use crate::ask::Trouble;
+use crate::ask::{Services, Trouble};
 use crate::fields::{Field, Fields};
 use crate::trellis::accounts::types::{Credentials, NewUser};
-use crate::{origin, page, services};
+use crate::{origin, page};
 
 /// Where somebody came from, and goes back to.
 const TO: &str = "to";
@@ -18,13 +18,13 @@ pub fn sign_up_page(call: &Call<'_>) -> Result<Response, Problem> {
     page::answer(sign_up_form(call.cx(), "", "", place(call.query(TO).unwrap_or("/"))?, None))
 }
 
-pub fn sign_up(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn sign_up(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [email, display_name, password, to] = call.form(["email", "display_name", "password", TO])?;
     let (cx, to) = (call.cx(), place(&to)?);
     let name = Some(display_name.trim()).filter(|name| !name.is_empty()).map(str::to_owned);
     let new = NewUser { email: email.clone(), password, display_name: name };
-    match services(cx).sign_up(&new) {
+    match services.sign_up(&new) {
         Ok(answer) => Ok(begun(cx, &answer.token, to)),
         Err(trouble) => page::answer(sign_up_form(cx, &email, &display_name, to, Some(&trouble))),
     }
@@ -34,20 +34,20 @@ pub fn sign_in_page(call: &Call<'_>) -> Result<Response, Problem> {
     page::answer(sign_in_form(call.cx(), "", place(call.query(TO).unwrap_or("/"))?, None))
 }
 
-pub fn sign_in(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn sign_in(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [email, password, to] = call.form(["email", "password", TO])?;
     let (cx, to) = (call.cx(), place(&to)?);
-    match services(cx).sign_in(&Credentials { email: email.clone(), password }) {
+    match services.sign_in(&Credentials { email: email.clone(), password }) {
         Ok(answer) => Ok(begun(cx, &answer.token, to)),
         Err(trouble) => page::answer(sign_in_form(cx, &email, to, Some(&trouble))),
     }
 }
 
-pub fn sign_out(call: &Call<'_>) -> Result<Response, Problem> {
+pub fn sign_out(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [] = call.form([])?;
-    match services(call.cx()).sign_out() {
+    match services.sign_out() {
         Ok(answer) => {
             call.cx().tell_session("");
             Ok(page::known(page::answer(page::look_at("/"))?, answer.position))

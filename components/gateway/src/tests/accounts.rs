@@ -29,8 +29,8 @@ play! {
         },
         Session.id by SessionEvent: |before, event| match event {
             SessionEvent::Opened(session) => Some(session.clone()),
-            SessionEvent::Renewed(Term { ends_at, renews_at }) => {
-                before.map(|session| Session { ends_at: ends_at.clone(), renews_at: renews_at.clone(), ..session })
+            SessionEvent::Prolonged(Term { ends_at, prolong_from }) => {
+                before.map(|session| Session { ends_at: ends_at.clone(), prolong_from: prolong_from.clone(), ..session })
             }
             SessionEvent::Ended => {
                 before.map(|session| Session { ended: true, version: session.version + 1, ..session })
@@ -69,7 +69,7 @@ fn opened(id: &str, since: u64, ends_at: &str) {
         since,
         opened_at: "2026-01-01T00:00:00.000Z".to_owned(),
         ends_at: ends_at.to_owned(),
-        renews_at: None,
+        prolong_from: None,
         ended: false,
         version: 1,
     };
@@ -357,9 +357,9 @@ fn while_an_event_of_accounts_waits_for_long_nobody_is_taken_for_who_they_were()
 #[test]
 fn that_a_session_is_used_is_told_when_it_is_due() {
     ann();
-    let renewed = |ends_at: &str, renews_at: Option<&str>| {
-        let term = Term { ends_at: ends_at.to_owned(), renews_at: renews_at.map(str::to_owned) };
-        given::<Session>("ann-1", [SessionEvent::Renewed(term)]);
+    let prolonged = |ends_at: &str, prolong_from: Option<&str>| {
+        let term = Term { ends_at: ends_at.to_owned(), prolong_from: prolong_from.map(str::to_owned) };
+        given::<Session>("ann-1", [SessionEvent::Prolonged(term)]);
         heard();
     };
     let told = || {
@@ -368,14 +368,14 @@ fn that_a_session_is_used_is_told_when_it_is_due() {
         asked.map(|request| request.split(" HTTP").next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(told(), [""; 0], "never");
-    renewed(LATE, Some("2020-01-01T00:00:00.000Z"));
+    prolonged(LATE, Some("2020-01-01T00:00:00.000Z"));
     assert_eq!(told(), [""; 0], "accounts are away, and nobody is refused for it");
     answers("accounts", "HTTP/1.1 204 No Content\r\n\r\n");
-    assert_eq!(told(), ["POST /users/sessions/renewal"]);
-    renewed(LATE, Some("9998-01-01T00:00:00.000Z"));
+    assert_eq!(told(), ["POST /users/sessions/use"]);
+    prolonged(LATE, Some("9998-01-01T00:00:00.000Z"));
     assert_eq!(told(), [""; 0], "not yet");
     // Whoever is refused uses nothing.
-    renewed("2020-01-02T00:00:00.000Z", Some("2020-01-01T00:00:00.000Z"));
+    prolonged("2020-01-02T00:00:00.000Z", Some("2020-01-01T00:00:00.000Z"));
     assert_eq!(with(&token("ann-1")).status, 401);
     assert_eq!(asked(), [""; 0]);
 }
