@@ -28,7 +28,8 @@ struct Api {
 }
 
 /// Texts of which a schema does not know what they must be.
-const KNOWN: [(&str, &str); 4] = [
+const KNOWN: [(&str, &str); 5] = [
+    ("currency", "EUR"),
     ("email", "x@example.org"),
     ("password", "correct horse"),
     ("current_password", "correct horse"),

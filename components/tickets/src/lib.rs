@@ -1,0 +1,162 @@
+//! Tickets: somebody offers one for a price, everybody may see what is for sale.
+
+mod price;
+#[cfg(test)]
+mod tests;
+
+use api::{Cx, Guest, Offer, PageRequest, Problem, Ticket, TicketPage};
+use thiserror::Error;
+use trellis::tickets::events::TicketEvent;
+use trellis::tickets::types::Status;
+use trellis_kit::{
+    Aggregate, Entity, Failure, Projections, Recorded, Route, Series, Service, Writer, projections, routes,
+    text,
+};
+
+trellis_kit::bindings!(tickets);
+trellis_kit::export!(Tickets);
+
+#[derive(Debug)]
+pub struct Tickets;
+
+/// How many characters a title may have.
+const TITLE_MAX: usize = 200;
+
+/// All tickets, as they came.
+const TICKETS: Series<Ticket> = Series::new(sources::TICKETS, "ticket", "all");
+
+impl Service for Tickets {
+    const NAME: &str = "tickets";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const PARTITIONS: u32 = sources::TICKETS.partitions;
+    const ROUTES: &[Route] = routes! {
+        POST "/tickets" => created(Self::create),
+        GET "/tickets" => page(Self::list),
+        GET "/tickets/{id}" => ok(Self::get),
+        PUT "/tickets/{id}" => ok(Self::change),
+        DELETE "/tickets/{id}" => done(Self::withdraw),
+    };
+    const ENTITIES: &[Entity] = &[Entity::of::<Ticket>()];
+    const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
+    const PROJECTIONS: Projections = projections! { sources::TICKETS => follow };
+}
+
+impl Guest for Tickets {
+    fn create(cx: &Cx, new: Offer) -> Result<Ticket, Problem> {
+        let seller = cx.caller.clone().ok_or(TicketError::NobodyKnown)?;
+        let Offer { title, price } = checked(&new)?;
+        cx.create(&new, |id| {
+            TicketEvent::Created(Ticket {
+                id,
+                seller,
+                title,
+                price,
+                status: Status::ForSale,
+                listed_at: cx.now(),
+                version: 1,
+            })
+        })
+    }
+
+    fn get(cx: &Cx, id: String) -> Result<Ticket, Problem> {
+        cx.load(&id)
+    }
+
+    fn list(cx: &Cx, page: PageRequest) -> Result<TicketPage, Problem> {
+        let listed = TICKETS.list(&cx.views()?, &page)?;
+        let for_sale = listed.items.into_iter().filter(|ticket| ticket.status == Status::ForSale);
+        Ok(TicketPage { items: for_sale.collect(), next: listed.next })
+    }
+
+    fn change(cx: &Cx, id: String, to: Offer) -> Result<Ticket, Problem> {
+        let to = checked(&to)?;
+        cx.update(&id, |ticket: &Ticket| {
+            ticket.expect_seller(cx)?;
+            match ticket.status {
+                Status::Withdrawn => Err(TicketError::Withdrawn.into()),
+                Status::ForSale => Ok((ticket.offer() != to).then(|| TicketEvent::Changed(to.clone()))),
+            }
+        })
+    }
+
+    fn withdraw(cx: &Cx, id: String) -> Result<(), Problem> {
+        cx.update(&id, |ticket: &Ticket| {
+            ticket.expect_seller(cx)?;
+            Ok((ticket.status == Status::ForSale).then_some(TicketEvent::Withdrawn))
+        })?;
+        Ok(())
+    }
+}
+
+/// Why a ticket is not offered, or stays as it is.
+#[derive(Debug, Error)]
+enum TicketError {
+    #[error("Sign in to offer a ticket.")]
+    NobodyKnown,
+    #[error("Only its seller may change a ticket.")]
+    NotItsSeller,
+    #[error("This ticket was withdrawn. Offer it anew.")]
+    Withdrawn,
+}
+
+impl From<TicketError> for Problem {
+    fn from(error: TicketError) -> Self {
+        let detail = error.to_string();
+        match error {
+            TicketError::NobodyKnown => Self::unauthorized(detail),
+            TicketError::NotItsSeller => Self::forbidden(detail),
+            TicketError::Withdrawn => Self::conflict(detail),
+        }
+    }
+}
+
+/// The offer as it is kept.
+fn checked(offer: &Offer) -> Result<Offer, Problem> {
+    let title = text::one_line("title", &offer.title, TITLE_MAX)?;
+    price::check("price", &offer.price)?;
+    Ok(Offer { title, price: offer.price.clone() })
+}
+
+impl Ticket {
+    fn offer(&self) -> Offer {
+        Offer { title: self.title.clone(), price: self.price.clone() }
+    }
+
+    fn expect_seller(&self, cx: &Cx) -> Result<(), TicketError> {
+        if cx.caller.as_ref() == Some(&self.seller) { Ok(()) } else { Err(TicketError::NotItsSeller) }
+    }
+}
+
+impl Aggregate for Ticket {
+    type Service = Tickets;
+    type Event = TicketEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &TicketEvent) -> Option<Self> {
+        let before = match (before, event) {
+            (None, TicketEvent::Created(ticket)) => return Some(ticket.clone()),
+            (before, _) => before?,
+        };
+        let version = before.version + 1;
+        match event {
+            TicketEvent::Created(_) => None,
+            TicketEvent::Changed(Offer { title, price }) => {
+                Some(Self { title: title.clone(), price: price.clone(), version, ..before })
+            }
+            TicketEvent::Withdrawn => Some(Self { status: Status::Withdrawn, version, ..before }),
+        }
+    }
+}
+
+/// Keeps the list of tickets.
+fn follow(event: &Recorded<TicketEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    match &event.data {
+        TicketEvent::Created(ticket) => TICKETS.add(writer, &ticket.id, ticket),
+        TicketEvent::Changed(_) | TicketEvent::Withdrawn => {
+            TICKETS.change(writer, &event.entity, &event.state()?)
+        }
+    }
+}
