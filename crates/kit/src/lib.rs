@@ -40,6 +40,7 @@
 //! | let in callers only who are known | `cx.caller`, or else [`Problem::unauthorized`] |
 //! | change what a projection makes of events | a higher [`Service::VIEWS_SCHEMA`], but not for a source that is new: all is built anew while the old answers |
 //! | change events or entities that are stored | `bindings!(likes except LikeEvent)`, and [`Event`] by hand: a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
+//! | answer with a field more | an `option<…>` in WIT: a caller of today may ask a version that does not know it. Callers of before skip it |
 //! | have entities that belong to those of another service | [`Known`], kept by a function in [`projections!`], as `components/comments` has it: which of these there are, also of those that come just now |
 //! | play the services that it follows, in tests | [`play!`](testing::play), [`testing::given`] with their events, and [`testing::settle`] |
 //! | see that nothing is lost or done twice, in tests | [`testing::every_event_twice`] and [`testing::trouble_at_every_call`] |
