@@ -49,7 +49,7 @@ impl Watch {
         self.seen.replace(seen);
     }
 
-    /// Refuses as long as an event of the source waits for the service, once [`glance`](super::glance) has read for it.
+    /// Refuses as long as an event of the source waits for the service, once [`glance`](super::glance()) has read for it.
     pub fn expect_heard(&self, service: &Descriptor) -> Result<(), Problem> {
         let noted: Option<Heard> = match self.seen.take() {
             Some(bytes) => Some(document::read(&self.key(), &bytes)?),
