@@ -61,6 +61,14 @@ pub fn offer() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses what cannot be a code, whoever shows it.
+pub fn expect_possible(code: &str) -> Result<(), Problem> {
+    match code.len() == id::SECRET_LEN && id::is_valid(code) {
+        true => Ok(()),
+        false => Err(AccountError::NoSuchCode.into()),
+    }
+}
+
 /// Makes a user the first admin.
 pub fn take(cx: &Cx, user: &str, code: &str) -> Result<(), Problem> {
     let (shown, now) = (id::sha256(code), cx.now());

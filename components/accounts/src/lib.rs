@@ -147,6 +147,7 @@ impl Guest for Accounts {
     }
 
     fn become_admin(cx: &Cx, shown: AdminCode) -> Result<Person, Problem> {
+        first_admin::expect_possible(&shown.code)?;
         let user = id::root(own_session(cx)?);
         first_admin::take(cx, user, &shown.code)?;
         Ok(person(&cx.load(user)?))

@@ -26,6 +26,9 @@ pub fn chance() -> [u8; 16] {
     (u128::from(platform.random()) << 64 | u128::from(platform.random())).to_be_bytes()
 }
 
+/// How long a secret is.
+pub const SECRET_LEN: usize = 64;
+
 /// What nobody can guess: 256 bits of chance, in hexadecimal.
 pub fn secret() -> String {
     hex(&[chance(), chance()].concat())
