@@ -4,7 +4,9 @@ use anyhow::Context as _;
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::Ident;
-use wit_parser::{Function, Interface, Type, TypeDefKind, UnresolvedPackage, UnresolvedPackageGroup};
+use wit_parser::{
+    Function, Interface, PackageName, Type, TypeDefKind, UnresolvedPackage, UnresolvedPackageGroup,
+};
 
 use crate::routes::{Route, Routes};
 
@@ -15,6 +17,29 @@ pub struct Contract(UnresolvedPackage);
 pub fn read(service: &str) -> anyhow::Result<Contract> {
     let component = std::env::var("CARGO_MANIFEST_DIR")?;
     Ok(Contract(UnresolvedPackageGroup::parse_dir(format!("{component}/../../wit/{service}"))?.main))
+}
+
+/// Adds a service's package, behind those whose types it uses: the binding generator reads them in this order.
+pub fn add_with_dependencies(service: &str, packages: &mut Vec<String>) -> anyhow::Result<()> {
+    add(service, &[], packages)
+}
+
+fn add(service: &str, users: &[&str], packages: &mut Vec<String>) -> anyhow::Result<()> {
+    let users = [users, &[service]].concat();
+    let is_service = |name: &&PackageName| name.namespace == "trellis" && name.name != "common";
+    for used in read(service)?.0.foreign_deps.keys().filter(is_service) {
+        anyhow::ensure!(
+            !users.contains(&&*used.name),
+            "packages use one another in a circle: {}, {}",
+            users.join(", "),
+            used.name
+        );
+        add(&used.name, &users, packages)?;
+    }
+    if !packages.iter().any(|known| known == service) {
+        packages.push(service.to_owned());
+    }
+    Ok(())
 }
 
 impl Contract {

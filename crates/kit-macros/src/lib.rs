@@ -31,9 +31,8 @@ use syn::{DeriveInput, Ident, Token, parse_macro_input};
 #[proc_macro]
 pub fn bindings(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as Input);
-    let generated = input.generated();
-    match input.written_down() {
-        Ok(written) => quote! { #generated #written },
+    match input.generated().and_then(|generated| Ok((generated, input.written_down()?))) {
+        Ok((generated, written)) => quote! { #generated #written },
         Err(why) => unreadable(&input.service(), &format!("{why:#}")),
     }
     .into()
@@ -87,18 +86,21 @@ impl Input {
     }
 
     /// What the binding generator makes.
-    fn generated(&self) -> TokenStream {
+    fn generated(&self) -> anyhow::Result<TokenStream> {
         let (service, Self { followed, asked, .. }) = (self.service(), self);
-        let folder = |name: &str| format!("../../wit/{name}");
-        let paths = ["../../wit".to_owned()].into_iter();
-        let paths = paths.chain(followed.iter().chain(asked).chain([&service]).map(|name| folder(name)));
+        let mut packages = Vec::new();
+        for name in followed.iter().chain(asked).chain([&service]) {
+            contract::add_with_dependencies(name, &mut packages)?;
+        }
+        let paths = packages.iter().map(|name| format!("../../wit/{name}"));
+        let paths = ["../../wit".to_owned()].into_iter().chain(paths);
         let events = followed.iter().map(|other| format!("import trellis:{other}/events@0.1.0; "));
         let types = asked.iter().map(|other| format!("import trellis:{other}/types@0.1.0; "));
         let imports: String = events.chain(types).collect();
         let world = format!(
             "package trellis:{service}-listens; world contract {{ include trellis:{service}/contract@0.1.0; {imports} }}"
         );
-        quote! {
+        Ok(quote! {
             #[allow(unsafe_code, missing_debug_implementations, clippy::indexing_slicing, reason = "generated")]
             mod bindings {
                 ::trellis_kit::rt::wit_bindgen::generate!({
@@ -113,7 +115,7 @@ impl Input {
                 });
             }
             pub use bindings::trellis;
-        }
+        })
     }
 
     /// What the binding generator does not make of the WIT of the service and of those that it follows.

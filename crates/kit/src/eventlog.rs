@@ -15,4 +15,4 @@ pub(crate) use envelope::Draft;
 pub(crate) use envelope::Envelope;
 pub use event::{Event, Recorded};
 pub use incoming::Incoming;
-pub(crate) use store::exists;
+pub(crate) use store::look_up;

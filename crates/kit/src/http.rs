@@ -38,7 +38,7 @@ pub(crate) use message::answer as answer_message;
 pub(crate) use message::parse as read_message;
 pub use path::percent_decoded as decoded;
 pub use path::{Path, allowed, encoded, is_any, is_pattern, shape, words};
-pub use route::{Access, Route};
+pub use route::{Access, Located, Route};
 #[doc(hidden)]
 pub use route::{Answers, Argument, Function, Handler, Rest, Takes};
 pub use router::Routes;

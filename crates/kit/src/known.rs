@@ -35,13 +35,15 @@ impl<E: Event> Known<E> {
 
     /// Goes on if the entity is known now, or else if the log of its service has it.
     pub fn expect(&self, cx: &Cx, id: &str) -> Result<(), Problem> {
-        let could_be = id::is_valid(id) && id::root(id) == id;
-        if self.docs.get(&cx.views()?, id)?.is_some()
-            || (could_be && eventlog::exists(self.source, E::OF, id)?)
-        {
-            return Ok(());
+        let is_logged = || {
+            Ok::<_, Problem>(
+                id::root(id) == id && eventlog::look_up(self.source, E::OF, id, Some(1))?.is_some(),
+            )
+        };
+        match self.docs.get(&cx.views()?, id)?.is_some() || is_logged()? {
+            true => Ok(()),
+            false => Err(missing::<E>()),
         }
-        Err(missing::<E>())
     }
 
     /// Goes on if the entity is known now.

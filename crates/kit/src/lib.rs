@@ -34,6 +34,7 @@
 //! | keep entities in order that belong to one other | [`Cx::create_below`]: they are its family, and share its partition. The ids of a family begin with that of its root, and then `-` |
 //! | both: one like for each caller and post | [`Cx::execute`] with an id of `{post}-` and [`id::derived`] |
 //! | keep what nobody else may read | [`Service::PRIVATE`], and `Self::PRIVATE_LOG => function` in [`reactions!`] for what follows from it |
+//! | list what belongs to a caller, or to anything else that is of another family | [`Lists::of_anybody`] |
 //! | count, by what they belong to | [`Docs::update`] of a document of the same family; each event changes it once |
 //! | refuse what does not go | an enum of the service's own errors (`thiserror`), and `impl From` of that for [`Problem`]: what each is in HTTP |
 //! | let in callers with a role only | `only("moderator")` before the route |
@@ -42,6 +43,7 @@
 //! | change events or entities that are stored | `bindings!(likes except LikeEvent)`, and [`Event`] by hand: a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
 //! | answer with a field more | an `option<…>` in WIT: a caller of today may ask a version that does not know it. Callers of before skip it |
 //! | have entities that belong to those of another service | [`Known`], kept by a function in [`projections!`], as `components/comments` has it: which of these there are, also of those that come just now |
+//! | decide by what another service's entity is just now | [`Cx::look_up`], as `components/orders` has it, where its event may not have come yet |
 //! | play the services that it follows, in tests | [`play!`](testing::play), [`testing::given`] with their events, and [`testing::settle`] |
 //! | see that nothing is lost or done twice, in tests | [`testing::every_event_twice`] and [`testing::trouble_at_every_call`] |
 //!

@@ -38,7 +38,7 @@ macro_rules! export {
 /// The function takes the [`Cx`](crate::Cx) and then, each by its type, in the order of the pattern: its words in braces as
 /// `String`, the parameters named after its question mark as `Option`, the [`PageRequest`](crate::PageRequest), and a record from the body.
 /// A result is answered as `ok`, 200 with the JSON of it; `created`, 201 with the JSON of the entity and where it is found;
-/// `made`, 201 with the JSON of what is found nowhere; `done`, 204, of a function without a result; or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything.
+/// `accepted`, 202 with the JSON of what is to be done and where it is found; `made`, 201 with the JSON of what is found nowhere; `done`, 204, of a function without a result; or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything.
 ///
 /// A route is for anyone who does not say otherwise. `own` is for services alone. `only(role)` is for callers who are trusted with the
 /// role. Gateways hold to it unless their operator says otherwise, so a function whose sense depends on the role

@@ -293,7 +293,7 @@ pub fn doc_key(generation: u64, source: &str, name: &str, id: &str) -> String {
     [doc_keys(generation), source, ".", name, ".", id].concat()
 }
 
-/// The key of a part of a list; a lane is a partition of its source, or the owner of the list.
+/// The key of a part of a list; a lane is a partition of its source, the owner of the list, or both.
 pub fn index_key(generation: u64, source: &str, name: &str, lane: &str, part: &str) -> String {
     [doc_keys(generation), source, ".", name, ".", lane, ".", part].concat()
 }

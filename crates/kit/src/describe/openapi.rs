@@ -132,6 +132,9 @@ fn answer(json: &mut Json, route: &Route, answers: &Answers, schemas: &mut Schem
         Answers::Created(schema) => {
             ("201", "It is there now, or was made by this request before.", "Location", Some(schema))
         }
+        Answers::Accepted(schema) => {
+            ("202", "It will be done, or was asked for by this request before.", "Location", Some(schema))
+        }
         Answers::Made(schema) => ("201", "It is there now.", "", Some(schema)),
         Answers::Done => ("204", "It is so.", "", None),
         Answers::Page(schema) => ("200", "A part of the list.", "Link", Some(schema)),
@@ -187,7 +190,7 @@ fn parameters(json: &mut Json, route: &Route, function: &Function, schemas: &mut
             Takes::Word | Takes::Body(_) => {}
         }
     }
-    if let Answers::Created(_) = function.answers {
+    if let Answers::Created(_) | Answers::Accepted(_) = function.answers {
         shared(json, "Idempotency-Key");
     }
     if route.method == "GET" {

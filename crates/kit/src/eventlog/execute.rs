@@ -1,13 +1,14 @@
 //! What a handler does with entities through its [`Cx`]: create, load, change.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::aggregate::{Aggregate, log_of};
 use super::envelope::{Draft, Envelope};
 use super::event::Event;
 use super::store::{self, Log, Outcome};
 use crate::cx::Cx;
-use crate::descriptor::Entity;
+use crate::descriptor::{Entity, Source};
 use crate::id;
 use crate::problem::Problem;
 use crate::time::back_off;
@@ -76,6 +77,16 @@ impl Cx {
     /// The same, for one that need not be there.
     pub fn find<A: Aggregate>(&self, id: &str) -> Result<Option<A>, Problem> {
         Ok(newest::<A>(id)?.map(|(entity, ..)| entity))
+    }
+
+    /// An entity of another service as its log has it now, for whoever writes what belongs to it. Whoever reads follows the events.
+    pub fn look_up<E: Event, S: DeserializeOwned>(
+        &self,
+        source: Source,
+        id: &str,
+    ) -> Result<Option<S>, Problem> {
+        let newest = store::look_up(source, E::OF, id, None)?;
+        Ok(newest.map(|event| event.state::<E, S>()).transpose()?)
     }
 
     /// Changes an entity that exists. `decide` sees it as it is and says what happens, if anything; it is asked

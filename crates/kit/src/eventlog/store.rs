@@ -113,16 +113,28 @@ fn lookup(log: Log, entity: &str, version: Option<u64>) -> Result<Option<Envelop
     newest(&log.stream(), &subject)
 }
 
-/// Whether an event of another service's log has created an entity of this kind.
-pub(crate) fn exists(source: Source, kind: &str, entity: &str) -> Result<bool, Fault> {
-    let subject = names::event_subject(source.name, id::partition(entity, source.partitions), entity, 1);
+/// The newest event of an entity of another service, or the one of a version, if it is an entity of this kind.
+pub(crate) fn look_up(
+    source: Source,
+    kind: &str,
+    entity: &str,
+    version: Option<u64>,
+) -> Result<Option<Envelope>, Fault> {
+    if !id::is_valid(entity) {
+        return Ok(None);
+    }
+    let partition = id::partition(entity, source.partitions);
+    let subject = match version {
+        Some(version) => names::event_subject(source.name, partition, entity, version),
+        None => names::event_subject(source.name, partition, entity, '*'),
+    };
     match newest(&names::log_stream(source.name), &subject) {
         Ok(Some(event)) => {
-            let of =
-                event.kind().map_err(|error| Fault::because(format!("{subject} holds no event"), error))?.0;
-            Ok(of == kind)
+            let (of, ..) =
+                event.kind().map_err(|error| Fault::because(format!("{subject} holds no event"), error))?;
+            Ok((of == kind).then_some(event))
         }
-        Ok(None) | Err(StreamError::NoStream) => Ok(false),
+        Ok(None) | Err(StreamError::NoStream) => Ok(None),
         Err(error) => Err(error.into_fault(source.name)),
     }
 }

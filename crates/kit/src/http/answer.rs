@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use super::call::Call;
 use super::exchange::Response;
-use super::route::Handler;
-use crate::eventlog::Aggregate;
+use super::route::{Handler, Located};
 use crate::problem::Problem;
 use crate::schema::Page;
 
@@ -18,9 +17,16 @@ where
 
 pub fn created<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
 where
-    H::Result: Aggregate,
+    H::Result: Located,
 {
     call.created(function.handle(call))
+}
+
+pub fn accepted<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
+where
+    H::Result: Located,
+{
+    call.accepted(function.handle(call))
 }
 
 pub fn made<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use super::exchange::{Request, Response};
 use super::form;
 use super::path::{Path, encoded};
+use super::route::Located;
 use crate::contract::types::PageRequest;
 use crate::cx::Cx;
-use crate::eventlog::Aggregate;
 use crate::json;
 use crate::problem::Problem;
 use crate::schema::Record;
@@ -105,11 +105,19 @@ impl Call<'_> {
         Response::json(200, &result?)
     }
 
-    /// 201 with the new entity as JSON, and where it is found: its id below this path.
-    pub fn created<A: Aggregate>(&self, result: Result<A, Problem>) -> Result<Response, Problem> {
-        let entity = result?;
-        let location = format!("{}/{}", self.path.raw, entity.id());
-        Ok(Response::json(201, &entity)?.with("location", location))
+    /// 201 with what is new as JSON, and where it is found: its id below this path.
+    pub fn created(&self, result: Result<impl Located, Problem>) -> Result<Response, Problem> {
+        self.new(201, &result?)
+    }
+
+    /// 202 with what is to be done as JSON, and where it is found what comes of it.
+    pub fn accepted(&self, result: Result<impl Located, Problem>) -> Result<Response, Problem> {
+        self.new(202, &result?)
+    }
+
+    fn new(&self, status: u16, new: &impl Located) -> Result<Response, Problem> {
+        let location = format!("{}/{}", self.path.raw, new.id());
+        Ok(Response::json(status, new)?.with("location", location))
     }
 
     /// 200 with the items as a JSON array, and where the next ones are found, if there are more.

@@ -190,7 +190,7 @@ impl Question<'_> {
         let answer = ask(asker.service, service, &request, asker.patience)
             .map_err(|error| CallError::NoAnswer { service, error })?;
         match (answer.status, answer.problem()) {
-            (200 | 201 | 204, _) => Ok(answer),
+            (200 | 201 | 202 | 204, _) => Ok(answer),
             (400..500, Some(problem)) => Err(CallError::Refused(problem)),
             (status @ 500.., _) => Err(CallError::Failed { status }),
             (status, _) => {

@@ -17,6 +17,13 @@ where
     Function { path, takes: H::TAKES, answers: Answers::Created(H::Result::JSON) }
 }
 
+pub const fn accepted<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
+where
+    H::Result: Wire,
+{
+    Function { path, takes: H::TAKES, answers: Answers::Accepted(H::Result::JSON) }
+}
+
 pub const fn made<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
 where
     H::Result: Wire,

@@ -97,7 +97,9 @@ fn answer_with(
 fn tell(cx: &Cx, response: &mut Response) {
     if let Some(position) = cx.position() {
         let mut headers = response.headers.iter_mut();
-        if let Some((_, location)) = headers.find(|(name, _)| response.status == 201 && name == "location") {
+        if let Some((_, location)) =
+            headers.find(|(name, _)| matches!(response.status, 201 | 202) && name == "location")
+        {
             // Whoever follows it reads what was written.
             *location += &format!("?{}={position}", position::QUERY);
         }

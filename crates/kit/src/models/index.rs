@@ -39,11 +39,13 @@ pub struct Index {
     name: &'static str,
 }
 
-/// One list for each entity that owns some, the comments of each post for example.
+/// One list for each entity that owns some, the comments of each post for example; or one for each owner of any kind, as the orders
+/// of each buyer.
 #[derive(Debug, Clone, Copy)]
 pub struct Lists {
     source: Source,
     name: &'static str,
+    of_anybody: bool,
 }
 
 /// One part of a list.
@@ -140,18 +142,26 @@ impl Index {
 }
 
 impl Lists {
-    /// Lists that follow the events of one service. The name is part of their keys.
+    /// Lists that follow the events of one service, of owners who are of the same family as the event's entity: so all that is
+    /// added to one list comes from one partition. The name is part of their keys.
     pub const fn new(source: Source, name: &'static str) -> Self {
-        Self { source, name }
+        Self { source, name, of_anybody: false }
     }
 
-    /// Adds an id as the newest of an owner, who is of the same family as the event's entity: so all that is added
-    /// to one list comes from one partition.
+    /// The same of owners that any text stands for. What is added to one list comes from all partitions, so reading it costs as much
+    /// as reading an [`Index`].
+    pub const fn of_anybody(source: Source, name: &'static str) -> Self {
+        Self { source, name, of_anybody: true }
+    }
+
+    /// Adds an id as the newest of an owner.
     pub fn add(&self, writer: &Writer<'_>, owner: &str, id: &str) -> Result<(), Failure> {
-        if writer.source != self.source.name
-            || id::root(owner) != id::root(writer.entity)
-            || !id::is_valid(owner)
-        {
+        let is_ours = writer.source == self.source.name && writer.partition < self.source.partitions;
+        if is_ours && self.of_anybody {
+            let lane = lane_of(owner, writer.partition);
+            return OpenLane { writer, name: self.name, lane: &lane }.add(id, None);
+        }
+        if !is_ours || id::root(owner) != id::root(writer.entity) || !id::is_valid(owner) {
             return Err(Failure::lasting(format!(
                 "{} of {owner:?} is not for events of {} in {} to write",
                 self.name, writer.entity, writer.source
@@ -162,9 +172,18 @@ impl Lists {
 
     /// The ids that a page request asks for, of one owner; none if it owns nothing.
     pub fn list(&self, reader: &Reader, owner: &str, request: &PageRequest) -> Result<Listed, Problem> {
-        let lanes = if id::is_valid(owner) { vec![owner.to_owned()] } else { Vec::new() };
+        let lanes = match self.of_anybody {
+            true => (0..self.source.partitions).map(|partition| lane_of(owner, partition)).collect(),
+            false if id::is_valid(owner) => vec![owner.to_owned()],
+            false => Vec::new(),
+        };
         Ok(Pages { source: self.source.name, name: self.name, lanes }.list(reader, request)?.0)
     }
+}
+
+/// The lane of anybody in a partition. An owner may be called as no part of a key can be.
+fn lane_of(owner: &str, partition: u32) -> String {
+    format!("{}-{partition}", id::derived(&[owner.as_bytes()]))
 }
 
 /// A lane, for a projection that changes it.

@@ -238,6 +238,45 @@ fn only_the_family_adds_to_a_list_and_each_event_once() {
     assert_eq!(owned("a", 10, Some("AQ".to_owned())).unwrap_err().status, 400);
 }
 
+const OF_ANYBODY: Lists = Lists::of_anybody(SOURCE, "of-anybody");
+
+#[test]
+fn who_owns_what_comes_from_all_partitions_is_called_as_they_like() {
+    let owners = ["ann", "", "a.b", "*", ">", "mia smith", "ä", &"x".repeat(1000)];
+    let owner = |seq: u64| owners[(seq % 7) as usize];
+    let give = |seq: u64| {
+        let (partition, entity) = (seq as u32 % SOURCE.partitions, "of-somebody-else");
+        let (source, term) = (SOURCE.name, Term::ENDLESS);
+        let writer = Writer { partition, entity, seq, source, term, generation: 1, ..Writer::default() };
+        OF_ANYBODY.add(&writer, owner(seq), &seq.to_string())?;
+        writer.finish(no_offset())
+    };
+    for seq in 1..=2_000 {
+        give(seq).unwrap();
+    }
+    give(2_000).unwrap();
+    give(7).unwrap();
+    let views = anonymous().views().unwrap();
+    for name in owners {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let before = platform().calls();
+            let listed = OF_ANYBODY.list(&views, name, &PageRequest { limit: Some(30), after }).unwrap();
+            assert!(platform().calls() - before <= 4);
+            ids.extend(listed.ids);
+            after = listed.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<String> =
+            (1..=2_000).rev().filter(|seq| owner(*seq) == name).map(|seq| seq.to_string()).collect();
+        assert_eq!(ids, expected, "{name:.10}");
+    }
+    let elsewhere = Writer { source: "others", generation: 1, ..Writer::default() };
+    assert!(OF_ANYBODY.add(&elsewhere, "ann", "1").unwrap_err().is_lasting());
+}
+
 #[test]
 fn a_long_list_costs_no_more_than_a_short_one() {
     let mut prices = Vec::new();
