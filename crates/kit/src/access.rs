@@ -155,8 +155,12 @@ impl Member {
             subjects.extend(own_stream(&names::log_stream(self.name)));
         }
         let follows = !(self.projects.is_empty() && self.reacts_to.is_empty());
-        if follows || self.private {
+        let keeps = self.partitions > 0 || self.private;
+        if follows || keeps {
             subjects.extend(own_stream(&names::own_stream(self.name)));
+        }
+        if keeps {
+            subjects.insert(names::attempt(self.name, "*", "*", '*'));
         }
         if self.private {
             subjects.insert(names::log_subjects(&names::private_log(self.name)));

@@ -6,6 +6,7 @@ mod envelope;
 pub mod event;
 mod execute;
 mod incoming;
+mod once;
 mod store;
 
 pub use aggregate::Aggregate;

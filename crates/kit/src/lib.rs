@@ -7,7 +7,7 @@
 //! * [`Service`]: its name, its routes, its entities, and the events that its read models ([`Docs`], [`Series`], [`Index`],
 //!   [`Lists`]) follow; the documents of the whole are made of these;
 //! * the functions themselves, which [create](Cx::create), [load](Cx::load) and
-//!   [change](Cx::update) entities;
+//!   [change](Cx::update) entities, [once](Cx::once) for each idempotency key if need be;
 //! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
 //! * [`export!`], which makes a component of all that and puts into it what the service is, and [`testing`] in its tests.
 //!
@@ -31,6 +31,7 @@
 //! | do something because of it | the same, and a line in [`reactions!`] |
 //! | ask another service, for somebody who waits | `bindings!(web; posts)`, and `clients::posts::create` with an [`http::Asker`] |
 //! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
+//! | change an entity at most once, however often the same request comes | [`Cx::once`]: its answer stays that of the first time |
 //! | keep entities in order that belong to one other | [`Cx::create_below`]: they are its family, and share its partition. The ids of a family begin with that of its root, and then `-` |
 //! | both: one like for each caller and post | [`Cx::execute`] with an id of `{post}-` and [`id::derived`] |
 //! | keep what nobody else may read | [`Service::PRIVATE`], and `Self::PRIVATE_LOG => function` in [`reactions!`] for what follows from it |

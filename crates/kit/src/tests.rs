@@ -17,6 +17,7 @@ mod index;
 mod known;
 mod late;
 mod message;
+mod once;
 mod position;
 mod private;
 mod readiness;

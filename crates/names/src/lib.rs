@@ -163,7 +163,7 @@ pub fn dead_stream(service: &str) -> String {
     format!("{DEAD_STREAM}{service}")
 }
 
-/// The stream that holds what is the service's own concern: the changes of its generations, and its private log.
+/// The stream that holds what is the service's own concern: the changes of its generations, its attempts, and its private log.
 pub fn own_stream(service: &str) -> String {
     format!("{OWN_STREAM}{service}")
 }
@@ -175,6 +175,11 @@ pub fn own_subjects(service: &str) -> String {
 /// One change of the generations of a service's read models, or all of them with `*`.
 pub fn generation_change(service: &str, change: impl Display) -> String {
     format!("own.{service}.generation.{change}")
+}
+
+/// One attempt to do what a caller asked for with a key of its own, or all of these with `*`.
+pub fn attempt(service: &str, of: &str, id: &str, number: impl Display) -> String {
+    format!("own.{service}.attempt.{of}.{id}.{number}")
 }
 
 pub fn dead_subjects(service: &str) -> String {

@@ -31,7 +31,8 @@ pub(crate) struct Envelope {
     pub causation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// What was asked for when this event created its entity: the digest by which a repeated request is known.
+    /// By what a repeated request is known: the digest of what was asked for, if this event created its entity; the id that
+    /// all attempts with one key share, if it happened [once](crate::Cx::once).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// Its place in the log, if it was read from there.

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::time::back_off;
 
 /// How often a change is decided anew because somebody else was faster.
-const DECISIONS: u32 = 8;
+pub(super) const DECISIONS: u32 = 8;
 const MAX_KEY_LEN: usize = 255;
 
 impl Cx {
@@ -62,10 +62,7 @@ impl Cx {
                 self.noted(log, &id, first.seq);
                 first.state::<A::Event, A>().map_err(Problem::from)
             }
-            Outcome::Taken(_) => Err(Problem::invalid(
-                "idempotency-key",
-                "This key was used before, with another request. Use a new key for a new request.",
-            )),
+            Outcome::Taken(_) => Err(used_before()),
         }
     }
 
@@ -123,7 +120,7 @@ impl Cx {
     }
 
     /// The event as it will be stored, and the entity after it.
-    fn next<A: Aggregate>(
+    pub(super) fn next<A: Aggregate>(
         &self,
         id: &str,
         before: Option<A>,
@@ -145,7 +142,7 @@ impl Cx {
     }
 
     /// Remembers for the answer what was written, where a read model could follow it.
-    fn noted(&self, log: Log, entity: &str, seq: u64) {
+    pub(super) fn noted(&self, log: Log, entity: &str, seq: u64) {
         if !log.is_private {
             self.wrote(log.service, entity, seq);
         }
@@ -156,7 +153,7 @@ impl Cx {
         self.idempotency_key.as_ref().map_or_else(|| Ok(id::unique()), |key| self.id_from::<A>(key))
     }
 
-    fn id_from<A: Aggregate>(&self, key: &str) -> Result<String, Problem> {
+    pub(super) fn id_from<A: Aggregate>(&self, key: &str) -> Result<String, Problem> {
         if key.is_empty() || key.len() > MAX_KEY_LEN || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             let detail = format!("Idempotency-Key must be 1 to {MAX_KEY_LEN} visible ASCII characters.");
             return Err(Problem::malformed(detail));
@@ -170,7 +167,7 @@ impl Cx {
 }
 
 /// An entity as it is now, how many events made it so, and the place of the last of them in the log.
-fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64, u64)>, Problem> {
+pub(super) fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64, u64)>, Problem> {
     if !id::is_valid(id) {
         return Ok(None);
     }
@@ -183,6 +180,13 @@ fn newest<A: Aggregate>(id: &str) -> Result<Option<(A, u64, u64)>, Problem> {
     Ok(Some((entity, event.version, event.seq)))
 }
 
-fn missing<A: Aggregate>() -> Problem {
+pub(super) fn missing<A: Aggregate>() -> Problem {
     Problem::not_found(format!("There is no such {}.", A::Event::OF))
+}
+
+pub(super) fn used_before() -> Problem {
+    Problem::invalid(
+        "idempotency-key",
+        "This key was used before, with another request. Use a new key for a new request.",
+    )
 }

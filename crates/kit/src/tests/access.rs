@@ -27,6 +27,10 @@ fn whatever_a_service_does_is_allowed() {
     for n in 0..20 {
         edit(&anonymous(), &note.id, &format!("{n}")).unwrap();
     }
+    anonymous()
+        .with_key("k")
+        .once(&note.id, &"close", |_: Option<&Note>| Ok(Some(NoteEvent::Closed)))
+        .unwrap();
     write(&anonymous(), new("refused")).unwrap();
     write(&anonymous(), new("poison")).unwrap();
     settle::<Notes>();
@@ -45,6 +49,7 @@ fn whatever_a_service_does_is_allowed() {
     let touched = touched();
     for operation in [
         "STREAM.CREATE",
+        "own.notes.attempt.note.",
         "MSG.GET",
         "MSG.DELETE",
         "STREAM.PURGE",
