@@ -13,8 +13,8 @@ pub fn of(others: Others, service: Registered) -> Result<Flow, Problem> {
     };
     let dead_letters = others.dead_letters(&name)?;
     let consumers = log.consumers.into_iter().map(|consumer| {
-        let ConsumerState { name, service, waiting, under_way, redelivered } = consumer;
-        Consumer { name, service, waiting, under_way, redelivered }
+        let ConsumerState { name, service, waiting, under_way, redelivered, not_due } = consumer;
+        Consumer { name, service, waiting, under_way, redelivered, not_due }
     });
     Ok(Flow {
         service: name,

@@ -46,6 +46,7 @@ struct Backlog {
     waiting: u64,
     under_way: u64,
     redelivered: u64,
+    not_due: u64,
 }
 
 fn backlogs(flow: &Flow) -> BTreeMap<&str, Backlog> {
@@ -55,6 +56,7 @@ fn backlogs(flow: &Flow) -> BTreeMap<&str, Backlog> {
         backlog.waiting += consumer.waiting;
         backlog.under_way += consumer.under_way;
         backlog.redelivered += consumer.redelivered;
+        backlog.not_due += consumer.not_due.unwrap_or_default();
     }
     backlogs
 }
@@ -168,9 +170,12 @@ fn rows(flow: &Flow) -> Markup {
                     }
                 }
             }
-            @for (follower, Backlog { waiting, under_way, redelivered }) in &backlogs {
+            @for (follower, Backlog { waiting, under_way, redelivered, not_due }) in &backlogs {
                 tr data-key=(follower) data-state=[(*waiting > 0).then_some("behind")] {
-                    th scope="row" { (follower) }
+                    th scope="row" {
+                        (follower)
+                        @if *not_due > 0 { " " span { "(" (plural(*not_due, "event")) " not due yet)" } }
+                    }
                     td { (grouped(*waiting)) }
                     td { (grouped(*under_way)) }
                     td { (grouped(*redelivered)) }

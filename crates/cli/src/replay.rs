@@ -13,7 +13,7 @@ use async_nats::Client;
 use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
 use crate::connection::{Connection, block_on};
 use crate::failure::Failure;
@@ -144,13 +144,17 @@ async fn generations(client: &Client, service: &str) -> Result<Generations, Fail
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Reactions,
+    Timers,
     ReadModels { generation: u64 },
 }
 
 impl Role {
     pub(crate) fn of(service: &str, consumer: &str) -> Option<Role> {
-        let (_, generation) = names::parse_consumer(service, consumer)?;
-        Some(generation.map_or(Role::Reactions, |generation| Role::ReadModels { generation }))
+        Some(match Purpose::parse(service, consumer)? {
+            Purpose::ReadModels { generation, .. } => Role::ReadModels { generation },
+            Purpose::Reactions { .. } => Role::Reactions,
+            Purpose::Timers => Role::Timers,
+        })
     }
 }
 
@@ -158,6 +162,7 @@ impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Role::Reactions => f.write_str("reactions"),
+            Role::Timers => f.write_str("timers"),
             Role::ReadModels { generation } => write!(f, "read models {generation}"),
         }
     }
@@ -212,6 +217,7 @@ mod tests {
     fn a_consumers_name_says_what_it_is_for() {
         assert_eq!(Role::of("my-g1-x", "my-g1-x-g12-3"), Some(Role::ReadModels { generation: 12 }));
         assert_eq!(Role::of("posts", "posts-r-7"), Some(Role::Reactions));
+        assert_eq!(Role::of("posts", "posts-t"), Some(Role::Timers));
         for other in
             ["", "posts", "posts-r", "posts-r-x", "posts-g-1", "posts-gx-1", "postsx-r-1", "query-g1-1"]
         {

@@ -91,6 +91,8 @@ struct Following {
     role: String,
     partitions: u32,
     backlog: u64,
+    /// Events that wait until they are due, as far as anybody knows who does not ask the service.
+    waiting: u64,
     redelivered: u64,
     /// How long the oldest event that is not handled has been there.
     oldest_seconds: Option<u64>,
@@ -163,19 +165,25 @@ async fn following(jetstream: &JetStream, source: &str, stream: &str) -> Result<
     for consumer in jetstream.consumers(stream).await? {
         let Some(service) = &consumer.config.deliver_group else { continue };
         let Some(role) = Role::of(service, &consumer.name) else { continue };
-        let oldest = oldest_seconds(jetstream, stream, &consumer).await?;
         let following = all.entry((service.clone(), role)).or_insert_with(|| Following {
             service: service.clone(),
             source: source.to_owned(),
             role: role.to_string(),
             partitions: 0,
             backlog: 0,
+            waiting: 0,
             redelivered: 0,
             oldest_seconds: None,
         });
+        if role == Role::Timers {
+            // They come again and again to be asked, and are old when they are due. Those that are late make the service unready.
+            following.waiting += backlog(&consumer);
+            continue;
+        }
         following.partitions += 1;
         following.backlog += backlog(&consumer);
         following.redelivered += consumer.num_redelivered as u64;
+        let oldest = oldest_seconds(jetstream, stream, &consumer).await?;
         following.oldest_seconds = following.oldest_seconds.max(oldest);
     }
     Ok(all.into_values().collect())
@@ -286,18 +294,18 @@ impl Report {
 
     /// Events that the version which runs does nothing with, though another one did.
     fn waiting_for_another_version(&self) -> impl Iterator<Item = String> {
-        let reactions = Role::Reactions.to_string();
+        let reacts = [Role::Reactions, Role::Timers].map(|role| role.to_string());
         // What a service does about its private log, it tells nobody.
         let told = self.consumers.iter().filter(|of| !of.source.starts_with(names::PRIVATE));
-        let waits = told.filter(|of| of.backlog > 0);
-        waits.filter_map(move |Following { service, source, backlog, role, .. }| {
+        let waits = told.map(|of| (of, of.backlog + of.waiting)).filter(|(_, waits)| *waits > 0);
+        waits.filter_map(move |(Following { service, source, role, .. }, waits)| {
             let follower = self.services.iter().find(|of| of.name == *service)?;
             let [projects, reacts_to] = follower.follows.as_ref()?;
             let (sources, does) =
-                if *role == reactions { (reacts_to, "reacts to") } else { (projects, "follows") };
+                if reacts.contains(role) { (reacts_to, "reacts to") } else { (projects, "follows") };
             (!sources.contains(source)).then(|| {
                 format!(
-                    "{backlog} events of {source} wait for a version of {service} that {does} them: run that, or \
+                    "{waits} events of {source} wait for a version of {service} that {does} them: run that, or \
                      `trellis forget {service} {source}`"
                 )
             })
@@ -317,10 +325,15 @@ impl Report {
             table.row([service, &events.to_string(), &size(*bytes), &partitions]);
         }
         print!("\n{table}");
-        let mut table = Table::new(["consumer", "of", "for", "backlog", "redelivered", "oldest waits"]);
-        for Following { service, source, role, backlog, redelivered, oldest_seconds, .. } in &self.consumers {
+        let mut table =
+            Table::new(["consumer", "of", "for", "backlog", "not due", "redelivered", "oldest waits"]);
+        for Following { service, source, role, backlog, waiting, redelivered, oldest_seconds, .. } in
+            &self.consumers
+        {
             let oldest = oldest_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"));
-            table.row([service, source, role, &backlog.to_string(), &redelivered.to_string(), &oldest]);
+            let [backlog, waiting, redelivered] =
+                [backlog, waiting, redelivered].map(|count| count.to_string());
+            table.row([service, source, role, &backlog, &waiting, &redelivered, &oldest]);
         }
         print!("\n{table}");
         let mut table = Table::new(["dead letters", "count", "newest", "error"]);
@@ -381,7 +394,8 @@ mod tests {
             source: source.to_owned(),
             role: role.to_string(),
             partitions: 8,
-            backlog,
+            backlog: if role == Role::Timers { 0 } else { backlog },
+            waiting: if role == Role::Timers { backlog } else { 0 },
             redelivered: 0,
             oldest_seconds: None,
         };
@@ -395,6 +409,8 @@ mod tests {
                 following("likes", models, 2),
                 following("likes", Role::Reactions, 0),
                 following("posts", Role::Reactions, 3),
+                following("comments", Role::Timers, 9),
+                following("likes", Role::Timers, 4),
             ],
             dead_letters: Vec::new(),
             attention: Vec::new(),
@@ -405,6 +421,7 @@ mod tests {
             [
                 format!("2 events of likes wait for a version of query that follows them: {end} likes`"),
                 format!("3 events of posts wait for a version of query that reacts to them: {end} posts`"),
+                format!("4 events of likes wait for a version of query that reacts to them: {end} likes`"),
             ]
         );
     }

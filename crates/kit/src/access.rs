@@ -52,6 +52,8 @@ pub struct Member {
     projects: BTreeSet<String>,
     #[serde(default)]
     reacts_to: BTreeSet<String>,
+    #[serde(default)]
+    times: BTreeSet<String>,
 }
 
 /// Why what a component says of itself cannot be read.
@@ -87,8 +89,8 @@ impl Member {
         let member: Self = serde_json::from_slice(statement)?;
         let asked = member.asks.iter().filter(|name| *name != ANYBODY);
         let private_log = names::private_log(member.name);
-        let reacts_to = member.reacts_to.iter().filter(|source| **source != private_log);
-        for name in asked.chain(&member.projects).chain(reacts_to) {
+        let reacts = member.reacts_to.union(&member.times).filter(|source| **source != private_log);
+        for name in asked.chain(&member.projects).chain(reacts) {
             if !is_name(name) {
                 return Err(Unreadable::Name(name.clone()));
             }
@@ -154,7 +156,9 @@ impl Member {
             subjects.insert(names::log_subjects(self.name));
             subjects.extend(own_stream(&names::log_stream(self.name)));
         }
-        let follows = !(self.projects.is_empty() && self.reacts_to.is_empty());
+        let followed: BTreeSet<_> =
+            [&self.projects, &self.reacts_to, &self.times].into_iter().flatten().collect();
+        let follows = !followed.is_empty();
         let keeps = self.partitions > 0 || self.private;
         if follows || keeps {
             subjects.extend(own_stream(&names::own_stream(self.name)));
@@ -173,7 +177,7 @@ impl Member {
             subjects.extend(own_stream(&dead));
             subjects.insert(names::generation_change(self.name, '*'));
         }
-        for source in self.projects.union(&self.reacts_to) {
+        for source in followed {
             let log = names::log_stream(source);
             subjects.extend(read_stream(&log));
             subjects.insert(names::api_subject(operation::CONSUMER_LIST, &log));
@@ -182,6 +186,8 @@ impl Member {
         for source in &others.logs {
             let log = names::log_stream(source);
             subjects.insert(names::api_subject(operation::CONSUMER_LIST, &log));
+            let timer = names::timer_consumer(self.name);
+            subjects.insert(names::consumer_api_subject(operation::CONSUMER_DELETE, &log, &timer));
             for partition in (others.partitions)(source) {
                 let of_models = (0..names::GENERATION_NAMES)
                     .map(|generation| names::consumer(self.name, generation, &partition));
@@ -205,6 +211,9 @@ impl Member {
             for partition in (others.partitions)(source) {
                 subjects.extend(consumer(source, &names::reaction_consumer(self.name, partition)));
             }
+        }
+        for source in &self.times {
+            subjects.extend(consumer(source, &names::timer_consumer(self.name)));
         }
         subjects.extend(others.asked.iter().map(|name| names::request_subject(name)));
         if self.watches {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 use trellis_subjects::jetstream::Acknowledgement;
 
 use crate::descriptor::Descriptor;
@@ -18,9 +18,7 @@ pub(crate) struct Delivery<'a> {
     /// The service whose log this comes from.
     pub(crate) source: &'a str,
     pub(crate) consumer: &'a str,
-    pub(crate) partition: u32,
-    /// By which name its consumer knows the generation of the read models that it is for; none is for reactions.
-    pub(crate) generation: Option<u64>,
+    pub(crate) purpose: Purpose,
     /// How often it has been delivered, this time included.
     pub(crate) attempt: u64,
     pub(crate) seq: u64,
@@ -31,34 +29,22 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    /// An event that is to be reacted to once more, without a consumer that waits for it.
-    pub fn again(source: &'a str, consumer: &'a str, partition: u32, seq: u64, body: &'a [u8]) -> Self {
-        Self {
-            reply_to: "",
-            body,
-            source,
-            consumer,
-            partition,
-            generation: None,
-            attempt: 1,
-            seq,
-            nth: 1,
-            behind: 0,
-        }
+    /// An event that is to be handled once more, without a consumer that waits for it.
+    pub fn again(source: &'a str, consumer: &'a str, purpose: Purpose, seq: u64, body: &'a [u8]) -> Self {
+        Self { reply_to: "", body, source, consumer, purpose, attempt: 1, seq, nth: 1, behind: 0 }
     }
 
     /// Reads what the subject for the acknowledgement says.
     pub fn parse(service: &Descriptor, reply_to: &'a str, body: &'a [u8]) -> Option<Self> {
         let said = Acknowledgement::parse(reply_to)?;
-        let (partition, generation) = names::parse_consumer(service.name, said.consumer)?;
+        let purpose = Purpose::parse(service.name, said.consumer)?;
         let is_own = names::parse_own_stream(said.stream) == Some(service.name);
         Some(Self {
             reply_to,
             body,
             source: if is_own { service.private_log } else { names::parse_log_stream(said.stream)? },
             consumer: said.consumer,
-            partition,
-            generation,
+            purpose,
             attempt: said.attempt,
             seq: said.seq,
             nth: said.nth,
@@ -66,15 +52,34 @@ impl<'a> Delivery<'a> {
         })
     }
 
+    /// Whether no consumer waits for it.
+    pub fn is_again(&self) -> bool {
+        self.reply_to.is_empty()
+    }
+
+    /// By which name its consumer knows the generation of the read models that it is for, if it is for any.
+    pub fn generation(&self) -> Option<u64> {
+        match self.purpose {
+            Purpose::ReadModels { generation, .. } => Some(generation),
+            Purpose::Reactions { .. } | Purpose::Timers => None,
+        }
+    }
+
+    /// The partition that it is for; nobody asks that of timers.
+    pub fn partition(&self) -> u32 {
+        self.purpose.partition().unwrap_or_default()
+    }
+
     /// Whether nobody else has been given the event meanwhile. Asks the server only if there was time for that.
     pub fn is_still_ours(&self, term: Term) -> bool {
-        if self.reply_to.is_empty() || !term.is_slow() {
+        if self.is_again() || !term.is_slow() {
             return true;
         }
         if term.is_over() {
             return false;
         }
-        self.is_waited_for().unwrap_or(false)
+        // There is no order among timers that somebody else could be ahead in.
+        self.purpose == Purpose::Timers || self.is_waited_for().unwrap_or(false)
     }
 
     /// Whether it is the one that its consumer waits for.

@@ -24,6 +24,8 @@ pub struct Descriptor {
     pub projected: &'static [Followed],
     /// What it reacts to.
     pub reacted_to: &'static [Followed],
+    /// What it does something about some time later.
+    pub timed: &'static [Followed],
     pub asks: Asks,
     pub watches: bool,
     pub provisions: bool,
@@ -105,14 +107,14 @@ impl Followed {
 }
 
 impl Descriptor {
-    /// What it says to others that it reacts to.
+    /// What it says to others that it reacts to, at once or later.
     pub fn told_reactions(&self) -> impl Iterator<Item = &'static Followed> + Clone + use<> {
-        self.reacted_to.iter().filter(|followed| !followed.is_private())
+        self.reacted_to.iter().chain(self.timed).filter(|followed| !followed.is_private())
     }
 
     /// The services whose events it follows, some of them more than once.
     pub fn sources(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.projected.iter().chain(self.reacted_to).map(|followed| followed.source)
+        self.projected.iter().chain(self.reacted_to).chain(self.timed).map(|followed| followed.source)
     }
 
     /// The services that its read models follow.
@@ -128,6 +130,11 @@ impl Descriptor {
     /// Whether it reacts to events of this service.
     pub fn reacts_to(&self, source: &str) -> bool {
         self.reacted_to.iter().any(|followed| followed.source == source)
+    }
+
+    /// Whether it has a timer for events of this service.
+    pub fn times(&self, source: &str) -> bool {
+        self.timed.iter().any(|followed| followed.source == source)
     }
 
     /// Whether it follows the log of this service, or looks at all.

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
 use crate::jetstream::{self, ConsumerRequest, ConsumerReset, StreamConfig, operation};
 use crate::limits::PARTITIONS_MAX;
@@ -78,9 +78,9 @@ fn stream_create(service: &str, stream: &str, body: &[u8]) -> Result<Vec<u8>, St
     write(&asked)
 }
 
-/// A consumer of one partition that delivers to its service. When and how often is the service's to say.
+/// A consumer of one partition, or of all for timers, that delivers to its service. When and how often is the service's to say.
 fn consumer_create(service: &str, stream: &str, consumer: &str, body: &[u8]) -> Result<Vec<u8>, String> {
-    let partition = own_consumer(service, consumer)?;
+    let purpose = own_consumer(service, consumer)?;
     // What is private, nobody else may follow.
     let source = if stream == names::own_stream(service) {
         names::private_log(service)
@@ -90,7 +90,7 @@ fn consumer_create(service: &str, stream: &str, consumer: &str, body: &[u8]) -> 
         return Err(format!("stream {stream} is no log that {service} may follow"));
     };
     let asked: ConsumerRequest<'_> = read(body)?;
-    let (deliver, filter) = (names::deliver_subject(service), names::partition_subjects(&source, partition));
+    let (deliver, filter) = (names::deliver_subject(service), purpose.subjects(&source));
     let config = &asked.config;
     let rows = [
         ("stream_name", asked.stream_name, stream),
@@ -110,11 +110,9 @@ fn consumer_create(service: &str, stream: &str, consumer: &str, body: &[u8]) -> 
     write(&asked)
 }
 
-/// The partition that a consumer of this service follows.
-fn own_consumer(service: &str, consumer: &str) -> Result<u32, String> {
-    names::parse_consumer(service, consumer)
-        .map(|(partition, _)| partition)
-        .ok_or_else(|| format!("consumer {consumer} is not one of {service}"))
+/// What a consumer of this service is for.
+fn own_consumer(service: &str, consumer: &str) -> Result<Purpose, String> {
+    Purpose::parse(service, consumer).ok_or_else(|| format!("consumer {consumer} is not one of {service}"))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {

@@ -10,9 +10,11 @@ mod put_off;
 mod reaction;
 mod retry;
 mod table;
+mod timer;
+mod tries;
 
 pub(crate) use handler::Handler;
 pub use history::History;
 pub use reaction::Reaction;
 pub(crate) use retry::Outcome;
-pub use table::{Project, Projections, React, Reactions, Table};
+pub use table::{Project, Projections, React, Reactions, Table, Timer, Timers};

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
 use crate::limits::PARTITIONS_MAX;
 use crate::platform::{self, Fault, Platform};
@@ -76,9 +76,11 @@ pub struct ConsumerProgress {
     /// How often it has delivered a message, and the newest of these.
     pub deliveries: u64,
     pub delivered: u64,
+    /// When one last was; not known of one that never delivered any, nor after a restart of some servers.
+    pub handed_out: Option<String>,
     /// Everything up to this sequence is.
     pub floor: u64,
-    /// When one last was; not known of one that never finished any, nor after a restart of some servers.
+    /// When one last was finished; not known of one that never finished any, nor after a restart of some servers.
     pub moved: Option<String>,
 }
 
@@ -286,14 +288,16 @@ pub fn progress(stream: &str, consumer: &str) -> Result<Option<ConsumerProgress>
 impl ConsumerProgress {
     fn read(info: &Value) -> Option<Self> {
         let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64);
+        let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let (waiting, under_way) = (number("/num_pending")?, number("/num_ack_pending")?);
         Some(Self {
             backlog: waiting.saturating_add(under_way),
             under_way,
             deliveries: number("/delivered/consumer_seq")?,
             delivered: number("/delivered/stream_seq")?,
+            handed_out: text("/delivered/last_active"),
             floor: number("/ack_floor/stream_seq")?,
-            moved: info.pointer("/ack_floor/last_active").and_then(Value::as_str).map(str::to_owned),
+            moved: text("/ack_floor/last_active"),
         })
     }
 }
@@ -362,6 +366,8 @@ pub struct ConsumerState {
     pub waiting: u64,
     pub under_way: u64,
     pub redelivered: u64,
+    /// How many wait there until they are due: they are in none of the other numbers. None is no timer's.
+    pub not_due: Option<u64>,
 }
 
 /// What is counted as having come lately.
@@ -415,13 +421,13 @@ fn lately(stream: &str, first: u64, last: u64) -> Result<u64, StreamError> {
 fn consumer_state(info: &Value) -> ConsumerState {
     let number = |key: &str| info.get(key).and_then(Value::as_u64).unwrap_or_default();
     let text = |pointer: &str| info.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    ConsumerState {
-        name: text("/name"),
-        service: text("/config/deliver_group"),
-        waiting: number("num_pending"),
-        under_way: number("num_ack_pending"),
-        redelivered: number("num_redelivered"),
+    let (name, service) = (text("/name"), text("/config/deliver_group"));
+    let [waiting, under_way, redelivered] = ["num_pending", "num_ack_pending", "num_redelivered"].map(number);
+    if Purpose::parse(&service, &name) == Some(Purpose::Timers) {
+        let not_due = Some(waiting.saturating_add(under_way));
+        return ConsumerState { name, service, waiting: 0, under_way: 0, redelivered: 0, not_due };
     }
+    ConsumerState { name, service, waiting, under_way, redelivered, not_due: None }
 }
 
 /// The sequence of the newest message that a stream has ever had.

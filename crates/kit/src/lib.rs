@@ -29,6 +29,7 @@
 //! |---|---|
 //! | follow what another service tells | `bindings!(likes: posts)`, and a line `sources::POSTS => follow` in [`projections!`] |
 //! | do something because of it | the same, and a line in [`reactions!`] |
+//! | do something some time after it | the same, and a line `sources::POSTS => at(due, act)` in [`timers!`] |
 //! | ask another service, for somebody who waits | `bindings!(web; posts)`, and `clients::posts::create` with an [`http::Asker`] |
 //! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
 //! | change an entity at most once, however often the same request comes | [`Cx::once`]: its answer stays that of the first time |
@@ -53,6 +54,22 @@
 //! Whatever fails, a change is stored once or not at all. A caller who cannot be told which may ask again. An event
 //! is handled until it is done or put among the dead letters, and its effect is there once. An instance may be killed
 //! at any moment. A rebuild makes everything that is derived anew, while the old answers.
+//!
+//! A [timer](timers!) acts when its time has come by the clock of the service that has it:
+//!
+//! * never early, by that clock: not by a millisecond;
+//! * within a second, as long as what comes is handled and no clock jumps, however many events wait; a million take no more memory
+//!   than a hundred, in the service and in the server, for they wait in the log;
+//! * within ten seconds of a step of the service's clock, forth; after a step back it waits until that clock has come to the time
+//!   again;
+//! * within half a minute of a restart, of the service or the server: whatever is late then is done at once, first come, first
+//!   served;
+//! * a server's clock matters nowhere on the embedded host. nats-server goes by its date: set forth, events come to be asked
+//!   early, and wait on; set back by an hour, what it had given out before comes again an hour later;
+//! * all its events are due after the same time. One that is due sooner than those before it in the log may wait for these if
+//!   they are 64 or more, so it is late by the difference at most. That is also how a new delay in a config begins.
+//!
+//! What is due and fails is tried again, eight times or more, and is a dead letter then.
 //!
 //! # What a caller is told
 //!
@@ -90,7 +107,7 @@
 //! 3. `models`: documents, lists, their generations and offsets; and [`Cx`], a call that reads them;
 //! 4. `eventlog`: events, entities, and how they are stored;
 //! 5. `upkeep`: consumers, rebuilds, and whether all keeps up;
-//! 6. `handling`: projections, reactions and dead letters; beside it `http` and `describe`;
+//! 6. `handling`: projections, reactions, timers and dead letters; beside it `http` and `describe`;
 //! 7. [`Service`], which authors implement, and `messages`, `testing` and the exports, which know all of it.
 
 // The macros speak of this crate by its name, here as everywhere.
@@ -148,7 +165,7 @@ pub use cx::Cx;
 pub use descriptor::{Asks, Described, Descriptor, Entity, Followed, Source};
 pub use eventlog::{Aggregate, Event, Incoming, Recorded, event};
 pub use failure::{Cause, Failure};
-pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table};
+pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table, Timer, Timers};
 pub use http::{Call, Request, Response, Route};
 pub use known::Known;
 pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Page, Reader, Series, Watch, Writer, glance};

@@ -100,6 +100,25 @@ macro_rules! reactions {
     };
 }
 
+/// A table of timers: `sources::POSTS => at(due, act)`. The function `due` takes a [`Recorded`](crate::Recorded) event and says when
+/// something is to be done about it, as [`Context::later`](crate::Context::later) writes an instant, or none. The function `act`
+/// takes the event and a [`Reaction`](crate::Reaction), as soon as that has come and never before.
+///
+/// There is one timer for a source. It takes the events in the order of the log: **each is to be due after the same time**. One
+/// that is due before others that were stored before it may have to wait for these, but never longer than they do.
+#[macro_export]
+macro_rules! timers {
+    ($($source:expr => at($due:expr, $act:expr)),* $(,)?) => {
+        $crate::Timers {
+            followed: &[$($crate::rt::Followed::by_timer($source, &$due, &$act)),*],
+            functions: &[$($crate::rt::Timer {
+                due: |event| event.due($due),
+                act: |event, reaction| event.give($act, reaction),
+            }),*],
+        }
+    };
+}
+
 /// Puts the statement of a service into its component.
 #[macro_export]
 macro_rules! statement {

@@ -7,7 +7,7 @@ use trellis_names as names;
 
 use crate::descriptor::{Asks, Described, Descriptor, Entity, Source};
 use crate::failure::Failure;
-use crate::handling::{Handler, Projections, Reactions};
+use crate::handling::{Handler, Projections, Reactions, Timers};
 use crate::http::{Request, Response, Route, Routes};
 use crate::problem::Problem;
 use crate::trace::Trace;
@@ -37,6 +37,9 @@ pub trait Service: 'static {
 
     /// The events that it does something about.
     const REACTIONS: Reactions = Reactions::NONE;
+
+    /// The events that it does something about when their time has come.
+    const TIMERS: Timers = Timers::NONE;
 
     /// How many entities can be followed side by side: events of one partition are delivered one after the
     /// other. It decides where events are stored, so it never changes once there are any. 0 is a service
@@ -102,6 +105,7 @@ impl<S: Service> Described for S {
         functions: S::FUNCTIONS,
         projected: S::PROJECTIONS.followed,
         reacted_to: S::REACTIONS.followed,
+        timed: S::TIMERS.one_for_each_source().followed,
         asks: S::ASKS,
         watches: S::WATCHES,
         provisions: S::PROVISIONS,
@@ -136,5 +140,10 @@ impl<S: Service + ?Sized> PrivateLog<S> {
 
 /// What a service does with events.
 pub(crate) fn handler<S: Service>() -> Handler {
-    Handler { service: S::DESCRIPTOR, projections: S::PROJECTIONS, reactions: S::REACTIONS }
+    Handler {
+        service: S::DESCRIPTOR,
+        projections: S::PROJECTIONS,
+        reactions: S::REACTIONS,
+        timers: S::TIMERS,
+    }
 }

@@ -19,7 +19,7 @@ pub struct Statement {
 #[allow(clippy::indexing_slicing, reason = "run by the compiler, which refuses what is outside")]
 impl Statement {
     pub const fn of(service: &Descriptor) -> Self {
-        Self { bytes: [0; LEN_MAX], len: 0 }
+        let statement = Self { bytes: [0; LEN_MAX], len: 0 }
             .raw("{\"name\":")
             .quoted(service.name)
             .raw(",\"partitions\":")
@@ -37,8 +37,12 @@ impl Statement {
             .raw(",\"projects\":")
             .sources(service.projected)
             .raw(",\"reacts_to\":")
-            .sources(service.reacted_to)
-            .raw("}")
+            .sources(service.reacted_to);
+        let statement = match service.timed {
+            [] => statement,
+            timed => statement.raw(",\"times\":").sources(timed),
+        };
+        statement.raw("}")
     }
 
     #[expect(clippy::len_without_is_empty, reason = "it never is")]

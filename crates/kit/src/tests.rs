@@ -25,6 +25,7 @@ mod remembered;
 mod series;
 mod service;
 mod tally;
+mod timer;
 mod versions;
 mod wire;
 

@@ -187,18 +187,14 @@ pub fn dead_subjects(service: &str) -> String {
 }
 
 /// One dead letter: the same event always gets the same subject, so it is kept once for each generation of the read
-/// models that lacks it, and once for reactions.
-pub fn dead_subject(service: &str, source: &str, seq: u64, generation: Option<u64>) -> String {
-    format!("dead.{service}.{source}.{seq}.{}", role(generation))
+/// models that lacks it, once for reactions, and once for timers. The generation of the purpose is its number.
+pub fn dead_subject(service: &str, source: &str, seq: u64, purpose: Purpose) -> String {
+    format!("dead.{service}.{source}.{seq}.{}", purpose.text())
 }
 
 /// The dead letters of a generation of the read models.
 pub fn dead_subjects_of(service: &str, generation: u64) -> String {
-    format!("dead.{service}.*.*.{}", role(Some(generation)))
-}
-
-fn role(generation: Option<u64>) -> String {
-    generation.map_or_else(|| "r".to_owned(), |generation| format!("g{generation}"))
+    format!("dead.{service}.*.*.g{generation}")
 }
 
 /// Where JetStream takes a request about a stream.
@@ -263,22 +259,70 @@ pub fn generation_name(generation: u64) -> u64 {
 
 /// The durable consumer with which a generation of a service's read models follows one partition of a source.
 pub fn consumer(service: &str, generation: u64, partition: impl Display) -> String {
-    format!("{service}-{}-{partition}", role(Some(generation_name(generation))))
+    format!("{service}-g{}-{partition}", generation_name(generation))
 }
 
 /// The durable consumer with which a service reacts to one partition of a source.
 pub fn reaction_consumer(service: &str, partition: impl Display) -> String {
-    format!("{service}-{}-{partition}", role(None))
+    format!("{service}-r-{partition}")
 }
 
-/// The partition that a consumer's name speaks of, and the [name](generation_name) of the generation; none for reactions.
-pub fn parse_consumer(service: &str, name: &str) -> Option<(u32, Option<u64>)> {
-    let (role, partition) = name.strip_prefix(service)?.strip_prefix('-')?.split_once('-')?;
-    let generation = match role {
-        "r" => None,
-        role => Some(role.strip_prefix('g')?.parse().ok()?),
-    };
-    Some((partition.parse().ok()?, generation))
+/// The durable consumer in which the events of a source wait, those of all its partitions, until they are due.
+pub fn timer_consumer(service: &str) -> String {
+    format!("{service}-t")
+}
+
+/// What a service does with the events of a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It makes read models of them. A consumer knows a generation by its [name](generation_name).
+    ReadModels {
+        generation: u64,
+        partition: u32,
+    },
+    Reactions {
+        partition: u32,
+    },
+    /// They wait until they are due.
+    Timers,
+}
+
+impl Purpose {
+    /// What a consumer of a service is for, as its name says.
+    pub fn parse(service: &str, consumer: &str) -> Option<Self> {
+        let words = consumer.strip_prefix(service)?.strip_prefix('-')?;
+        if words == "t" {
+            return Some(Self::Timers);
+        }
+        let (purpose, partition) = words.split_once('-')?;
+        let partition = partition.parse().ok()?;
+        Some(match purpose {
+            "r" => Self::Reactions { partition },
+            purpose => Self::ReadModels { generation: purpose.strip_prefix('g')?.parse().ok()?, partition },
+        })
+    }
+
+    /// The subjects of the events of a source that it takes.
+    pub fn subjects(self, source: &str) -> String {
+        self.partition()
+            .map_or_else(|| log_subjects(source), |partition| partition_subjects(source, partition))
+    }
+
+    /// The partition whose events it takes; none for those of all.
+    pub fn partition(self) -> Option<u32> {
+        match self {
+            Self::ReadModels { partition, .. } | Self::Reactions { partition } => Some(partition),
+            Self::Timers => None,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::ReadModels { generation, .. } => format!("g{generation}"),
+            Self::Reactions { .. } => "r".to_owned(),
+            Self::Timers => "t".to_owned(),
+        }
+    }
 }
 
 /// Generations take turns in two slots, 0 and 1.
@@ -324,13 +368,36 @@ mod tests {
 
     #[test]
     fn a_consumer_knows_what_it_is_for() {
-        let parse = |name: &str| parse_consumer("my-g9-service", name);
-        assert_eq!(parse(&consumer("my-g9-service", 12, 3)), Some((3, Some(12))));
-        assert_eq!(parse(&reaction_consumer("my-g9-service", 3)), Some((3, None)));
-        for foreign in
-            ["", "posts-g1-3", "my-g9-service", "my-g9-service-3", "my-g9-service-gx-3", "my-g9-service-g1-x"]
-        {
+        let parse = |name: &str| Purpose::parse("my-g9-service", name);
+        let models = Purpose::ReadModels { generation: 12, partition: 3 };
+        assert_eq!(parse(&consumer("my-g9-service", 12, 3)), Some(models));
+        assert_eq!(parse(&reaction_consumer("my-g9-service", 3)), Some(Purpose::Reactions { partition: 3 }));
+        assert_eq!(parse(&timer_consumer("my-g9-service")), Some(Purpose::Timers));
+        for foreign in [
+            "",
+            "posts-g1-3",
+            "posts-t",
+            "my-g9-service",
+            "my-g9-service-3",
+            "my-g9-service-t-3",
+            "my-g9-service-gx-3",
+            "my-g9-service-g1-x",
+        ] {
             assert_eq!(parse(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn timers_take_the_events_of_all_partitions() {
+        assert_eq!(Purpose::Timers.subjects("orders"), "log.orders.*.*.*");
+        assert_eq!(Purpose::Timers.subjects(&private_log("orders")), "own.orders.*.*.*");
+        assert_eq!(Purpose::Reactions { partition: 3 }.subjects("orders"), "log.orders.3.*.*");
+        let dead = |purpose| dead_subject("expiration", "orders", 7, purpose);
+        assert_eq!(dead(Purpose::Timers), "dead.expiration.orders.7.t");
+        assert_eq!(dead(Purpose::Reactions { partition: 3 }), "dead.expiration.orders.7.r");
+        assert_eq!(
+            dead(Purpose::ReadModels { generation: 17, partition: 3 }),
+            "dead.expiration.orders.7.g17"
+        );
     }
 }

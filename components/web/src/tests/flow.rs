@@ -51,6 +51,16 @@ fn the_page_shows_logs_and_the_backlogs_of_their_followers() {
 }
 
 #[test]
+fn what_waits_until_it_is_due_is_not_behind() {
+    let consumers = r#"[{"name":"expiration-t","service":"expiration","waiting":0,"under_way":0,"redelivered":0,"not_due":1234}]"#;
+    let orders = flow("orders", &log("present", 2000, 0, 0), &[]).replace("[]", consumers);
+    answering("registry", 200, "", &format!("[{orders}]"));
+    let html = text(&get("/flow"));
+    assert!(html.contains("(1,234 events not due yet)"), "{html}");
+    assert_eq!(attribute(&html, "data-key=\"orders-expiration\"", "data-state"), "idle");
+}
+
+#[test]
 fn the_page_without_services_and_without_the_registry() {
     let away = get("/flow");
     assert_eq!(away.status, 503);

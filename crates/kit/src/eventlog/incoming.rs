@@ -25,4 +25,21 @@ impl Incoming {
         }
         function(&self.envelope.clone().decode::<E>(self.seq)?, with)
     }
+
+    /// Asks a function that takes events of its kind when something is to be done about the event; never, for one of another
+    /// kind.
+    pub fn due<E: Event>(
+        &self,
+        function: impl FnOnce(&Recorded<E>) -> Result<Option<String>, Failure>,
+    ) -> Result<Option<String>, Failure> {
+        let mut due = None;
+        self.give(
+            |event, ()| {
+                due = function(event)?;
+                Ok(())
+            },
+            &(),
+        )?;
+        Ok(due)
+    }
 }

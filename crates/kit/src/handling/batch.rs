@@ -148,7 +148,7 @@ impl Handler {
     ) -> Result<(Vec<Incoming>, Vec<String>), Fault> {
         let Given { delivery, incoming: first, offset, term, .. } = *given;
         let log = names::log_stream(delivery.source);
-        let subjects = names::partition_subjects(delivery.source, delivery.partition);
+        let subjects = delivery.purpose.subjects(delivery.source);
         let keys_of = |incoming: &Incoming| self.keys_of(delivery, incoming, offset.generation());
         let mut keys: BTreeSet<String> = keys_of(first).into_iter().collect();
         let (mut rest, mut bytes, mut seq) = (Vec::new(), delivery.body.len(), first.seq);
@@ -186,11 +186,11 @@ impl Handler {
 /// Whether a consumer gives out events before which others are missing: the bucket has lost how far it had come, or a write that
 /// was late has put an older offset over it.
 fn is_ahead(delivery: &Delivery<'_>, offset: &Offset) -> Result<bool, Fault> {
-    let Delivery { source, partition, seq, .. } = *delivery;
+    let Delivery { source, seq, .. } = *delivery;
     if seq <= offset.seq + 1 || !(is_first_of_its_consumer(delivery) || offset.went_back_before(delivery)) {
         return Ok(false);
     }
-    let (log, subjects) = (names::log_stream(source), names::partition_subjects(source, partition));
+    let (log, subjects) = (names::log_stream(source), delivery.purpose.subjects(source));
     let next = jetstream::next(&log, &subjects, offset.seq + 1).map_err(|error| error.into_fault(source))?;
     Ok(next.is_some_and(|next| next.seq < seq))
 }
@@ -226,7 +226,7 @@ pub(super) fn writer<'a>(
 ) -> Writer<'a> {
     Writer {
         source: delivery.source,
-        partition: delivery.partition,
+        partition: delivery.partition(),
         entity: &incoming.envelope.subject,
         seq: incoming.seq,
         generation,

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
 use crate::delivery::Delivery;
 use crate::descriptor::Descriptor;
@@ -35,13 +35,12 @@ pub(super) struct Letter {
 /// Puts an event among the dead letters, once, however often this is done.
 pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Failure) -> Result<(), Fault> {
     let Delivery { source, seq, consumer, attempt, body, .. } = *delivery;
-    let generation =
-        match delivery.generation.map(|name| generation::noted(service).map(|now| now.named(name))) {
-            // Of a generation that nobody reads any more.
-            Some(Ok(None)) => return Ok(()),
-            Some(generation) => generation?,
-            None => None,
-        };
+    let mut purpose = delivery.purpose;
+    if let Purpose::ReadModels { generation, .. } = &mut purpose {
+        // Of a generation that nobody reads any more.
+        let Some(number) = generation::noted(service)?.named(*generation) else { return Ok(()) };
+        *generation = number;
+    }
     // What is private stays where it is: operators read letters.
     let is_private = source == service.private_log;
     let event = serde_json::from_slice::<Box<RawValue>>(body).ok().filter(|_| !is_private);
@@ -56,7 +55,7 @@ pub(crate) fn bury(service: &Descriptor, delivery: &Delivery<'_>, failure: &Fail
         event,
     };
     let letter = document::write(&letter)?;
-    let subject = names::dead_subject(service.name, source, seq, generation);
+    let subject = names::dead_subject(service.name, source, seq, purpose);
     let stored = match jetstream::append(&subject, &letter) {
         Appended::Unknown(_) => {
             streams::make_dead_letters(service)?;

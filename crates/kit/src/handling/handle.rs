@@ -13,9 +13,11 @@
 //! before they write or answer. After a write without an answer, nothing is said until the server gives the event to
 //! somebody else: by then the write has been carried out, or never will be.
 
+use trellis_names::Purpose;
+
 use super::dead;
 use super::handler::{Handled, Handler, catch_up};
-use super::put_off;
+use super::{put_off, tries};
 use crate::delivery::{Delivery, Term};
 use crate::failure::Failure;
 use crate::limits::{ACK_WAIT, ATTEMPTS};
@@ -23,6 +25,8 @@ use crate::log;
 use crate::models::generation;
 use crate::models::offset::Offset;
 use crate::platform::{self, Entry, Fault, Platform};
+use crate::time::millis;
+use crate::upkeep::consumers::LONGEST_PAUSE;
 
 const FIRST_DELAY_MS: u64 = 500;
 const LONGEST_DELAY_MS: u64 = 5 * 60 * 1000;
@@ -44,6 +48,7 @@ impl Handler {
         let term = Term::begin();
         let answer = match self.process(delivery, term) {
             Ok(Handled::Event) => Answer::Done,
+            Ok(Handled::NotDue(ms)) => Answer::Again(ms),
             Ok(Handled::Unawaited) => Answer::Silence,
             Err(failure) => self.answer_to(delivery, &failure, term),
         };
@@ -64,13 +69,21 @@ impl Handler {
     /// What to say of an event that could not be handled, and what is done about it.
     fn answer_to(&self, delivery: &Delivery<'_>, failure: &Failure, term: Term) -> Answer {
         let Delivery { source, seq, .. } = delivery;
-        let attempt = put_off::attempts(delivery);
+        let attempt = tries::made(delivery);
         match failure {
             Failure::Left(why) => {
                 log::warn(&format!(
                     "event {seq} of {source} is left until it comes again, within {ACK_WAIT:?}: {why}"
                 ));
                 Answer::Silence
+            }
+            // Not what is behind it, which is in no order.
+            Failure::NotOurs(why) if delivery.purpose == Purpose::Timers => {
+                log::warn(&format!(
+                    "event {seq} of {source} waits for another version of {}: {why}",
+                    self.service.name
+                ));
+                Answer::Again(millis(LONGEST_PAUSE))
             }
             Failure::NotOurs(why) => {
                 log::warn(&format!(
@@ -114,8 +127,8 @@ fn note_failed(
     delivery: &Delivery<'_>,
     note: impl FnOnce(&Offset, &Delivery<'_>) -> Result<Entry, Fault>,
 ) -> Result<(), Fault> {
-    let Some(name) = delivery.generation else { return Ok(()) };
-    let loaded = Offset::load(delivery.source, delivery.partition, name, Vec::new())?;
+    let Some(name) = delivery.generation() else { return Ok(()) };
+    let loaded = Offset::load(delivery.source, delivery.partition(), name, Vec::new())?;
     let Some(offset) = loaded.offset else { return Ok(()) };
     let (key, value) = note(&offset, delivery)?;
     platform::current().set(&key, &value)

@@ -2,7 +2,7 @@
 
 use trellis_names as names;
 
-use super::table::{Project, Projections, Reactions};
+use super::table::{Project, Projections, Reactions, Timers};
 use crate::delivery::Delivery;
 use crate::descriptor::Descriptor;
 use crate::models::generation::{self, Generations};
@@ -13,6 +13,8 @@ use crate::upkeep::rebuild;
 pub(crate) enum Handled {
     /// The event: it is to be acknowledged.
     Event,
+    /// Nothing: the event is not due for so many milliseconds.
+    NotDue(u64),
     /// The event with others behind it, or it was done before: its consumer is elsewhere by now, and waits for no answer.
     Unawaited,
 }
@@ -23,6 +25,7 @@ pub(crate) struct Handler {
     pub service: &'static Descriptor,
     pub projections: Projections,
     pub reactions: Reactions,
+    pub timers: Timers,
 }
 
 impl Handler {
@@ -41,8 +44,8 @@ pub(super) fn catch_up(
     delivery: &Delivery<'_>,
     generations: &Generations,
 ) -> Result<(), Fault> {
-    let is_built = generations.building.map(names::generation_name) == delivery.generation;
-    if delivery.generation.is_some() && is_built && delivery.behind == 0 {
+    let is_built = generations.building.map(names::generation_name) == delivery.generation();
+    if delivery.generation().is_some() && is_built && delivery.behind == 0 {
         rebuild::advance(
             service,
             generation::noted(service)?,

@@ -1,5 +1,7 @@
 //! Handling an event: writing what it means for read models, or doing something about it.
 
+use trellis_names::Purpose;
+
 use super::batch::{self, Given};
 use super::handler::{Handled, Handler, catch_up};
 use super::put_off;
@@ -17,21 +19,23 @@ use crate::upkeep::{rebuild, wanted};
 impl Handler {
     /// Handles an event.
     pub fn process(&self, delivery: &Delivery<'_>, term: Term) -> Result<Handled, Failure> {
-        if put_off::attempts(delivery) > ATTEMPTS {
+        if delivery.purpose != Purpose::Timers && put_off::attempts(delivery) > ATTEMPTS {
             // Nobody was left to say so after the last of them.
             return Err(Failure::lasting(format!("ended the instance, or took too long, {ATTEMPTS} times")));
         }
         let envelope = Envelope::parse(delivery.body)?;
         let incoming = Incoming { envelope, seq: delivery.seq };
-        let handled = match delivery.generation {
-            Some(name) => self.project(delivery, name, &incoming, term)?,
-            None => {
-                self.react(delivery, &incoming, term)?;
-                Handled::Event
+        let (handled, done) = match delivery.purpose {
+            Purpose::ReadModels { generation, .. } => {
+                (self.project(delivery, generation, &incoming, term)?, "followed")
             }
+            Purpose::Reactions { .. } => {
+                self.react(delivery, &incoming, term)?;
+                (Handled::Event, "reacted to")
+            }
+            Purpose::Timers => (self.wait(delivery, &incoming, term)?, "timed"),
         };
         let event = &incoming.envelope;
-        let done = if delivery.generation.is_some() { "followed" } else { "reacted to" };
         let trace = event.traceparent.as_deref().unwrap_or("none");
         log::debug(&format!("{done} {} {} of {}, trace {trace}", event.kind, event.id, delivery.source));
         Ok(handled)
@@ -60,7 +64,7 @@ impl Handler {
     ) -> Result<Handled, Failure> {
         // The keys of a generation follow from its name.
         let keys = self.keys_of(delivery, incoming, name);
-        let load = || Offset::load(delivery.source, delivery.partition, name, keys.clone());
+        let load = || Offset::load(delivery.source, delivery.partition(), name, keys.clone());
         let mut loaded = load()?;
         if loaded.offset.is_none() {
             // Perhaps the bucket does not know yet.

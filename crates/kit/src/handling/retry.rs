@@ -8,10 +8,10 @@
 //! rebuild reads them all in their order again, the letter's too, and removes the letters of the generation that it replaces.
 
 use serde::Serialize;
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
 use super::dead::{Letter, UNREADABLE};
-use super::handler::Handler;
+use super::handler::{Handled, Handler};
 use crate::delivery::{Delivery, Term};
 use crate::jetstream::{self, StreamError};
 use crate::log;
@@ -50,25 +50,30 @@ impl Handler {
         };
         let letter: Letter =
             serde_json::from_slice(&stored.body).map_err(|error| Fault::because(UNREADABLE, error))?;
-        let Some((partition, generation)) = names::parse_consumer(self.service.name, &letter.consumer) else {
+        let Some(purpose) = Purpose::parse(self.service.name, &letter.consumer) else {
             let Letter { consumer, .. } = letter;
             return Err(Fault::new(format!(
                 "{UNREADABLE}: {consumer} is no consumer of {}",
                 self.service.name
             )));
         };
-        let outcome = match generation {
-            Some(name) if generation::noted(self.service)?.named(name).is_some() => {
+        let outcome = match purpose {
+            Purpose::ReadModels { generation, .. }
+                if generation::noted(self.service)?.named(generation).is_some() =>
+            {
                 return Ok(Outcome::Rebuild);
             }
-            Some(_) => Outcome::Obsolete,
-            None => {
+            Purpose::ReadModels { .. } => Outcome::Obsolete,
+            Purpose::Reactions { .. } | Purpose::Timers => {
                 let body = letter.body(self.service)?;
-                let event = Delivery::again(&letter.source, &letter.consumer, partition, letter.seq, &body);
-                if let Err(failure) = self.process(&event, Term::begin()) {
-                    return Ok(Outcome::Failed(failure.to_string()));
+                let event = Delivery::again(&letter.source, &letter.consumer, purpose, letter.seq, &body);
+                match self.process(&event, Term::begin()) {
+                    Ok(Handled::NotDue(ms)) => {
+                        return Ok(Outcome::Failed(format!("it is not due for {ms} ms; try again then")));
+                    }
+                    Ok(_) => Outcome::Handled,
+                    Err(failure) => return Ok(Outcome::Failed(failure.to_string())),
                 }
-                Outcome::Handled
             }
         };
         jetstream::delete(&stream, seq).map_err(fault)?;

@@ -1,5 +1,6 @@
-//! What a service does with events: [`projections!`](crate::projections), by which it makes read models of them, and
-//! [`reactions!`](crate::reactions), by which it does something about them.
+//! What a service does with events: [`projections!`](crate::projections), by which it makes read models of them,
+//! [`reactions!`](crate::reactions), by which it does something about them, and [`timers!`](crate::timers), by which it does
+//! something some time later.
 
 use super::reaction::Reaction;
 use crate::descriptor::{Followed, Source};
@@ -20,8 +21,19 @@ pub type Projections = Table<Project>;
 /// What a service reacts to.
 pub type Reactions = Table<React>;
 
+/// What a service does when its time has come.
+pub type Timers = Table<Timer>;
+
 pub type Project = fn(&Incoming, &Writer<'_>) -> Result<(), Failure>;
 pub type React = fn(&Incoming, &Reaction) -> Result<(), Failure>;
+
+/// When something is to be done about an event, and what.
+#[derive(Debug, Clone, Copy)]
+pub struct Timer {
+    /// An instant, as [`Context::later`](crate::Context::later) writes it; none for an event about which nothing is to be done.
+    pub due: fn(&Incoming) -> Result<Option<String>, Failure>,
+    pub act: React,
+}
 
 impl<F> Table<F> {
     pub const NONE: Self = Self { followed: &[], functions: &[] };
@@ -32,6 +44,42 @@ impl<F> Table<F> {
         all.filter(move |(followed, _)| followed.source == source)
             .map(|(followed, function)| (followed.of, function))
     }
+}
+
+impl Timers {
+    /// Does not compile where a source has two: its events wait in one queue.
+    #[allow(clippy::indexing_slicing, reason = "run by the compiler, which refuses what is outside")]
+    pub(crate) const fn one_for_each_source(self) -> Self {
+        let mut one = 0;
+        while one < self.followed.len() {
+            let mut other = one + 1;
+            while other < self.followed.len() {
+                assert!(
+                    !is_same(self.followed[one].source, self.followed[other].source),
+                    "a source has one timer"
+                );
+                other += 1;
+            }
+            one += 1;
+        }
+        self
+    }
+}
+
+#[allow(clippy::indexing_slicing, reason = "run by the compiler, which refuses what is outside")]
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < one.len() {
+        if one[at] != other[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 impl Followed {
@@ -53,6 +101,16 @@ impl Followed {
     #[doc(hidden)]
     pub const fn by_reaction<E: Event>(
         source: Source,
+        _: &impl Fn(&Recorded<E>, &Reaction) -> Result<(), Failure>,
+    ) -> Self {
+        Self::of::<E>(source)
+    }
+
+    /// By a function that reacts when the time has come that another one says.
+    #[doc(hidden)]
+    pub const fn by_timer<E: Event>(
+        source: Source,
+        _: &impl Fn(&Recorded<E>) -> Result<Option<String>, Failure>,
         _: &impl Fn(&Recorded<E>, &Reaction) -> Result<(), Failure>,
     ) -> Self {
         Self::of::<E>(source)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
 use crate::platform::{self, Fault, Platform};
 use crate::time::millis;
@@ -53,8 +53,9 @@ impl Backlogs {
         for source in sources.into_iter().collect::<BTreeSet<_>>() {
             let consumers = jetstream::consumers(&names::log_stream(source)).unwrap_or_default();
             for consumer in consumers {
-                if let Some((partition, Some(name))) = names::parse_consumer(service, &consumer.name)
-                    && name == names::generation_name(self.generation)
+                if let Some(Purpose::ReadModels { generation, partition }) =
+                    Purpose::parse(service, &consumer.name)
+                    && generation == names::generation_name(self.generation)
                 {
                     backlogs.waiting.insert(partition_name(source, partition), consumer.progress.backlog);
                 }

@@ -112,7 +112,7 @@ impl Offset {
     fn entry(&self, event: &Delivery<'_>, offset: Self) -> Result<Entry, Fault> {
         let time = instant::rfc3339(platform::current().now_ms());
         let offset = Self { generation: self.generation, time, nth: Some(event.nth), ..offset };
-        let key = names::offset_key(self.generation, event.source, event.partition);
+        let key = names::offset_key(self.generation, event.source, event.partition());
         Ok((key, document::write(&offset)?))
     }
 

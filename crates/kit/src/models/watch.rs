@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
 use super::generation;
 use crate::descriptor::{Descriptor, Source};
@@ -89,7 +89,8 @@ impl Watch {
         let long_ago = now_ms.saturating_sub(millis(PATIENCE));
         let mut partitions = 0;
         for consumer in jetstream::consumers(&stream).map_err(|error| error.into_fault(source))? {
-            let Some((partition, Some(generation))) = names::parse_consumer(service.name, &consumer.name)
+            let Some(Purpose::ReadModels { generation, partition }) =
+                Purpose::parse(service.name, &consumer.name)
             else {
                 continue;
             };

@@ -65,6 +65,8 @@ struct State {
     /// Whether the key-value provider does no more than the interface says.
     promises_nothing: bool,
     elapsed: Duration,
+    /// By how much the clock was set forth.
+    step_ms: i64,
     chance: u64,
     disorder: u64,
     calls: u64,
@@ -117,6 +119,11 @@ impl Memory {
     /// Lets time pass.
     pub fn advance(&self, time: Duration) {
         self.0.borrow_mut().elapsed += time;
+    }
+
+    /// Sets the clock forth, or back, while no time passes.
+    pub fn step_clock(&self, by_ms: i64) {
+        self.0.borrow_mut().step_ms += by_ms;
     }
 
     /// Puts one stored message into a stream that exists, past all checks.
@@ -185,8 +192,8 @@ impl Memory {
     /// The next message that a consumer of this service is due, if any is due now.
     pub fn deliver(&self, service: &str) -> Option<Delivery> {
         let mut state = self.0.borrow_mut();
-        let elapsed = state.elapsed;
-        state.streams.deliver(&names::deliver_subject(service), elapsed)
+        let (elapsed, now_ms) = (state.elapsed, state.now_ms());
+        state.streams.deliver(&names::deliver_subject(service), elapsed, now_ms)
     }
 
     /// How long until a consumer of this service is due a message again.
@@ -295,7 +302,8 @@ impl Memory {
 
 impl State {
     fn now_ms(&self) -> u64 {
-        START_MS + u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX)
+        let elapsed_ms = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX);
+        START_MS.saturating_add(elapsed_ms).saturating_add_signed(self.step_ms)
     }
 }
 

@@ -316,7 +316,7 @@ fn a_delivery_is_known_by_where_its_acknowledgement_goes() {
         for part in [
             r#"source: "posts""#,
             "partition: 3",
-            "generation: Some(2)",
+            "ReadModels { generation: 2",
             "attempt: 4",
             "seq: 17",
             "behind: 5",

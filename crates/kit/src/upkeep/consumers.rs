@@ -1,8 +1,9 @@
 //! The durable consumers that deliver events to a service, made when they are missing and removed when they are not needed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
 use super::partitions::{Partitions, projected};
 use crate::descriptor::Descriptor;
@@ -11,6 +12,12 @@ use crate::limits::ACK_WAIT;
 use crate::models::generation::{self, Generations};
 use crate::models::offset;
 use crate::platform::Fault;
+
+/// How many events of a source wait at a timer at once: those that are due first. The others are in the log.
+pub(crate) const WINDOW: u32 = 64;
+/// How long such an event waits before it is asked again when it is due. That costs a delivery of each in the window, and is how
+/// late an event may be after a clock has jumped.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How far the consumer of a generation has come.
 pub(crate) struct Follower {
@@ -21,7 +28,7 @@ pub(crate) struct Follower {
 }
 
 /// Makes sure of the durable consumers for every partition of every source that exists by now: of the reactions, and of the
-/// generations that this version makes. Returns how far the latter have come.
+/// generations that this version makes; and of one for each timer. Returns how far the latter have come.
 pub(crate) fn make(
     service: &Descriptor,
     now: &Generations,
@@ -41,22 +48,21 @@ pub(crate) fn make(
             jetstream::consumers(&names::log_stream(source)).map_err(|error| error.into_fault(source))?;
         let there: BTreeMap<&str, &Consumer> = there.iter().map(|of| (of.name.as_str(), of)).collect();
         remove_strays(service, source, there.keys().copied(), now)?;
+        if service.times(source) {
+            consumer(service, source, Purpose::Timers, &names::timer_consumer(service.name), &there)?;
+        }
         for (_, partition) in of(source) {
             if service.projects(source) {
                 for generation in now.of_schema(service.views_schema) {
                     let name = names::consumer(service.name, generation, partition);
-                    let progress = consumer(service, source, partition, &name, &there)?;
+                    let purpose = Purpose::ReadModels { generation, partition };
+                    let progress = consumer(service, source, purpose, &name, &there)?;
                     followers.push(Follower { source, partition, generation, progress });
                 }
             }
             if service.reacts_to(source) {
-                consumer(
-                    service,
-                    source,
-                    partition,
-                    &names::reaction_consumer(service.name, partition),
-                    &there,
-                )?;
+                let name = names::reaction_consumer(service.name, partition);
+                consumer(service, source, Purpose::Reactions { partition }, &name, &there)?;
             }
         }
     }
@@ -72,7 +78,9 @@ fn remove_strays<'a>(
     before: &Generations,
 ) -> Result<(), Fault> {
     let is_stray = |name: &str, now: &Generations| {
-        let Some((partition, Some(_))) = names::parse_consumer(service.name, name) else { return false };
+        let Some(Purpose::ReadModels { partition, .. }) = Purpose::parse(service.name, name) else {
+            return false;
+        };
         let mut known = now.live().chain(now.retired);
         !known.any(|generation| names::consumer(service.name, generation, partition) == name)
     };
@@ -123,7 +131,7 @@ pub(crate) fn has_caught_up(source: &str, consumer: &str) -> Result<bool, Fault>
 fn consumer(
     service: &Descriptor,
     source: &str,
-    partition: u32,
+    purpose: Purpose,
     name: &str,
     there: &BTreeMap<&str, &Consumer>,
 ) -> Result<ConsumerProgress, Fault> {
@@ -135,8 +143,8 @@ fn consumer(
         deliver_policy: "all",
         ack_policy: "explicit",
         ack_wait: u64::try_from(ACK_WAIT.as_nanos()).unwrap_or(u64::MAX),
-        max_ack_pending: 1,
-        filter_subject: &names::partition_subjects(source, partition),
+        max_ack_pending: if purpose == Purpose::Timers { WINDOW } else { 1 },
+        filter_subject: &purpose.subjects(source),
     };
     match there.get(name) {
         Some(consumer) if consumer.is_as(&config) => Ok(consumer.progress.clone()),

@@ -21,6 +21,12 @@ pub(crate) fn reacted_to(service: &Descriptor) -> Result<Vec<(&'static str, u32)
     partitions_of(service.reacted_to.iter().map(|followed| followed.source))
 }
 
+/// Every source of the timers that exists.
+pub(crate) fn timed(service: &Descriptor) -> Result<BTreeSet<&'static str>, Fault> {
+    let partitions = partitions_of(service.timed.iter().map(|followed| followed.source))?;
+    Ok(partitions.into_iter().map(|(source, _)| source).collect())
+}
+
 /// The sources that exist, and how many partitions they have; what is known of them already never changes.
 pub(crate) fn followed(service: &Descriptor, known: Partitions) -> Result<Partitions, Fault> {
     let unknown: Vec<_> = service.sources().filter(|source| !known.contains_key(*source)).collect();

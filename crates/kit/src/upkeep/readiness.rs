@@ -1,16 +1,18 @@
 //! Whether a service keeps up, seen by whoever asks `GET /readyz`: a read model that has stopped must tell, not be found out.
 //!
 //! A consumer is stuck if an event has waited for it for [`STUCK_AFTER`] and it has not finished any other meanwhile. Who
-//! has much to catch up with, and does, is ready; the lag says how far behind it is.
+//! has much to catch up with, and does, is ready; the lag says how far behind it is. A timer's consumer is stuck if events wait
+//! there and none of them was asked for that long.
 
 use std::time::Duration;
 
-use trellis_names as names;
+use trellis_names::{self as names, Purpose};
 
-use super::partitions::{projected, reacted_to};
+use super::consumers::LONGEST_PAUSE;
+use super::partitions::{projected, reacted_to, timed};
 use crate::descriptor::{Described, Descriptor};
 use crate::instant;
-use crate::jetstream::{self, StreamError};
+use crate::jetstream::{self, ConsumerProgress, StreamError};
 use crate::models::generation;
 use crate::platform::{self, Fault, Platform};
 use crate::problem::Problem;
@@ -55,21 +57,47 @@ fn unready(service: &Descriptor) -> Result<Vec<String>, Fault> {
         let consumer = names::reaction_consumer(service.name, partition);
         unready.extend(problem_of(source, partition, &consumer)?);
     }
+    for source in timed(service)? {
+        unready.extend(problem_of_timer(source, &names::timer_consumer(service.name))?);
+    }
     Ok(unready)
 }
 
+/// Events that wait for their time are asked about it all the while.
+fn problem_of_timer(source: &str, consumer: &str) -> Result<Option<String>, Fault> {
+    let Some(progress) = progress(source, consumer)? else { return Ok(Some(missing(source, consumer))) };
+    let long_ago = platform::current().now_ms().saturating_sub(millis(LONGEST_PAUSE + STUCK_AFTER));
+    let is_asked = progress.handed_out.is_some_and(|at| !instant::is_before(&at, long_ago));
+    if progress.backlog == 0 || is_asked {
+        return Ok(None);
+    }
+    // What has come just now is asked soon.
+    let oldest =
+        jetstream::next(&names::log_stream(source), &Purpose::Timers.subjects(source), progress.floor + 1);
+    let oldest = oldest.map_err(|error| error.into_fault(source))?;
+    Ok(oldest.filter(|oldest| instant::is_before(&oldest.time, long_ago)).map(|_| {
+        let backlog = progress.backlog;
+        format!("The consumer {consumer} of {source} is stuck: none of {backlog} events is asked whether it is due.")
+    }))
+}
+
+fn progress(source: &str, consumer: &str) -> Result<Option<ConsumerProgress>, Fault> {
+    jetstream::progress(&names::log_stream(source), consumer).map_err(|error| error.into_fault(source))
+}
+
+fn missing(source: &str, consumer: &str) -> String {
+    format!("The consumer {consumer} of {source} is missing; it is made again.")
+}
+
 fn problem_of(source: &str, partition: u32, consumer: &str) -> Result<Option<String>, Fault> {
-    let stream = names::log_stream(source);
-    let Some(progress) = jetstream::progress(&stream, consumer).map_err(|error| error.into_fault(source))?
-    else {
-        return Ok(Some(format!("The consumer {consumer} of {source} is missing; it is made again.")));
-    };
+    let Some(progress) = progress(source, consumer)? else { return Ok(Some(missing(source, consumer))) };
     let long_ago = platform::current().now_ms().saturating_sub(millis(STUCK_AFTER));
     let has_moved = progress.moved.is_some_and(|moved| !instant::is_before(&moved, long_ago));
     if progress.backlog == 0 || has_moved {
         return Ok(None);
     }
-    let oldest = jetstream::next(&stream, &names::partition_subjects(source, partition), progress.floor + 1);
+    let subjects = names::partition_subjects(source, partition);
+    let oldest = jetstream::next(&names::log_stream(source), &subjects, progress.floor + 1);
     let oldest = oldest.map_err(|error| error.into_fault(source))?;
     Ok(oldest.filter(|oldest| instant::is_before(&oldest.time, long_ago)).map(|oldest| {
         let (backlog, since) = (progress.backlog, oldest.time);

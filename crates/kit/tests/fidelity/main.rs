@@ -12,8 +12,8 @@ use trellis_kit::event::Event;
 use trellis_kit::platform::Platform;
 use trellis_kit::testing::{anonymous, message, platform, settle, start};
 use trellis_kit::{
-    Aggregate, Docs, Entity, Failure, Problem, Projections, Recorded, Route, Service, Source, Wire, Writer,
-    projections, routes,
+    Aggregate, Docs, Entity, Failure, Problem, Projections, Reaction, Recorded, Route, Service, Source,
+    Timers, Wire, Writer, projections, routes, timers,
 };
 
 struct Lamps;
@@ -64,6 +64,25 @@ impl Aggregate for Lamp {
 
 fn follow(event: &Recorded<LampEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
     LAMPS.put(writer, &event.entity, &event.state()?)
+}
+
+/// Who looks after lamps that have been on for long.
+struct Keepers;
+
+impl Service for Keepers {
+    const NAME: &str = "keepers";
+    const VERSION: &str = "1.0.0";
+    const PARTITIONS: u32 = 0;
+    const ROUTES: &[Route] = routes! {};
+    const TIMERS: Timers = timers! { SOURCE => at(never, look) };
+}
+
+fn never(_: &Recorded<LampEvent>) -> Result<Option<String>, Failure> {
+    Ok(None)
+}
+
+fn look(_: &Recorded<LampEvent>, _: &Reaction) -> Result<(), Failure> {
+    Ok(())
 }
 
 fn make() -> Lamp {
@@ -221,4 +240,93 @@ fn a_real_server_delivers_and_takes_acknowledgements_in_the_same_way() {
         platform().deliver("lamps").filter(|delivery| delivery.subject.starts_with("log.lamps.0.")),
         None
     );
+}
+
+#[test]
+fn a_real_server_keeps_the_window_of_a_timer_in_the_same_way() {
+    const WINDOW: usize = 64;
+    let server = Server::start();
+    let mut real = server.connect();
+    real.subscribe("deliver.keepers", "keepers");
+    start::<Lamps>();
+    for _ in 0..WINDOW + 10 {
+        make();
+    }
+    start::<Keepers>();
+    for exchange in platform().take_exchanges() {
+        real.request(&exchange.subject, &exchange.request);
+    }
+    let compare_progress = |real: &mut server::Client| {
+        let subject = "$JS.API.CONSUMER.INFO.LOG_lamps.keepers-t";
+        let expected = platform().request(subject, b"{}", std::time::Duration::ZERO).unwrap();
+        let [expected, found] = [expected, real.request(subject, b"{}")].map(|answer| {
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            let known_since = answer.pointer("/delivered/last_active").is_some();
+            let numbers = ["/num_pending", "/num_ack_pending", "/num_redelivered", "/ack_floor/stream_seq"];
+            let delivered = ["/delivered/stream_seq", "/delivered/consumer_seq"];
+            let numbers: Vec<u64> = numbers
+                .iter()
+                .chain(&delivered)
+                .map(|pointer| answer.pointer(pointer).and_then(Value::as_u64).unwrap_or_default())
+                .collect();
+            (known_since, numbers)
+        });
+        assert_eq!(found, expected);
+    };
+    // Sequence and attempt, and where to answer.
+    type Given = Vec<((u64, u64), String)>;
+    let given = |reply_to: &str| -> ((u64, u64), String) {
+        let token = |place: usize| reply_to.split('.').nth(place).unwrap().parse().unwrap();
+        ((token(5), token(4)), reply_to.to_owned())
+    };
+    let take = |real: &mut server::Client, count: usize| -> (Given, Given) {
+        let mut expected: Given =
+            (0..count).map(|_| given(&platform().deliver("keepers").unwrap().reply_to)).collect();
+        assert_eq!(platform().deliver("keepers"), None);
+        let mut found: Given = (0..count).map(|_| given(&real.next().reply_to.unwrap())).collect();
+        expected.sort();
+        found.sort();
+        let of = |given: &Given| given.iter().map(|(of, _)| *of).collect::<Vec<_>>();
+        assert_eq!(of(&found), of(&expected));
+        (expected, found)
+    };
+    let answer = |real: &mut server::Client, given: &(Given, Given), nth: usize, answer: &[u8]| {
+        platform().publish(&given.0[nth].1, answer).unwrap();
+        match answer {
+            // It says when it has heard that.
+            b"+ACK" => drop(real.request(&given.1[nth].1, answer)),
+            _ => real.publish(&given.1[nth].1, answer),
+        }
+    };
+    // As many as the window is wide, and one more for each that is done.
+    let mut first = take(&mut real, WINDOW);
+    compare_progress(&mut real);
+    for nth in [2, 0] {
+        answer(&mut real, &first, nth, b"+ACK");
+    }
+    let more = take(&mut real, 2);
+    compare_progress(&mut real);
+    // Those that wait keep their places, and come again.
+    first.0.retain(|((seq, _), _)| ![1, 3].contains(seq));
+    first.1.retain(|((seq, _), _)| ![1, 3].contains(seq));
+    for round in 1..=3 {
+        for nth in 0..first.0.len() {
+            answer(&mut real, &first, nth, b"-NAK {\"delay\": 20000000}");
+        }
+        platform().advance(std::time::Duration::from_millis(20));
+        first = take(&mut real, WINDOW - 2);
+        assert!(first.0.iter().all(|((_, attempt), _)| *attempt == round + 1));
+        compare_progress(&mut real);
+    }
+    for nth in 0..first.0.len() {
+        answer(&mut real, &first, nth, b"+ACK");
+    }
+    let last = take(&mut real, 8);
+    compare_progress(&mut real);
+    for given in [more, last] {
+        for nth in 0..given.0.len() {
+            answer(&mut real, &given, nth, b"+ACK");
+        }
+    }
+    compare_progress(&mut real);
 }

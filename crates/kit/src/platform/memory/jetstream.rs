@@ -41,17 +41,17 @@ struct Stream {
 
 struct Consumer {
     config: Value,
-    /// The last message that is finished; all before it are too, as there is never more than one on its way.
-    done: u64,
-    /// The message that is on its way or waits to be sent again.
-    pending: Option<Pending>,
+    /// The newest message that was sent.
+    sent: u64,
+    /// The messages that are on their way or wait to be sent again.
+    pending: BTreeMap<u64, Pending>,
     delivered: u64,
+    delivered_ms: Option<u64>,
     /// When a message was last finished.
     moved_ms: Option<u64>,
 }
 
 struct Pending {
-    seq: u64,
     attempts: u64,
     due: Duration,
 }
@@ -148,14 +148,14 @@ impl Streams {
     }
 
     /// The next message that is due on a deliver subject, in the order of streams' and consumers' names.
-    pub fn deliver(&mut self, deliver_subject: &str, elapsed: Duration) -> Option<Delivery> {
+    pub fn deliver(&mut self, deliver_subject: &str, elapsed: Duration, now_ms: u64) -> Option<Delivery> {
         self.0.iter_mut().find_map(|(name, stream)| {
             let Stream { messages, consumers, .. } = stream;
             consumers.iter_mut().find_map(|(consumer_name, consumer)| {
                 if consumer.text("deliver_subject") != deliver_subject {
                     return None;
                 }
-                let (seq, attempts) = consumer.take_due(messages, elapsed)?;
+                let (seq, attempts) = consumer.take_due(messages, elapsed, now_ms)?;
                 let message = messages.iter().find(|message| message.seq == seq)?;
                 let left = consumer.left(messages);
                 let reply_to = Acknowledgement {
@@ -178,7 +178,7 @@ impl Streams {
         let consumers = self.0.values().flat_map(|stream| stream.consumers.values());
         consumers
             .filter(|consumer| consumer.text("deliver_subject") == deliver_subject)
-            .filter_map(|consumer| consumer.pending.as_ref().map(|pending| pending.due))
+            .flat_map(|consumer| consumer.pending.values().map(|pending| pending.due))
             .min()
     }
 
@@ -189,17 +189,14 @@ impl Streams {
         let Some(consumer) = stream.and_then(|stream| stream.consumers.get_mut(said.consumer)) else {
             return true;
         };
-        let Some(pending) = consumer.pending.as_mut().filter(|pending| said.seq == pending.seq) else {
-            return true;
-        };
+        let Some(pending) = consumer.pending.get_mut(&said.seq) else { return true };
         let body = String::from_utf8_lossy(body);
         if let Some(options) = body.strip_prefix("-NAK") {
             let options: Value = serde_json::from_str(options).unwrap_or_default();
             pending.due = elapsed
                 + Duration::from_nanos(options.get("delay").and_then(Value::as_u64).unwrap_or_default());
         } else if matches!(&*body, "+ACK" | "+TERM") {
-            consumer.done = pending.seq;
-            consumer.pending = None;
+            consumer.pending.remove(&said.seq);
             consumer.moved_ms = Some(now_ms);
         }
         true
@@ -272,15 +269,24 @@ impl Stream {
 
     fn add_consumer(&mut self, name: &str, request: &Value) -> Value {
         let config = request.get("config").cloned().unwrap_or_default();
-        let consumer = Consumer { config, done: 0, pending: None, delivered: 0, moved_ms: None };
+        let consumer = Consumer {
+            config,
+            sent: 0,
+            pending: BTreeMap::new(),
+            delivered: 0,
+            delivered_ms: None,
+            moved_ms: None,
+        };
         self.consumers.entry(name.to_owned()).or_insert(consumer);
         self.consumer_info(name)
     }
 
     fn reset_consumer(&mut self, name: &str, request: &Value) -> Option<Value> {
         let consumer = self.consumers.get_mut(name)?;
-        let seq = request.get("seq").and_then(Value::as_u64).unwrap_or(consumer.done + 1);
-        (consumer.done, consumer.pending, consumer.delivered, consumer.moved_ms) = (seq - 1, None, 0, None);
+        let seq = request.get("seq").and_then(Value::as_u64).unwrap_or(consumer.floor() + 1);
+        consumer.pending.clear();
+        (consumer.sent, consumer.delivered) = (seq - 1, 0);
+        (consumer.delivered_ms, consumer.moved_ms) = (None, None);
         let mut answer = self.consumer_info(name);
         if let Value::Object(answer) = &mut answer {
             answer.insert("reset_seq".to_owned(), seq.into());
@@ -292,16 +298,18 @@ impl Stream {
         let Some(consumer) = self.consumers.get(name) else {
             return error(404, 10014, "consumer not found");
         };
-        let on_its_way = u64::from(consumer.pending.is_some());
-        let again = consumer.pending.as_ref().is_some_and(|pending| pending.attempts > 1);
-        let mut floor = json!({ "stream_seq": consumer.done });
-        if let (Value::Object(floor), Some(moved_ms)) = (&mut floor, consumer.moved_ms) {
-            floor.insert("last_active".to_owned(), instant::rfc3339(moved_ms).into());
+        let again = consumer.pending.values().filter(|pending| pending.attempts > 1).count();
+        let mut floor = json!({ "stream_seq": consumer.floor() });
+        let mut delivered = json!({ "consumer_seq": consumer.delivered, "stream_seq": consumer.sent });
+        for (of, ms) in [(&mut floor, consumer.moved_ms), (&mut delivered, consumer.delivered_ms)] {
+            if let (Value::Object(of), Some(ms)) = (of, ms) {
+                of.insert("last_active".to_owned(), instant::rfc3339(ms).into());
+            }
         }
         json!({
             "name": name, "config": consumer.config, "num_pending": consumer.left(&self.messages),
-            "num_ack_pending": on_its_way, "num_redelivered": u64::from(again), "ack_floor": floor,
-            "delivered": { "consumer_seq": consumer.delivered, "stream_seq": consumer.sent() },
+            "num_ack_pending": consumer.pending.len(), "num_redelivered": again, "ack_floor": floor,
+            "delivered": delivered,
         })
     }
 }
@@ -311,36 +319,45 @@ impl Consumer {
         self.config.get(key).and_then(Value::as_str).unwrap_or_default()
     }
 
+    fn number(&self, key: &str) -> u64 {
+        self.config.get(key).and_then(Value::as_u64).unwrap_or_default()
+    }
+
     /// The message to send now, and how often it has been sent then.
-    fn take_due(&mut self, messages: &[Stored], elapsed: Duration) -> Option<(u64, u64)> {
-        let ack_wait =
-            Duration::from_nanos(self.config.get("ack_wait").and_then(Value::as_u64).unwrap_or_default());
-        let (seq, attempts) = match &self.pending {
-            Some(pending) if pending.due <= elapsed => (pending.seq, pending.attempts + 1),
-            Some(_) => return None,
+    fn take_due(&mut self, messages: &[Stored], elapsed: Duration, now_ms: u64) -> Option<(u64, u64)> {
+        let due = self.pending.iter().filter(|(_, pending)| pending.due <= elapsed);
+        let again =
+            due.min_by_key(|(_, pending)| pending.due).map(|(seq, pending)| (*seq, pending.attempts + 1));
+        let (seq, attempts) = match again {
+            Some(again) => again,
+            None if self.pending.len() as u64 >= self.number("max_ack_pending") => return None,
             None => (self.next(messages)?, 1),
         };
-        self.pending = Some(Pending { seq, attempts, due: elapsed + ack_wait });
+        let due = elapsed + Duration::from_nanos(self.number("ack_wait"));
+        self.pending.insert(seq, Pending { attempts, due });
+        self.sent = self.sent.max(seq);
         self.delivered += 1;
+        self.delivered_ms = Some(now_ms);
         Some((seq, attempts))
     }
 
     fn next(&self, messages: &[Stored]) -> Option<u64> {
-        let mut wanted =
-            messages.iter().filter(|message| matches(self.text("filter_subject"), &message.subject));
-        wanted.find(|message| message.seq > self.done).map(|message| message.seq)
+        self.ahead(messages).next().map(|message| message.seq)
     }
 
-    /// The newest message that was sent.
-    fn sent(&self) -> u64 {
-        self.pending.as_ref().map_or(self.done, |pending| pending.seq)
+    /// The messages that have never been sent.
+    fn ahead<'a>(&'a self, messages: &'a [Stored]) -> impl Iterator<Item = &'a Stored> {
+        let (_, later) = messages.split_at(messages.partition_point(|message| message.seq <= self.sent));
+        later.iter().filter(|message| matches(self.text("filter_subject"), &message.subject))
     }
 
-    /// How many messages have never been sent.
+    /// All messages up to it are finished.
+    fn floor(&self) -> u64 {
+        self.pending.keys().next().map_or(self.sent, |first| first - 1)
+    }
+
     fn left(&self, messages: &[Stored]) -> u64 {
-        let sent = self.sent();
-        let wanted = messages.iter().filter(|message| matches(self.text("filter_subject"), &message.subject));
-        wanted.filter(|message| message.seq > sent).count() as u64
+        self.ahead(messages).count() as u64
     }
 }
 
