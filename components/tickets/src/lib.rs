@@ -1,4 +1,6 @@
 //! Tickets: somebody offers one for a price, everybody may see what is for sale.
+//!
+//! Whether a ticket is reserved or withdrawn is for orders to decide, where buyers and the seller meet. It is heard here.
 
 mod price;
 #[cfg(test)]
@@ -6,14 +8,16 @@ mod tests;
 
 use api::{Cx, Guest, Offer, PageRequest, Problem, Ticket, TicketPage};
 use thiserror::Error;
+use trellis::orders::events::ReservationEvent;
+use trellis::orders::types::{Reservation, Status as OrderStatus};
 use trellis::tickets::events::TicketEvent;
 use trellis::tickets::types::Status;
 use trellis_kit::{
-    Aggregate, Entity, Failure, Projections, Recorded, Route, Series, Service, Writer, projections, routes,
-    text,
+    Aggregate, Entity, Failure, Projections, Reaction, Reactions, Recorded, Route, Series, Service, Writer,
+    projections, reactions, routes, text,
 };
 
-trellis_kit::bindings!(tickets);
+trellis_kit::bindings!(tickets: orders);
 trellis_kit::export!(Tickets);
 
 #[derive(Debug)]
@@ -34,11 +38,11 @@ impl Service for Tickets {
         GET "/tickets" => page(Self::list),
         GET "/tickets/{id}" => ok(Self::get),
         PUT "/tickets/{id}" => ok(Self::change),
-        DELETE "/tickets/{id}" => done(Self::withdraw),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Ticket>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! { sources::TICKETS => follow };
+    const REACTIONS: Reactions = reactions! { sources::ORDERS => follow_reservation };
 }
 
 impl Guest for Tickets {
@@ -52,6 +56,7 @@ impl Guest for Tickets {
                 title,
                 price,
                 status: Status::ForSale,
+                reservation: 0,
                 listed_at: cx.now(),
                 version: 1,
             })
@@ -64,8 +69,8 @@ impl Guest for Tickets {
 
     fn list(cx: &Cx, page: PageRequest) -> Result<TicketPage, Problem> {
         let listed = TICKETS.list(&cx.views()?, &page)?;
-        let for_sale = listed.items.into_iter().filter(|ticket| ticket.status == Status::ForSale);
-        Ok(TicketPage { items: for_sale.collect(), next: listed.next })
+        let offered = listed.items.into_iter().filter(|ticket| ticket.status != Status::Withdrawn);
+        Ok(TicketPage { items: offered.collect(), next: listed.next })
     }
 
     fn change(cx: &Cx, id: String, to: Offer) -> Result<Ticket, Problem> {
@@ -74,17 +79,10 @@ impl Guest for Tickets {
             ticket.expect_seller(cx)?;
             match ticket.status {
                 Status::Withdrawn => Err(TicketError::Withdrawn.into()),
+                Status::Reserved => Err(TicketError::Reserved.into()),
                 Status::ForSale => Ok((ticket.offer() != to).then(|| TicketEvent::Changed(to.clone()))),
             }
         })
-    }
-
-    fn withdraw(cx: &Cx, id: String) -> Result<(), Problem> {
-        cx.update(&id, |ticket: &Ticket| {
-            ticket.expect_seller(cx)?;
-            Ok((ticket.status == Status::ForSale).then_some(TicketEvent::Withdrawn))
-        })?;
-        Ok(())
     }
 }
 
@@ -95,6 +93,8 @@ enum TicketError {
     NobodyKnown,
     #[error("Only its seller may change a ticket.")]
     NotItsSeller,
+    #[error("Somebody has reserved this ticket. Change it when the order has ended.")]
+    Reserved,
     #[error("This ticket was withdrawn. Offer it anew.")]
     Withdrawn,
 }
@@ -105,7 +105,7 @@ impl From<TicketError> for Problem {
         match error {
             TicketError::NobodyKnown => Self::unauthorized(detail),
             TicketError::NotItsSeller => Self::forbidden(detail),
-            TicketError::Withdrawn => Self::conflict(detail),
+            TicketError::Reserved | TicketError::Withdrawn => Self::conflict(detail),
         }
     }
 }
@@ -136,27 +136,49 @@ impl Aggregate for Ticket {
     }
 
     fn evolve(before: Option<Self>, event: &TicketEvent) -> Option<Self> {
-        let before = match (before, event) {
-            (None, TicketEvent::Created(ticket)) => return Some(ticket.clone()),
-            (before, _) => before?,
+        let Some(before) = before else {
+            let TicketEvent::Created(ticket) = event else { return None };
+            return Some(ticket.clone());
         };
-        let version = before.version + 1;
+        let after = Self { version: before.version + 1, ..before };
+        let now = |status, reservation| Self { status, reservation, ..after.clone() };
         match event {
             TicketEvent::Created(_) => None,
             TicketEvent::Changed(Offer { title, price }) => {
-                Some(Self { title: title.clone(), price: price.clone(), version, ..before })
+                Some(Self { title: title.clone(), price: price.clone(), ..after })
             }
-            TicketEvent::Withdrawn => Some(Self { status: Status::Withdrawn, version, ..before }),
+            TicketEvent::Reserved(reservation) => Some(now(Status::Reserved, *reservation)),
+            TicketEvent::Released(reservation) => Some(now(Status::ForSale, *reservation)),
+            TicketEvent::Withdrawn(reservation) => Some(now(Status::Withdrawn, *reservation)),
         }
     }
+}
+
+/// Does what orders says. What is older than what was already followed changes nothing, so it does not matter in which order it
+/// comes, or how often.
+fn follow_reservation(event: &Recorded<ReservationEvent>, reaction: &Reaction) -> Result<(), Failure> {
+    if let ReservationEvent::Offered(_) = event.data {
+        return Ok(());
+    }
+    let reservation: Reservation = event.state()?;
+    let is_reserved = reservation.order.is_some_and(|order| order.status == OrderStatus::Reserved);
+    reaction.update(&event.entity, |ticket: &Ticket| {
+        Ok((ticket.reservation < event.version).then_some(match reservation.is_withdrawn {
+            true => TicketEvent::Withdrawn(event.version),
+            false if is_reserved => TicketEvent::Reserved(event.version),
+            false => TicketEvent::Released(event.version),
+        }))
+    })?;
+    Ok(())
 }
 
 /// Keeps the list of tickets.
 fn follow(event: &Recorded<TicketEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
     match &event.data {
         TicketEvent::Created(ticket) => TICKETS.add(writer, &ticket.id, ticket),
-        TicketEvent::Changed(_) | TicketEvent::Withdrawn => {
-            TICKETS.change(writer, &event.entity, &event.state()?)
-        }
+        TicketEvent::Changed(_)
+        | TicketEvent::Reserved(_)
+        | TicketEvent::Released(_)
+        | TicketEvent::Withdrawn(_) => TICKETS.change(writer, &event.entity, &event.state()?),
     }
 }

@@ -2,12 +2,33 @@
 
 use trellis_kit::Response;
 use trellis_kit::testing::{
-    Json, anonymous, caller, every_event_twice, given, given_nothing, json, platform, request, settle, start,
-    trouble_at_every_call,
+    Json, anonymous, caller, deliver, every_event_twice, given, given_nothing, json, platform, play, request,
+    settle, start, trouble_at_every_call,
 };
 
 use super::*;
+use crate::trellis::orders::types::{Offer as Offered, Order};
 use crate::trellis::tickets::types::Money;
+
+play! {
+    /// The service where tickets are reserved.
+    Orders: sources::ORDERS {
+        Reservation.id by ReservationEvent: |before, event| {
+            let Some(before) = before else {
+                let ReservationEvent::Offered(offer) = event else { return None };
+                let id = offer.ticket_id.clone();
+                return Some(Reservation { id, offer: offer.clone(), order: None, is_withdrawn: false, version: 1 });
+            };
+            let after = Reservation { version: before.version + 1, ..before };
+            Some(match event {
+                ReservationEvent::Offered(offer) => Reservation { offer: offer.clone(), ..after },
+                ReservationEvent::Placed(order) => Reservation { order: Some(order.clone()), ..after },
+                ReservationEvent::Cancelled | ReservationEvent::Expired => Reservation { order: None, ..after },
+                ReservationEvent::Withdrawn => Reservation { is_withdrawn: true, ..after },
+            })
+        }
+    }
+}
 
 /// What a gateway passes on for ann. The key is that of a repeated request.
 fn as_ann(method: &str, target: &str, key: &str, body: &str) -> Response {
@@ -31,6 +52,7 @@ fn listed(id: &str) -> TicketEvent {
         title: "Concert".to_owned(),
         price: euros(1999),
         status: Status::ForSale,
+        reservation: 0,
         listed_at: "2026-01-01T00:00:00.000Z".to_owned(),
         version: 1,
     })
@@ -40,8 +62,36 @@ fn change(by: &Cx, to: Offer) -> Result<Ticket, Problem> {
     Tickets::change(by, "t1".to_owned(), to)
 }
 
-fn withdraw(by: &Cx) -> Result<(), Problem> {
-    Tickets::withdraw(by, "t1".to_owned())
+fn offered(id: &str) -> ReservationEvent {
+    let (ticket_id, seller, title) = (id.to_owned(), "ann".to_owned(), "Concert".to_owned());
+    ReservationEvent::Offered(Offered { ticket_id, ticket_version: 1, seller, title, price: euros(1999) })
+}
+
+fn placed(id: &str) -> ReservationEvent {
+    ReservationEvent::Placed(Order {
+        id: format!("{id}-o"),
+        buyer: "bob".to_owned(),
+        seller: "ann".to_owned(),
+        title: "Concert".to_owned(),
+        price: euros(1999),
+        status: OrderStatus::Reserved,
+        placed_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        expires_at: "2026-01-01T00:15:00.000Z".to_owned(),
+    })
+}
+
+/// The ticket `t1`, which can be reserved.
+fn known() {
+    given::<Ticket>("t1", [listed("t1")]);
+    given::<Reservation>("t1", [offered("t1")]);
+    start::<Tickets>();
+}
+
+/// What has happened to the reservation of `t1`, and is heard.
+fn heard(events: impl IntoIterator<Item = ReservationEvent>) -> Ticket {
+    given::<Reservation>("t1", events);
+    settle::<Tickets>();
+    Tickets::get(&anonymous(), "t1".to_owned()).unwrap()
 }
 
 #[test]
@@ -75,16 +125,47 @@ fn others_change_nothing() {
     given::<Ticket>("t1", [listed("t1")]);
     for by in [anonymous(), caller("bob"), caller("")] {
         given::<Ticket>("t1", []).when(|| change(&by, offer("Mine", 1))).then_problem(403);
-        given::<Ticket>("t1", []).when(|| withdraw(&by)).then_problem(403);
     }
 }
 
 #[test]
 fn what_is_withdrawn_stays_so() {
-    given::<Ticket>("t1", [listed("t1")]).when(|| withdraw(&caller("ann"))).then([TicketEvent::Withdrawn]);
-    given::<Ticket>("t1", []).when(|| withdraw(&caller("ann"))).then([]);
+    known();
+    assert_eq!(heard([ReservationEvent::Withdrawn]).status, Status::Withdrawn);
     given::<Ticket>("t1", []).when(|| change(&caller("ann"), offer("Again", 1))).then_problem(409);
-    assert_eq!(Tickets::get(&anonymous(), "t1".to_owned()).unwrap().status, Status::Withdrawn);
+    let late = heard([placed("t1"), ReservationEvent::Expired]);
+    assert_eq!((late.status, late.reservation), (Status::Withdrawn, 4));
+}
+
+#[test]
+fn what_is_reserved_is_not_changed_until_it_is_free_again() {
+    known();
+    let reserved = heard([placed("t1")]);
+    assert_eq!((reserved.status, reserved.reservation, reserved.version), (Status::Reserved, 2, 2));
+    given::<Ticket>("t1", []).when(|| change(&caller("ann"), offer("Dearer", 2500))).then_problem(409);
+    for (version, event) in [(3, ReservationEvent::Expired), (5, ReservationEvent::Cancelled)] {
+        let free = heard([event]);
+        assert_eq!((free.status, free.reservation), (Status::ForSale, version));
+        change(&caller("ann"), offer("Concert", 2500 + version)).unwrap();
+        heard([placed("t1")]);
+    }
+}
+
+#[test]
+fn what_orders_said_before_changes_nothing() {
+    known();
+    given::<Reservation>("t1", [placed("t1"), ReservationEvent::Expired, placed("t1")]);
+    let mut told = Vec::new();
+    while let Some(delivery) = platform().deliver(Tickets::NAME) {
+        assert_eq!(deliver::<Tickets>(&delivery), Ok(()));
+        told.push(delivery);
+    }
+    let now = Tickets::get(&anonymous(), "t1".to_owned()).unwrap();
+    assert_eq!((now.status, now.reservation), (Status::Reserved, 4));
+    for delivery in told.iter().rev().chain(&told) {
+        assert_eq!(deliver::<Tickets>(delivery), Ok(()));
+    }
+    assert_eq!(Tickets::get(&anonymous(), "t1".to_owned()).unwrap(), now);
 }
 
 #[test]
@@ -123,14 +204,15 @@ fn a_bad_offer_changes_nothing() {
 }
 
 fn offer_three_and_withdraw_one() {
+    given::<Reservation>("unheard-of", [offered("unheard-of")]);
     start::<Tickets>();
     for title in ["a", "b", "c"] {
         let body = format!(r#"{{"title":"{title}","price":{{"amount":1,"currency":"EUR"}}}}"#);
         let answer = as_ann("POST", "/tickets", title, &body);
         assert_eq!(answer.status, 201, "{answer:?}");
         if title == "b" {
-            let path = answer.header("location").unwrap().split('?').next().unwrap().to_owned();
-            assert_eq!(as_ann("DELETE", &path, "k", "").status, 204);
+            let id = json::<Ticket>(&answer).id;
+            given::<Reservation>(&id, [offered(&id), ReservationEvent::Withdrawn]);
         }
     }
 }

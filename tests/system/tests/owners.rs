@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use system::{Request, Response, Trellis, settled};
+use system::{OLAF, Request, Response, Trellis, settled};
 use tempfile::tempdir;
 
 const PASSWORD: &str = "correct horse";
@@ -46,9 +46,20 @@ impl Owner {
         let comment =
             Request::post(&format!("/posts/{post}/comments"), json!({ "content": HELD_BACK }).to_string());
         let comment = text(&told(&trellis.send(&comment.by(&first)), 201)["id"]);
+        let price = json!({ "amount": 1999, "currency": "EUR" });
+        let offer = |by: &str| {
+            let offer = json!({ "title": "Concert", "price": price }).to_string();
+            text(&told(&trellis.send(&Request::post("/tickets", offer).by(by)), 201)["id"])
+        };
+        let (ticket, anothers) = (offer(&first), offer(OLAF));
+        let order = json!({ "ticket_id": anothers, "price": price }).to_string();
+        let order = text(&told(&trellis.send(&Request::post("/orders", order).by(&first)), 201)["id"]);
         let session = |token: &str| token.split('.').next().unwrap().to_owned();
-        let secrets = vec![session(&first), session(&second), HELD_BACK.to_owned(), email.to_owned()];
-        let ids = vec![text(&signed_up["current_user"]["id"]), post, comment, session(&second)];
+        let secrets =
+            [session(&first), session(&second), HELD_BACK.to_owned(), email.to_owned(), order.clone()];
+        let user = text(&signed_up["current_user"]["id"]);
+        let ids = vec![user, post, comment, session(&second), ticket, anothers, order];
+        let secrets = secrets.into();
         Self { email, token: first, ids, secrets }
     }
 }
@@ -135,7 +146,7 @@ fn what_is_somebodys_nobody_else_reads_or_changes() {
     let document = trellis.get("/openapi.json").json();
     let requests = requests(&document, &bob.ids);
     let before = events(&trellis, &bob.ids);
-    assert!(before.len() >= 4, "{before:?}");
+    assert!(before.len() >= 8, "{before:?}");
 
     for by in [Some(&ann), None] {
         let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
@@ -172,8 +183,14 @@ fn what_is_somebodys_nobody_else_reads_or_changes() {
     let after = events(&trellis, &bob.ids);
     let changed: Vec<&String> = before.keys().filter(|key| after[*key] > before[*key]).collect();
     println!("Bob has changed {changed:?}");
-    let [user, post, _, session] = &bob.ids[..] else { panic!("four") };
-    let own = [format!("accounts {user}"), format!("accounts {session}"), format!("posts {post}")];
+    let [user, post, _, session, ticket, anothers, _] = &bob.ids[..] else { panic!("seven") };
+    let own = [
+        format!("accounts {user}"),
+        format!("accounts {session}"),
+        format!("posts {post}"),
+        format!("orders {ticket}"),
+        format!("orders {anothers}"),
+    ];
     assert!(own.iter().all(|own| changed.contains(&own)), "{changed:?}");
     assert_eq!(trellis.send(&Request::post("/users/signin", person(bob.email))).status, 200);
     trellis.stop();

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use serde_json::{Map, Value, json};
-use system::{OLAF, Request, Response, Trellis};
+use system::{ANN, OLAF, Request, Response, Trellis};
 use tempfile::tempdir;
 
 /// More than any body may have.
@@ -25,6 +25,8 @@ struct Api {
     document: Value,
     /// What stands in a path for a word in braces.
     post: String,
+    /// What can be ordered.
+    ticket: String,
 }
 
 /// Texts of which a schema does not know what they must be.
@@ -42,8 +44,13 @@ impl Api {
         let trellis = Trellis::start(data);
         let document = trellis.get("/openapi.json").json();
         let post = trellis.send(&Request::post("/posts", r#"{"title": "The only one"}"#));
-        assert_eq!(post.status, 201, "{post:?}");
-        Self { trellis, document, post: post.json()["id"].as_str().unwrap().to_owned() }
+        let ticket = r#"{"title": "Concert", "price": {"amount": 1, "currency": "EUR"}}"#;
+        let ticket = trellis.send(&Request::post("/tickets", ticket).by(ANN));
+        let [post, ticket] = [post, ticket].map(|created| {
+            assert_eq!(created.status, 201, "{created:?}");
+            created.json()["id"].as_str().unwrap().to_owned()
+        });
+        Self { trellis, document, post, ticket }
     }
 
     fn operations(&self) -> impl Iterator<Item = (&String, &String, &Value)> {
@@ -88,7 +95,8 @@ impl Api {
             Some("object") => {
                 let properties = schema["properties"].as_object().cloned().unwrap_or_default();
                 let sample = |(name, schema): (&String, &Value)| {
-                    let known = KNOWN.iter().find(|(known, _)| known == name).map(|(_, text)| json!(text));
+                    let mut known = KNOWN.into_iter().chain([("ticket_id", &*self.ticket)]);
+                    let known = known.find(|(known, _)| known == name).map(|(_, text)| json!(text));
                     (name.clone(), known.unwrap_or_else(|| self.sample(schema)))
                 };
                 properties.iter().map(sample).collect()
@@ -246,6 +254,19 @@ fn field(api: &Api, write: &Write, sample: &Map<String, Value>, name: &str) {
     api.refused(write, &format!("brackets for {name}"), nested, &[400, 422], None);
 }
 
+/// Makes something else of what was asked for, where a schema knows all that is possible.
+fn change(fields: &mut Map<String, Value>) {
+    for (name, value) in fields {
+        let is_known = name == "ticket_id" || KNOWN.iter().any(|(known, _)| known == name);
+        match value {
+            Value::String(text) if !is_known => *text = "something else".to_owned(),
+            Value::Number(number) => *value = json!(number.as_u64().unwrap() + 1),
+            Value::Object(fields) => change(fields),
+            _ => {}
+        }
+    }
+}
+
 #[test]
 fn a_key_finds_its_first_attempt_and_only_that() {
     let data = tempdir().unwrap();
@@ -267,13 +288,8 @@ fn a_key_finds_its_first_attempt_and_only_that() {
         for _ in 0..3 {
             assert_eq!(same(&send("once", &sample)), same(&first));
         }
-        let text = |value: &mut Value| {
-            if value.is_string() {
-                *value = json!("something else")
-            }
-        };
         let mut other = sample.clone();
-        other.as_object_mut().unwrap().values_mut().for_each(text);
+        change(other.as_object_mut().unwrap());
         let refused = send("once", &other);
         assert_eq!((refused.status, &refused.json()["errors"][0]["field"]), (422, &json!("idempotency-key")));
         assert_ne!(

@@ -107,15 +107,15 @@ impl Call<'_> {
 
     /// 201 with what is new as JSON, and where it is found: its id below this path.
     pub fn created(&self, result: Result<impl Located, Problem>) -> Result<Response, Problem> {
-        self.new(201, &result?)
+        self.located(201, &result?)
     }
 
     /// 202 with what is to be done as JSON, and where it is found what comes of it.
     pub fn accepted(&self, result: Result<impl Located, Problem>) -> Result<Response, Problem> {
-        self.new(202, &result?)
+        self.located(202, &result?)
     }
 
-    fn new(&self, status: u16, new: &impl Located) -> Result<Response, Problem> {
+    fn located(&self, status: u16, new: &impl Located) -> Result<Response, Problem> {
         let location = format!("{}/{}", self.path.raw, new.id());
         Ok(Response::json(status, new)?.with("location", location))
     }

@@ -1,0 +1,333 @@
+//! What orders promises, in the words of the domain, and how it looks over HTTP.
+
+use std::time::Duration;
+
+use trellis_kit::testing::{
+    Json, anonymous, caller, every_event_twice, given, json, platform, play, request, settle, start,
+    trouble_at_every_call,
+};
+
+use super::*;
+use crate::trellis::orders::types::Status;
+use crate::trellis::tickets::types::{Money, Offer as Offered, Status as TicketStatus};
+
+play! {
+    /// The service that tickets come from.
+    Tickets: sources::TICKETS {
+        Ticket.id by TicketEvent: |before, event| match event {
+            TicketEvent::Created(ticket) => Some(ticket.clone()),
+            TicketEvent::Changed(Offered { title, price }) => before.map(|ticket| Ticket {
+                title: title.clone(),
+                price: price.clone(),
+                version: ticket.version + 1,
+                ..ticket
+            }),
+            _ => before,
+        }
+    }
+}
+
+fn euros(amount: u64) -> Money {
+    Money { amount, currency: "EUR".to_owned() }
+}
+
+fn listed(id: &str) -> TicketEvent {
+    TicketEvent::Created(Ticket {
+        id: id.to_owned(),
+        seller: "sue".to_owned(),
+        title: "Concert".to_owned(),
+        price: euros(1999),
+        status: TicketStatus::ForSale,
+        reservation: 0,
+        listed_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        version: 1,
+    })
+}
+
+/// The ticket `t1`, which sue sells for 19.99, and of which orders has heard.
+fn ticket() {
+    given::<Ticket>("t1", [listed("t1")]);
+    start::<Orders>();
+    settle::<Orders>();
+}
+
+fn dearer() -> TicketEvent {
+    TicketEvent::Changed(Offered { title: "Concert".to_owned(), price: euros(2500) })
+}
+
+fn place(by: &Cx, price: u64) -> Result<ReadOrder, Problem> {
+    Orders::place(by, NewOrder { ticket_id: "t1".to_owned(), price: euros(price) })
+}
+
+fn cancel(by: &Cx, order: &ReadOrder) -> Result<(), Problem> {
+    Orders::cancel(by, order.id.clone())
+}
+
+fn withdraw(by: &Cx) -> Result<(), Problem> {
+    Orders::withdraw(by, "t1".to_owned())
+}
+
+fn get(by: &Cx, order: &ReadOrder) -> Result<ReadOrder, Problem> {
+    Orders::get(by, order.id.clone())
+}
+
+fn status(order: &ReadOrder) -> Status {
+    let buyer = order.buyer.as_deref().unwrap();
+    get(&caller(buyer), order).unwrap().status
+}
+
+/// Where nothing but what is done here has happened since.
+fn since() -> trellis_kit::testing::Given<Reservation> {
+    given::<Reservation>("t1", [])
+}
+
+#[test]
+fn a_ticket_is_reserved_for_who_wants_it() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    assert!(order.id.starts_with("t1-"), "{}", order.id);
+    assert_eq!(
+        (order.ticket_id.as_str(), order.title.as_str(), &order.price),
+        ("t1", "Concert", &euros(1999))
+    );
+    assert_eq!((order.buyer.as_deref(), order.seller.as_str()), (Some("ann"), "sue"));
+    assert_eq!(
+        (order.status, &order.expires_at),
+        (Status::Reserved, &caller("ann").later(Duration::from_secs(900)))
+    );
+    assert_eq!(get(&caller("ann"), &order).unwrap(), order);
+}
+
+#[test]
+fn nobody_else_has_it_meanwhile_and_who_comes_after_the_time_does() {
+    ticket();
+    platform().configure("hold-seconds", "60");
+    let first = place(&caller("ann"), 1999).unwrap();
+    platform().advance(Duration::from_millis(59_999));
+    since().when(|| place(&caller("bob"), 1999)).then_problem(409);
+    assert_eq!(status(&first), Status::Reserved);
+    platform().advance(Duration::from_millis(1));
+    assert_eq!(status(&first), Status::Expired, "though nobody has said so yet");
+    let second = place(&caller("bob"), 1999).unwrap();
+    settle::<Orders>();
+    assert_eq!((status(&first), status(&second)), (Status::Expired, Status::Reserved));
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_with_the_reason() {
+    ticket();
+    since().when(|| place(&anonymous(), 1999)).then_problem(401);
+    for price in [0, 1998, 2000, u64::MAX] {
+        let refused = since().when(|| place(&caller("ann"), price)).then_problem(409);
+        assert!(refused.detail.unwrap().contains("1999 EUR"), "{price}");
+    }
+    let dollars = Money { amount: 1999, currency: "USD".to_owned() };
+    let in_dollars = NewOrder { ticket_id: "t1".to_owned(), price: dollars };
+    since().when(|| Orders::place(&caller("ann"), in_dollars)).then_problem(409);
+    let own = since().when(|| place(&caller("sue"), 1999)).then_problem(409);
+    assert!(own.detail.unwrap().contains("your own"));
+    for (id, expected) in [("t2", 404), ("t1-x", 404), ("", 422), ("t.1", 422), (">", 422), ("*", 422)] {
+        let order = NewOrder { ticket_id: id.to_owned(), price: euros(1999) };
+        since().when(|| Orders::place(&caller("ann"), order)).then_problem(expected);
+    }
+}
+
+#[test]
+fn what_was_offered_just_now_can_be_had_at_once() {
+    start::<Orders>();
+    settle::<Orders>();
+    given::<Ticket>("t1", [listed("t1")]);
+    let first = place(&caller("ann"), 1999).unwrap();
+    cancel(&caller("ann"), &first).unwrap();
+    given::<Ticket>("t1", [dearer()]);
+    let second = place(&caller("ann"), 2500).unwrap();
+    assert_eq!(second.price, euros(2500));
+    assert_eq!(get(&caller("ann"), &second).unwrap().price, euros(2500));
+    // What is told afterwards is known already.
+    let before = platform().stored("LOG_orders").len();
+    settle::<Orders>();
+    assert_eq!(platform().stored("LOG_orders").len(), before);
+}
+
+#[test]
+fn a_price_that_changes_is_that_of_the_next_order() {
+    ticket();
+    let first = place(&caller("ann"), 1999).unwrap();
+    given::<Ticket>("t1", [dearer()]);
+    settle::<Orders>();
+    assert_eq!(get(&caller("ann"), &first).unwrap().price, euros(1999));
+    cancel(&caller("ann"), &first).unwrap();
+    since().when(|| place(&caller("bob"), 1999)).then_problem(409);
+    assert_eq!(place(&caller("bob"), 2500).unwrap().price, euros(2500));
+}
+
+#[test]
+fn its_buyer_gives_it_back_and_nobody_else_does() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    for (by, expected) in [(anonymous(), 404), (caller("bob"), 404), (caller("sue"), 403)] {
+        since().when(|| cancel(&by, &order)).then_problem(expected);
+    }
+    since().when(|| cancel(&caller("ann"), &order)).then([ReservationEvent::Cancelled]);
+    since().when(|| cancel(&caller("ann"), &order)).then([]);
+    settle::<Orders>();
+    assert_eq!(status(&order), Status::Cancelled);
+    let next = place(&caller("bob"), 1999).unwrap();
+    since().when(|| cancel(&caller("ann"), &order)).then([]);
+    assert_eq!(status(&next), Status::Reserved, "an order that has ended frees nobody else's ticket");
+    settle::<Orders>();
+    assert_eq!((status(&order), status(&next)), (Status::Cancelled, Status::Reserved));
+}
+
+#[test]
+fn an_order_whose_time_is_over_cannot_be_cancelled_any_more() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    platform().advance(Duration::from_secs(900));
+    since().when(|| cancel(&caller("ann"), &order)).then([ReservationEvent::Expired]);
+    assert_eq!(status(&order), Status::Expired);
+}
+
+#[test]
+fn an_order_is_for_its_buyer_and_without_the_buyer_for_the_seller() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    let sold = get(&caller("sue"), &order).unwrap();
+    assert_eq!(sold, ReadOrder { buyer: None, ..order.clone() });
+    for by in [anonymous(), caller("bob"), caller("")] {
+        assert_eq!(get(&by, &order).unwrap_err().status, 404);
+    }
+    for never in ["t1", "t2", "t1-x", "", ">", "t1-*"] {
+        assert_eq!(Orders::get(&caller("ann"), never.to_owned()).unwrap_err().status, 404, "{never}");
+    }
+}
+
+#[test]
+fn its_seller_takes_a_ticket_off_the_market() {
+    ticket();
+    for by in [anonymous(), caller("ann")] {
+        since().when(|| withdraw(&by)).then_problem(403);
+    }
+    let order = place(&caller("ann"), 1999).unwrap();
+    since().when(|| withdraw(&caller("sue"))).then_problem(409);
+    platform().advance(Duration::from_secs(900));
+    since().when(|| withdraw(&caller("sue"))).then([ReservationEvent::Expired, ReservationEvent::Withdrawn]);
+    since().when(|| withdraw(&caller("sue"))).then([]);
+    since().when(|| place(&caller("bob"), 1999)).then_problem(409);
+    assert_eq!(status(&order), Status::Expired);
+}
+
+#[test]
+fn a_ticket_can_be_withdrawn_before_it_was_heard_of() {
+    start::<Orders>();
+    given::<Ticket>("t1", [listed("t1")]);
+    withdraw(&caller("sue")).unwrap();
+    settle::<Orders>();
+    since().when(|| place(&caller("ann"), 1999)).then_problem(409);
+    since().when(|| Orders::withdraw(&caller("sue"), "t2".to_owned())).then_problem(404);
+}
+
+#[test]
+fn a_time_that_is_none_reserves_nothing() {
+    ticket();
+    for bad in ["0", "86401", "-1", "1.5", "\"60\"", "soon", ""] {
+        platform().configure("hold-seconds", bad);
+        since().when(|| place(&caller("ann"), 1999)).then_problem(503);
+    }
+}
+
+/// What a gateway passes on.
+fn send(by: &str, method: &str, target: &str, key: &str, body: &str) -> trellis_kit::Response {
+    platform().configure("caller-header", "x-caller");
+    let headers = [("content-type", "application/json"), ("x-caller", by), ("idempotency-key", key)];
+    request::<Orders>(method, target, &headers, body)
+}
+
+const ORDER: &str = r#"{"ticket_id":"t1","price":{"amount":1999,"currency":"EUR"}}"#;
+
+#[test]
+fn the_same_key_is_one_order_whatever_became_of_it() {
+    ticket();
+    let id = |answer: &trellis_kit::Response| json::<Json>(answer)["id"].clone();
+    let first = send("ann", "POST", "/orders", "k", ORDER);
+    assert_eq!(first.status, 201, "{first:?}");
+    let path = first.header("location").unwrap().split('?').next().unwrap().to_owned();
+    for _ in 0..2 {
+        assert_eq!(send("ann", "POST", "/orders", "k", ORDER).body, first.body);
+    }
+    assert_eq!(send("ann", "POST", "/orders", "other", ORDER).status, 409);
+    assert_eq!(send("bob", "POST", "/orders", "k", ORDER).status, 409, "a key is its caller's");
+    assert_eq!(send("ann", "DELETE", &path, "d", "").status, 204);
+    let again = send("ann", "POST", "/orders", "k", ORDER);
+    assert_eq!((again.status, id(&again)), (201, id(&first)));
+    assert_eq!(
+        json::<Json>(&send("ann", "GET", &path, "g", ""))["status"],
+        "cancelled",
+        "nothing came of asking again"
+    );
+    assert_eq!(send("bob", "POST", "/orders", "k", ORDER).status, 201);
+    let again = send("ann", "POST", "/orders", "k", ORDER);
+    assert_eq!((again.status, id(&again)), (201, id(&first)), "though it is bob's by now");
+}
+
+#[test]
+fn a_bad_order_reserves_nothing() {
+    ticket();
+    let price = r#"{"amount":1999,"currency":"EUR"}"#;
+    let with = |ticket: &str, price: &str| format!(r#"{{"ticket_id":{ticket},"price":{price}}}"#);
+    let long = format!("\"{}\"", "x".repeat(129));
+    let mut bad = vec![
+        ("ticket_id", format!(r#"{{"price":{price}}}"#)),
+        ("price", r#"{"ticket_id":"t1"}"#.to_owned()),
+        ("buyer", r#"{"ticket_id":"t1","price":{"amount":1999,"currency":"EUR"},"buyer":"bob"}"#.to_owned()),
+        (
+            "ticket_id",
+            r#"{"ticket_id":"t1","ticket_id":"t2","price":{"amount":1,"currency":"EUR"}}"#.to_owned(),
+        ),
+        ("price", with(r#""t1""#, "1999")),
+        ("price.currency", with(r#""t1""#, r#"{"amount":1999,"currency":["EUR"]}"#)),
+    ];
+    for ticket in ["\"\"", "\" t1\"", "\"t.1\"", "\"t1\\n\"", &long, "1", "null", "[\"t1\"]"] {
+        bad.push(("ticket_id", with(ticket, price)));
+    }
+    for amount in ["-1", "1.5", "1e3", "18446744073709551616", "\"1999\"", "null"] {
+        bad.push(("price.amount", with(r#""t1""#, &format!(r#"{{"amount":{amount},"currency":"EUR"}}"#))));
+    }
+    for (field, body) in &bad {
+        let answer = send("ann", "POST", "/orders", "k", body);
+        assert_eq!(answer.status, 422, "{body}: {answer:?}");
+        assert_eq!(answer.problem().unwrap().errors[0].field, *field, "{body}");
+    }
+    assert_eq!(platform().stored("LOG_orders").len(), 1, "nothing but the offer");
+}
+
+/// Ann reserves and gives back, bob reserves and is late, cid has it.
+fn three_buyers() -> [String; 3] {
+    ticket();
+    let place = |by: &str| {
+        let answer = send(by, "POST", "/orders", by, ORDER);
+        assert_eq!(answer.status, 201, "{by}: {answer:?}");
+        answer.header("location").unwrap().split('?').next().unwrap().to_owned()
+    };
+    let anns = place("ann");
+    assert_eq!(send("ann", "DELETE", &anns, "d", "").status, 204);
+    let bobs = place("bob");
+    platform().advance(Duration::from_secs(900));
+    [anns, bobs, place("cid")]
+}
+
+fn assert_the_last_has_it(orders: &[String; 3], when: &str) {
+    let [anns, bobs, cids] = orders;
+    for (by, path, status) in
+        [("ann", anns, "cancelled"), ("bob", bobs, "expired"), ("cid", cids, "reserved")]
+    {
+        let order: Json = json(&send(by, "GET", path, "g", ""));
+        assert_eq!(order["status"], status, "{when}: {order}");
+    }
+}
+
+#[test]
+fn events_that_come_twice_and_instances_that_die_change_nothing() {
+    every_event_twice::<Orders, _>(three_buyers, assert_the_last_has_it);
+    trouble_at_every_call::<Orders, _>(1, three_buyers, assert_the_last_has_it);
+}
