@@ -213,7 +213,9 @@ impl Member {
             }
         }
         for source in &self.times {
-            subjects.extend(consumer(source, &names::timer_consumer(self.name)));
+            let (log, timer) = (names::log_stream(source), names::timer_consumer(self.name));
+            subjects.insert(names::consumer_api_subject(operation::CONSUMER_RESET, &log, &timer));
+            subjects.extend(consumer(source, &timer));
         }
         subjects.extend(others.asked.iter().map(|name| names::request_subject(name)));
         if self.watches {

@@ -65,7 +65,7 @@
 //! * within half a minute of a restart, of the service or the server: whatever is late then is done at once, first come, first
 //!   served;
 //! * a server's clock matters nowhere on the embedded host. nats-server goes by its date: set forth, events come to be asked
-//!   early, and wait on; set back by an hour, what it had given out before comes again an hour later;
+//!   early, and wait on; set back, it asks nothing, which is seen within two minutes;
 //! * all its events are due after the same time. One that is due sooner than those before it in the log may wait for these if
 //!   they are 64 or more, so it is late by the difference at most. That is also how a new delay in a config begins.
 //!

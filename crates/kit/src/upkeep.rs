@@ -2,6 +2,7 @@
 //! itself; and whether it keeps up.
 
 pub(crate) mod consumers;
+mod held_up;
 mod lost;
 mod partitions;
 pub(crate) mod readiness;

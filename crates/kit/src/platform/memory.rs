@@ -126,6 +126,11 @@ impl Memory {
         self.0.borrow_mut().step_ms += by_ms;
     }
 
+    /// As with a server that goes by its date, and whose clock was set back: what it had given out comes again later by so much.
+    pub fn hold_up(&self, by: Duration) {
+        self.0.borrow_mut().streams.hold_up(by);
+    }
+
     /// Puts one stored message into a stream that exists, past all checks.
     pub fn store(&self, stream: &str, subject: &str, body: &[u8]) {
         let mut state = self.0.borrow_mut();

@@ -385,6 +385,49 @@ fn a_clock_that_is_set_back_makes_nothing_early() {
 }
 
 #[test]
+fn a_server_whose_clock_is_set_back_is_made_to_ask_again() {
+    begin();
+    let ids: Vec<String> = (0..200).map(|_| put()).collect();
+    let due = now_ms() + COOKING_MS;
+    run::<Bells>(minutes(10));
+    platform().hold_up(minutes(60));
+    platform().take_exchanges();
+    // As its host tells every service that time passes.
+    for _ in 0..10 * 60 / 30 {
+        run::<Bells>(Duration::from_secs(30));
+        message::<Bells>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+    }
+    assert_each_rung_once(&ids);
+    assert!(rung().iter().all(|(_, at)| *at == due), "there was time enough to see it");
+    let exchanges = platform().take_exchanges();
+    let resets = exchanges.iter().filter(|exchange| exchange.subject.contains("CONSUMER.RESET"));
+    assert_eq!(resets.count(), 1);
+    let all = [Member::of::<Stove>(), Member::of::<Bells>()];
+    let allowed = all[1].publishes(&all);
+    for exchange in &exchanges {
+        let is_allowed = |pattern: &String| trellis_subjects::matches(pattern, &exchange.subject);
+        assert!(
+            exchange.subject.starts_with("log.") || allowed.iter().any(is_allowed),
+            "{}",
+            exchange.subject
+        );
+    }
+}
+
+#[test]
+fn a_timer_that_is_asked_is_never_reset() {
+    begin();
+    put();
+    platform().take_exchanges();
+    for _ in 0..14 * 60 / 30 {
+        run::<Bells>(Duration::from_secs(30));
+        message::<Bells>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+    }
+    let exchanges = platform().take_exchanges();
+    assert!(!exchanges.iter().any(|exchange| exchange.subject.contains("CONSUMER.RESET")));
+}
+
+#[test]
 fn what_came_while_nobody_was_there_rings_at_once_and_leaves_nothing() {
     begin();
     let ids: Vec<String> = (0..500).map(|_| put()).collect();

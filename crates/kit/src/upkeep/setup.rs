@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lost::what_is_lost;
 use super::partitions::{Partitions, followed};
-use super::{consumers, rebuild, wanted};
+use super::{consumers, held_up, rebuild, wanted};
 use crate::descriptor::Descriptor;
 use crate::platform::{self, Fault, Platform};
 use crate::{document, log, streams};
@@ -84,6 +84,7 @@ fn followers(service: &Descriptor, partitions: &Partitions) -> Result<(), Fault>
     wanted::note(service)?;
     let now = rebuild::begin_if_older(service)?;
     let progress = consumers::make(service, &now, partitions)?;
+    held_up::release(service)?;
     if now.building.is_some() || now.retired.is_some() {
         rebuild::advance(service, now, None)?;
     }

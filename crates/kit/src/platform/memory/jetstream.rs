@@ -182,6 +182,11 @@ impl Streams {
             .min()
     }
 
+    pub fn hold_up(&mut self, by: Duration) {
+        let consumers = self.0.values_mut().flat_map(|stream| stream.consumers.values_mut());
+        consumers.flat_map(|consumer| consumer.pending.values_mut()).for_each(|pending| pending.due += by);
+    }
+
     /// Takes an acknowledgement, and says whether it was one.
     pub fn acknowledge(&mut self, subject: &str, body: &[u8], elapsed: Duration, now_ms: u64) -> bool {
         let Some(said) = Acknowledgement::parse(subject) else { return false };
