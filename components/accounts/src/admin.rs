@@ -25,7 +25,18 @@ pub fn list(cx: &Cx, page: &PageRequest) -> Result<UserPage, Problem> {
 }
 
 /// All that a user is trusted with; the same again changes nothing.
-pub fn set_roles(cx: &Cx, id: &str, mut roles: Vec<String>) -> Result<ListedUser, Problem> {
+pub fn set_roles(cx: &Cx, id: &str, roles: Vec<String>) -> Result<ListedUser, Problem> {
+    let roles = checked(roles)?;
+    expect_another(cx, id)?;
+    if roles.iter().any(|role| role == ADMIN) {
+        first_admin::close(cx, &cx.load::<User>(id)?.id)?;
+    }
+    let set = |user: &User| (user.roles != roles).then(|| UserEvent::RolesSet(roles.clone()));
+    change(cx, id, set).map(shown)
+}
+
+/// Roles as they are kept, each once.
+pub fn checked(mut roles: Vec<String>) -> Result<Vec<String>, Problem> {
     let is_role = |role: &String| role.len() <= ROLE_LEN_MAX && id::is_valid(role);
     if let Some(at) = roles.iter().position(|role| !is_role(role)) {
         let why = format!("Must be 1 to {ROLE_LEN_MAX} letters, digits, - and _.");
@@ -36,12 +47,7 @@ pub fn set_roles(cx: &Cx, id: &str, mut roles: Vec<String>) -> Result<ListedUser
     if roles.len() > ROLES_MAX {
         return Err(Problem::invalid("roles", format!("There may be {ROLES_MAX}.")));
     }
-    expect_another(cx, id)?;
-    if roles.iter().any(|role| role == ADMIN) {
-        first_admin::close(cx, &cx.load::<User>(id)?.id)?;
-    }
-    let set = |user: &User| (user.roles != roles).then(|| UserEvent::RolesSet(roles.clone()));
-    change(cx, id, set).map(shown)
+    Ok(roles)
 }
 
 pub fn block(cx: &Cx, id: &str) -> Result<(), Problem> {

@@ -22,6 +22,8 @@ pub enum AccountError {
     NoSuchCode,
     #[error("Another admin has to do this.")]
     Oneself,
+    #[error("No key is an admin. People are.")]
+    AdminKey,
 }
 
 impl From<AccountError> for Problem {
@@ -33,6 +35,7 @@ impl From<AccountError> for Problem {
             AccountError::AnotherPassword => Self::invalid("current_password", text),
             AccountError::NoSuchSession => Self::not_found(text),
             AccountError::NoSuchCode => Self::invalid("code", text),
+            AccountError::AdminKey => Self::invalid("roles", text),
             AccountError::Blocked | AccountError::Oneself => Self::forbidden(text),
         }
     }

@@ -12,24 +12,26 @@ mod credentials;
 mod emails;
 mod errors;
 mod first_admin;
+mod keys;
 mod passwords;
 mod service;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod token;
 mod tries;
 
 use api::{
-    AdminCode, Credentials, Current, Cx, Guest, ListedUser, NewName, NewPassword, NewRoles, NewUser,
-    PageRequest, Person, Problem, SessionPage, SignedIn, UserPage,
+    AdminCode, Credentials, Current, Cx, Guest, IssuedKey, KeyPage, ListedUser, NewKey, NewName, NewPassword,
+    NewRoles, NewUser, PageRequest, Person, Problem, SessionPage, SignedIn, UserPage,
 };
 use credentials::{Credential, CredentialEvent, EmailKey, Kept, NewHash, Owner, OwnerEvent};
 use errors::AccountError;
 use first_admin::{ADMIN, FirstAdmin};
-use service::Accounts;
+use service::{Accounts, NAME_MAX};
 use sessions::person;
 use trellis::accounts::events::UserEvent;
-use trellis::accounts::types::{Session, Sessions, User};
+use trellis::accounts::types::{ApiKey, Session, Sessions, User};
 use trellis_kit::{
     Aggregate, Entity, Failure, Projections, Reaction, Reactions, Recorded, Route, Service, id, projections,
     reactions, routes, text,
@@ -37,8 +39,6 @@ use trellis_kit::{
 
 trellis_kit::bindings!(accounts);
 trellis_kit::export!(Accounts);
-
-const NAME_MAX: usize = 80;
 
 impl Service for Accounts {
     const NAME: &str = "accounts";
@@ -60,8 +60,11 @@ impl Service for Accounts {
         only(ADMIN) PUT "/users/{id}/roles" => ok(Self::set_roles),
         only(ADMIN) POST "/users/{id}/block" => done(Self::block),
         only(ADMIN) DELETE "/users/{id}/block" => done(Self::unblock),
+        only(ADMIN) POST "/keys" => made(Self::issue_key),
+        only(ADMIN) GET "/keys" => page(Self::list_keys),
+        only(ADMIN) DELETE "/keys/{id}" => done(Self::end_key),
     };
-    const ENTITIES: &[Entity] = &[Entity::of::<User>(), Entity::of::<Session>()];
+    const ENTITIES: &[Entity] = &[Entity::of::<User>(), Entity::of::<Session>(), Entity::of::<ApiKey>()];
     const PRIVATE: &[Entity] = &[
         Entity::of::<Credential>(),
         Entity::of::<Owner>(),
@@ -72,9 +75,10 @@ impl Service for Accounts {
     const PROJECTIONS: Projections = projections! {
         sources::ACCOUNTS => sessions::follow,
         sources::ACCOUNTS => admin::follow,
+        sources::ACCOUNTS => keys::follow,
     };
-    /// There is a list of users since 2.
-    const VIEWS_SCHEMA: u32 = 2;
+    /// There is a list of users since 2, and one of keys since 3.
+    const VIEWS_SCHEMA: u32 = 3;
     const REACTIONS: Reactions =
         reactions! { Self::PRIVATE_LOG => finish, Self::PRIVATE_LOG => first_admin::finish };
 
@@ -214,6 +218,21 @@ impl Guest for Accounts {
     fn unblock(cx: &Cx, id: String) -> Result<(), Problem> {
         cx.require(ADMIN)?;
         admin::unblock(cx, &id)
+    }
+
+    fn issue_key(cx: &Cx, new: NewKey) -> Result<IssuedKey, Problem> {
+        cx.require(ADMIN)?;
+        keys::issue(cx, new)
+    }
+
+    fn list_keys(cx: &Cx, page: PageRequest) -> Result<KeyPage, Problem> {
+        cx.require(ADMIN)?;
+        keys::list(cx, &page)
+    }
+
+    fn end_key(cx: &Cx, id: String) -> Result<(), Problem> {
+        cx.require(ADMIN)?;
+        keys::end(cx, &id)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Sessions: somebody is signed in, somewhere, until it is ended, is not used for a week, or a month is over. Whoever shows the token is them, so the
-//! log has a hash of it alone, which cannot be turned back: a token is made by chance, and long. Behind that, a token says where
-//! in the log its session was opened, so that whoever has not heard of it yet knows how long to wait.
+//! log has a hash of it alone, which cannot be turned back: a token is made by chance, and long.
 
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use trellis_kit::{Aggregate, Docs, Failure, Lists, Recorded, Writer, id};
 use crate::api::{Cx, PageRequest, Problem, SessionPage, SignedIn};
 use crate::service::Accounts;
 use crate::sources;
+use crate::token;
 use crate::trellis::accounts::events::SessionEvent;
 use crate::trellis::accounts::types::{ListedSession, Person, Session, Term, User};
 
@@ -24,7 +24,7 @@ const OF_USER: Lists = Lists::new(sources::ACCOUNTS, "sessions");
 /// Opens one for a user whose credential was checked in this state. The gateway gives the token to browsers.
 pub fn open(cx: &Cx, user: &User, since: u64) -> Result<SignedIn, Problem> {
     let id = format!("{}-{}", user.id, id::unique());
-    let secret = format!("{id}.{}", id::secret());
+    let secret = token::secret(&id);
     let Term { ends_at, prolong_from } = term(cx, &cx.now());
     let session = Session {
         id: id.clone(),
@@ -40,8 +40,7 @@ pub fn open(cx: &Cx, user: &User, since: u64) -> Result<SignedIn, Problem> {
     cx.execute(&id, |opened: Option<&Session>| {
         Ok(opened.is_none().then(|| SessionEvent::Opened(session.clone())))
     })?;
-    let position = cx.position().unwrap_or_default();
-    let token = format!("{secret}.{}", position.rsplit(':').next().unwrap_or_default());
+    let token = token::placed(cx, &secret);
     cx.tell_session(&token);
     Ok(SignedIn { current_user: person(user), token })
 }

@@ -4,6 +4,7 @@ mod admin;
 mod bad_input;
 mod first_admin;
 mod interrupted;
+mod keys;
 mod tries;
 
 use super::*;

@@ -1,7 +1,8 @@
-//! Who is signed in: what accounts tell of users and sessions, and what of that a request shows.
+//! Who is signed in, and whose an organisation's key is: what accounts tell of users, sessions and keys, and what of that a request
+//! shows.
 //!
-//! A token is the id of its session, what nobody can guess, and where in the log the session was opened, with dots between them.
-//! The id says where to look. So whoever shows a token costs two documents more, which are read with those that every request
+//! A token is the id of its session or key, what nobody can guess, and where in the log that was written, with dots between them.
+//! The id says where to look. So whoever shows a token costs one or two documents more, which are read with those that every request
 //! needs. The read models may not have come so far when somebody comes with what they got just now; then this waits for them.
 
 use std::time::Duration;
@@ -14,13 +15,18 @@ use trellis_kit::{
 use crate::callers::Caller;
 use crate::keys::is_same;
 use crate::sources;
-use crate::trellis::accounts::events::{SessionEvent, UserEvent};
-use crate::trellis::accounts::types::{Session, User};
+use crate::trellis::accounts::events::{ApiKeyEvent, SessionEvent, UserEvent};
+use crate::trellis::accounts::types::{ApiKey, Session, User};
 
 const USER: &str = "user";
 const SESSION: &str = "session";
+const KEY: &str = "api-key";
 const USERS: Docs<User> = Docs::new(sources::ACCOUNTS, USER);
 const SESSIONS: Docs<Session> = Docs::new(sources::ACCOUNTS, SESSION);
+const KEYS: Docs<ApiKey> = Docs::new(sources::ACCOUNTS, KEY);
+
+/// What the ids of keys begin with, where those of sessions have the id of a user.
+const FAMILY_OF_KEYS: &str = "key";
 
 /// 256 bits, in hexadecimal.
 const SECRET_LEN: usize = 64;
@@ -34,9 +40,9 @@ const HEARS_MAX: u32 = 5;
 pub struct Token {
     /// What is hashed of it.
     secret: String,
-    session: String,
-    user: String,
-    /// Where its session was opened.
+    /// Of a session or a key.
+    id: String,
+    /// Where that was written.
     position: Option<String>,
 }
 
@@ -44,52 +50,83 @@ impl Token {
     /// What has the form of a token. An API key that has it, too, would not be known as a key.
     pub fn read(text: &str) -> Option<Self> {
         let mut words = text.splitn(3, '.');
-        let (session, secret, seq) = (words.next()?, words.next()?, words.next());
-        let user = id::root(session);
+        let (id, secret, seq) = (words.next()?, words.next()?, words.next());
+        let family = id::root(id);
         let is_number =
             |text: &str| (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-        let is_whole = user != session
-            && id::is_valid(session)
+        let is_whole = family != id
+            && id::is_valid(id)
             && secret.len() == SECRET_LEN
             && secret.bytes().all(|byte| byte.is_ascii_hexdigit())
             && seq.is_none_or(is_number);
         is_whole.then(|| Self {
-            secret: format!("{session}.{secret}"),
-            session: session.to_owned(),
-            user: user.to_owned(),
+            secret: format!("{id}.{secret}"),
+            id: id.to_owned(),
             position: seq.map(|seq| {
                 let source = sources::ACCOUNTS;
-                format!("{}:{}:{seq}", source.name, id::partition(user, source.partitions))
+                format!("{}:{}:{seq}", source.name, id::partition(family, source.partitions))
             }),
         })
     }
 
+    /// Whose session it is, unless it is a key.
+    fn user(&self) -> Option<&str> {
+        Some(id::root(&self.id)).filter(|family| *family != FAMILY_OF_KEYS)
+    }
+
     /// Who somebody says to be by it.
     pub fn claimed(&self) -> Caller {
-        let (id, session) = (self.user.clone(), self.session.clone());
-        Caller::User { id, display_name: None, roles: Vec::new(), session }
+        match self.user() {
+            Some(user) => Caller::User {
+                id: user.to_owned(),
+                display_name: None,
+                roles: Vec::new(),
+                session: self.id.clone(),
+            },
+            None => Caller::Key { name: self.id.clone(), called: String::new(), roles: Vec::new() },
+        }
     }
 
     /// Where the read models have what they know of it.
-    pub fn keys(&self) -> [DocKey<'_>; 2] {
-        [(sources::ACCOUNTS, SESSION, &self.session), (sources::ACCOUNTS, USER, &self.user)]
+    pub fn keys(&self) -> Vec<DocKey<'_>> {
+        match self.user() {
+            Some(user) => vec![(sources::ACCOUNTS, SESSION, &self.id), (sources::ACCOUNTS, USER, user)],
+            None => vec![(sources::ACCOUNTS, KEY, &self.id)],
+        }
     }
 
     /// Whose it is, by what was read at [`keys`](Self::keys).
     pub fn caller(
         &self,
         service: &'static Descriptor,
-        mut session: Option<Glimpse>,
-        mut user: Option<Glimpse>,
+        mut seen: Vec<Option<Glimpse>>,
     ) -> Result<Caller, Problem> {
-        if let Some(position) = self.position.as_ref().filter(|_| session.is_none() || user.is_none()) {
+        if let Some(position) = self.position.as_ref().filter(|_| seen.iter().any(Option::is_none)) {
             Cx::reach(service, position).map_err(|_| unknown())?;
-            let mut seen = glance(&self.keys(), None, None)?.into_iter();
-            (session, user) = (seen.next().flatten(), seen.next().flatten());
+            seen = glance(&self.keys(), None, None)?;
         }
-        let session = session.map_or(Ok(None), |seen| seen.read::<Session>())?;
-        let user = user.map_or(Ok(None), |seen| seen.read::<User>())?;
-        let (Some(session), Some(user)) = (session, user) else { return Err(unknown()) };
+        let mut seen = seen.into_iter().flatten();
+        match (self.user(), seen.next(), seen.next()) {
+            (None, Some(key), None) => self.holder(key.read()?),
+            (Some(_), Some(session), Some(user)) => self.signed_in(service, session.read()?, user.read()?),
+            _ => Err(unknown()),
+        }
+    }
+
+    fn holder(&self, key: Option<ApiKey>) -> Result<Caller, Problem> {
+        let counts = |key: &ApiKey| !key.ended && Cx::nobody().now() < key.ends_at;
+        let key = key.filter(|key| counts(key) && is_same(&id::sha256(&self.secret), &key.key_hash));
+        let ApiKey { id, name, roles, .. } = key.ok_or_else(unknown)?;
+        Ok(Caller::Key { name: id, called: name, roles })
+    }
+
+    fn signed_in(
+        &self,
+        service: &'static Descriptor,
+        session: Option<Session>,
+        user: Option<User>,
+    ) -> Result<Caller, Problem> {
+        let (session, user) = session.zip(user).ok_or_else(unknown)?;
         let now = Cx::nobody().now();
         let is_kept = user.sessions.kept.as_ref() == Some(&session.id);
         let counts =
@@ -130,7 +167,7 @@ fn prolong(service: &'static Descriptor, session: &Session) {
 }
 
 fn unknown() -> Problem {
-    Problem::unauthorized("This session is over, or never was. Sign in again.")
+    Problem::unauthorized("This session or key is over, or never was. Sign in again, or ask for another key.")
 }
 
 pub fn follow_user(event: &Recorded<UserEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
@@ -139,4 +176,8 @@ pub fn follow_user(event: &Recorded<UserEvent>, writer: &Writer<'_>) -> Result<(
 
 pub fn follow_session(event: &Recorded<SessionEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
     SESSIONS.put(writer, &event.entity, &event.state()?)
+}
+
+pub fn follow_key(event: &Recorded<ApiKeyEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    KEYS.put(writer, &event.entity, &event.state()?)
 }

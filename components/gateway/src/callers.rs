@@ -1,4 +1,4 @@
-//! Who calls: somebody who is signed in or has an API key, or anybody at the address that the request came from.
+//! Who calls: somebody who is signed in or has a key, or anybody at the address that the request came from.
 
 use std::net::IpAddr;
 
@@ -9,9 +9,12 @@ use crate::keys::Key;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     Anonymous,
-    /// Somebody with an API key.
+    /// Somebody with a key, of the config or of an organisation.
     Key {
+        /// What the config calls it, or its id.
         name: String,
+        /// What people call it.
+        called: String,
         roles: Vec<String>,
     },
     /// Somebody who is signed in.
@@ -25,7 +28,7 @@ pub enum Caller {
 
 impl Caller {
     pub fn of(Key { name, roles, .. }: &Key) -> Self {
-        Self::Key { name: name.clone(), roles: roles.clone() }
+        Self::Key { name: name.clone(), called: name.clone(), roles: roles.clone() }
     }
 
     pub fn name(&self) -> Option<&str> {
@@ -39,7 +42,7 @@ impl Caller {
     pub fn called(&self) -> Option<&str> {
         match self {
             Self::Anonymous => None,
-            Self::Key { name, .. } => Some(name),
+            Self::Key { called, .. } => Some(called),
             Self::User { display_name, .. } => display_name.as_deref(),
         }
     }

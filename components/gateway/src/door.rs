@@ -147,13 +147,13 @@ impl Known {
         let watch = token.map(|_| Watch::new(sources::ACCOUNTS));
         let mut seen = glance(&all, turn, watch.as_ref())?.into_iter();
         let mut next = || seen.next().flatten();
-        let (table, policy, session, user) = (next(), next(), next(), next());
+        let (table, policy) = (next(), next());
         let known =
             Self { table: Table::of(table.as_ref())?, rules: policy::in_force(policy.as_ref(), settings)? };
         let Some((token, watch)) = token.zip(watch) else { return Ok((known, Ok(Caller::Anonymous))) };
         // Whoever was signed out or blocked meanwhile may not come in because nobody has heard of it.
         let caller = match watch.expect_heard(service) {
-            Ok(()) => token.caller(service, session, user),
+            Ok(()) => token.caller(service, seen.collect()),
             Err(problem) => Err(problem),
         };
         Ok((known, caller))

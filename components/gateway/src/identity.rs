@@ -1,4 +1,5 @@
-//! What a caller shows: the token of a session in a header or in the cookie of a browser, or an API key in a header.
+//! What a caller shows: the token of a session in a header or in the cookie of a browser, or that of a key in a header. The config
+//! has API keys, too.
 
 use trellis_kit::{Problem, Request};
 

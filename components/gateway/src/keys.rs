@@ -1,4 +1,5 @@
-//! The keys by which callers are known, of which the gateway has the hashes alone.
+//! The keys of the config, of which the gateway has the hashes alone: by one, whoever runs all this is known before anybody has signed
+//! up. All others call by keys that admins issue, and by sessions.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Gateway: the one door. It knows which service answers what from what the registry tells, who calls from what accounts tell
-//! or from their API key, and who may from the policy; the rest is the service's.
+//! or from the API keys of the config, and who may from the policy; the rest is the service's.
 //!
 //! Taking a request in and handing the answer out costs calls of the host. Passing it on costs these besides: one to
 //! read routes, policy and what was counted, one to send it and wait, two to see how long it took, and one for the line in
@@ -63,10 +63,11 @@ impl Service for Gateway {
         sources::GATEWAY => follow,
         sources::ACCOUNTS => accounts::follow_user,
         sources::ACCOUNTS => accounts::follow_session,
+        sources::ACCOUNTS => accounts::follow_key,
     };
-    /// The routes of a service are one text since 2, documents are known by their own id since 3, for whom a route is since 4, and who is
-    /// signed in since 5.
-    const VIEWS_SCHEMA: u32 = 5;
+    /// The routes of a service are one text since 2, documents are known by their own id since 3, for whom a route is since 4, who is
+    /// signed in since 5, and whose a key is since 6.
+    const VIEWS_SCHEMA: u32 = 6;
     /// Whoever has said hello has its routes.
     const ASKS: Asks = Asks::Anybody;
 

@@ -238,7 +238,11 @@ fn leaves_an_operator(rules: &[Rule], keys: &[Key]) -> bool {
     let mut operators: Vec<Caller> = keys.iter().filter(is_operator).map(Caller::of).collect();
     if operators.is_empty() {
         // No name of a key is empty, so that no rule speaks of this one in particular.
-        operators.push(Caller::Key { name: String::new(), roles: vec![OPERATOR.to_owned()] });
+        operators.push(Caller::Key {
+            name: String::new(),
+            called: String::new(),
+            roles: vec![OPERATOR.to_owned()],
+        });
     }
     let Ok(path) = Path::parse("/gateway/policy") else { return false };
     let declared = Who::Role(OPERATOR.to_owned());

@@ -2,7 +2,7 @@
 //!
 //! | key | meaning |
 //! |---|---|
-//! | `api-keys` | who calls with which key: `{"<SHA-256 of the key>": {"name": "mia", "roles": ["moderator"]}}` |
+//! | `api-keys` | who calls with which key, before anybody has signed up: `{"<SHA-256 of the key>": {"name": "olaf", "roles": ["admin", "operator"]}}`. They never end; keys that do are issued at `POST /keys` |
 //! | `policy` | the rules, as for `PUT /gateway/policy`; they are set when this has changed |
 //! | `limits` | `{"window_seconds": 60, "reads": 6000, "writes": 600}` for each caller, or `off` |
 //! | `forwarded-hops` | how many proxies, the HTTP server that adds the peer's address among them, `x-forwarded-for` is believed from; with `0`, nobody's address is known, and those without a key share one limit; unset, it is what the host says |

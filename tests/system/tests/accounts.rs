@@ -219,6 +219,32 @@ fn no_secret_is_anywhere_but_in_the_private_log() {
     trellis.stop();
 }
 
+/// An organisation's programs come in by it until then, and nobody reads it but whoever has issued it.
+#[test]
+fn a_key_that_is_ended_is_refused_from_the_answer_on() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let issue = |by: &str| {
+        let new = json!({ "name": "Shop", "roles": ["moderator"], "days": 7 });
+        trellis.send(&Request::post("/keys", new.to_string()).by(by))
+    };
+    let issued = issue(OLAF);
+    assert_eq!(issued.status, 201, "{issued:?}");
+    let (id, key) = (issued.json()["key"]["id"].clone(), token(&issued));
+    let queue = || trellis.send(&Request::get("/moderation/queue").by(&key)).status;
+    assert_eq!(queue(), 200, "the very next request knows it");
+    assert_eq!(issue(&key).status, 403);
+    let secret = key.split('.').nth(1).unwrap();
+    let events = trellis.run(&["events", "--json"]);
+    let listed = trellis.send(&Request::get("/keys").by(OLAF));
+    let listed = String::from_utf8(listed.body).unwrap();
+    assert!(events.contains("api-key.issued.v1") && !events.contains(secret) && !listed.contains(secret));
+    let end = Request::new("DELETE", &format!("/keys/{}", id.as_str().unwrap())).by(OLAF);
+    assert_eq!(trellis.send(&end).status, 204);
+    assert_eq!(queue(), 401);
+    trellis.stop();
+}
+
 /// Whoever runs all this has a key in the config, by which the first admins are made.
 #[test]
 fn what_an_admin_says_is_in_force_for_who_is_signed_in() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::trellis::accounts::events::{SessionEvent, UserEvent};
-use crate::trellis::accounts::types::{Session, Sessions, Term, User};
+use crate::trellis::accounts::events::{ApiKeyEvent, SessionEvent, UserEvent};
+use crate::trellis::accounts::types::{ApiKey, Session, Sessions, Term, User};
 
 play! {
     /// The service where people sign in.
@@ -35,6 +35,10 @@ play! {
             SessionEvent::Ended => {
                 before.map(|session| Session { ended: true, version: session.version + 1, ..session })
             }
+        },
+        ApiKey.id by ApiKeyEvent: |before, event| match event {
+            ApiKeyEvent::Issued(key) => Some(key.clone()),
+            ApiKeyEvent::Ended => before.map(|key| ApiKey { ended: true, version: key.version + 1, ..key }),
         },
     }
 }
@@ -74,6 +78,21 @@ fn opened(id: &str, since: u64, ends_at: &str) {
         version: 1,
     };
     given::<Session>(id, [SessionEvent::Opened(session)]);
+}
+
+/// A key by which programs moderate.
+fn issued(id: &str, ends_at: &str) {
+    let key = ApiKey {
+        id: id.to_owned(),
+        name: "Shop & Co".to_owned(),
+        roles: vec!["moderator".to_owned()],
+        key_hash: trellis_kit::id::sha256(&token(id)),
+        issued_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        ends_at: ends_at.to_owned(),
+        ended: false,
+        version: 1,
+    };
+    given::<ApiKey>(id, [ApiKeyEvent::Issued(key)]);
 }
 
 const LATE: &str = "9999-01-01T00:00:00.000Z";
@@ -283,6 +302,62 @@ fn whoever_is_signed_in_costs_no_call_more_and_is_limited_by_name() {
     platform().configure("limits", r#"{"window_seconds":60,"reads":1,"writes":1}"#);
     let twice = [(); 2].map(|()| with(&token("ann-1")).status);
     assert_eq!((twice, with(&token("ann-2")).status), ([200, 429], 429), "both sessions are ann's");
+}
+
+#[test]
+fn who_shows_the_token_of_a_key_is_its_holder_until_it_is_over() {
+    ann();
+    issued("key-1", LATE);
+    issued("key-2", "2026-01-01T00:00:01.000Z");
+    heard();
+    assert_eq!([with(&token("key-1")).status, with(&token("key-2")).status], [200, 200]);
+    let told = "trellis-caller: key-1\r\ntrellis-roles: moderator\r\n";
+    let asked = asked();
+    assert!(asked[0].contains(told) && asked[0].contains("trellis-name: Shop%20%26%20Co\r\n"), "{asked:?}");
+    assert!(!asked[0].contains("trellis-session") && !asked[0].contains(&token("key-1")), "{asked:?}");
+    platform().advance(Duration::from_secs(1));
+    let good = token("key-1");
+    let secret = good.split_once('.').unwrap().1;
+    for forged in [
+        token("key-2"),
+        token("key-3"),
+        token("key"),
+        format!("key-2.{secret}"),
+        format!("ann-1.{secret}"),
+        format!("key-1.{}", token("ann-1").split_once('.').unwrap().1),
+        format!("key-1.{}", &secret[1..]),
+    ] {
+        let refused = with(&forged);
+        assert_problem(&refused, 401);
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer"), "{forged}");
+    }
+    given::<ApiKey>("key-1", [ApiKeyEvent::Ended]);
+    heard();
+    assert_eq!(with(&good).status, 401);
+}
+
+#[test]
+fn whoever_has_a_key_costs_no_call_more_is_waited_for_and_not_known_by_old_news() {
+    ann();
+    issued("key-1", LATE);
+    let stored = platform().stored("LOG_accounts").pop().unwrap();
+    let new = format!("{}.{}", token("key-1"), stored.seq);
+    assert_eq!(with(&new).status, 401, "it is waited for, and does not come");
+    heard();
+    let calls = |header: Option<&str>| {
+        let headers: Vec<(&str, &str)> = header.iter().map(|value| ("authorization", *value)).collect();
+        send("GET", "/blog", &headers, "");
+        let before = platform().calls();
+        assert_eq!(send("GET", "/blog", &headers, "").status, 200);
+        platform().calls() - before
+    };
+    assert_eq!(calls(Some(&bearer(&new))), calls(None));
+    given::<User>("bob", [UserEvent::SignedUp(user("bob", &[]))]);
+    platform().advance(Duration::from_secs(13));
+    assert_eq!(with(&new).status, 503);
+    settle::<Gateway>();
+    platform().advance(Duration::from_secs(4));
+    assert_eq!(with(&new).status, 200);
 }
 
 /// What a browser got just now, it brings before the read models have heard of it.
