@@ -1,9 +1,10 @@
-//! What admins do: they say what others are trusted with, and block accounts. Nobody does either to themselves, so an admin
-//! remains, whoever goes; and who runs all this can have a key in the config of the gateway, by which admins can be made.
+//! What admins do: they say what others are trusted with, and block accounts. Nobody does either to themselves, and admins go one after
+//! the other, so one remains. Who runs all this can have a key in the config of the gateway, by which admins can be made.
 
 use trellis_kit::{Docs, Failure, Index, Problem, Recorded, Writer, id};
 
 use crate::api::{Cx, ListedUser, PageRequest, UserPage};
+use crate::demotions;
 use crate::errors::AccountError;
 use crate::first_admin::{self, ADMIN};
 use crate::sources;
@@ -12,6 +13,8 @@ use crate::trellis::accounts::types::User;
 
 const ROLES_MAX: usize = 16;
 const ROLE_LEN_MAX: usize = 64;
+/// How often a change is decided anew because others were faster.
+const DECISIONS: u32 = 8;
 
 const USERS: Docs<User> = Docs::new(sources::ACCOUNTS, "user");
 /// All users, as they came.
@@ -61,7 +64,19 @@ pub fn unblock(cx: &Cx, id: &str) -> Result<(), Problem> {
 
 fn change(cx: &Cx, id: &str, decide: impl Fn(&User) -> Option<UserEvent>) -> Result<User, Problem> {
     expect_another(cx, id)?;
-    cx.update(id, |user: &User| Ok(decide(user)))
+    for _ in 0..DECISIONS {
+        let mut demotion = None;
+        let user = cx.update(id, |user: &User| {
+            let event = decide(user);
+            demotion = event.clone().filter(|event| demotions::is_one(user, event));
+            Ok(event.filter(|_| demotion.is_none()))
+        })?;
+        match demotion {
+            Some(event) => demotions::make(cx, &user, event)?,
+            None => return Ok(user),
+        }
+    }
+    Err(Problem::unavailable(format_args!("others were faster {DECISIONS} times in a row")))
 }
 
 /// Nobody does it to themselves.

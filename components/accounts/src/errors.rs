@@ -22,6 +22,8 @@ pub enum AccountError {
     NoSuchCode,
     #[error("Another admin has to do this.")]
     Oneself,
+    #[error("Only an admin may do this, and you are none any more.")]
+    NoAdmin,
     #[error("No key is an admin. People are.")]
     AdminKey,
 }
@@ -36,7 +38,7 @@ impl From<AccountError> for Problem {
             AccountError::NoSuchSession => Self::not_found(text),
             AccountError::NoSuchCode => Self::invalid("code", text),
             AccountError::AdminKey => Self::invalid("roles", text),
-            AccountError::Blocked | AccountError::Oneself => Self::forbidden(text),
+            AccountError::Blocked | AccountError::Oneself | AccountError::NoAdmin => Self::forbidden(text),
         }
     }
 }

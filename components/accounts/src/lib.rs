@@ -9,6 +9,7 @@
 
 mod admin;
 mod credentials;
+mod demotions;
 mod emails;
 mod errors;
 mod first_admin;
@@ -26,6 +27,7 @@ use api::{
     NewRoles, NewUser, PageRequest, Person, Problem, SessionPage, SignedIn, UserPage,
 };
 use credentials::{Credential, CredentialEvent, EmailKey, Kept, NewHash, Owner, OwnerEvent};
+use demotions::Demotion;
 use errors::AccountError;
 use first_admin::{ADMIN, FirstAdmin};
 use service::{Accounts, NAME_MAX};
@@ -70,6 +72,7 @@ impl Service for Accounts {
         Entity::of::<Owner>(),
         Entity::of::<EmailKey>(),
         Entity::of::<FirstAdmin>(),
+        Entity::of::<Demotion>(),
     ];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! {
@@ -79,8 +82,11 @@ impl Service for Accounts {
     };
     /// There is a list of users since 2, and one of keys since 3.
     const VIEWS_SCHEMA: u32 = 3;
-    const REACTIONS: Reactions =
-        reactions! { Self::PRIVATE_LOG => finish, Self::PRIVATE_LOG => first_admin::finish };
+    const REACTIONS: Reactions = reactions! {
+        Self::PRIVATE_LOG => finish,
+        Self::PRIVATE_LOG => first_admin::finish,
+        Self::PRIVATE_LOG => demotions::finish,
+    };
 
     fn look_around() -> Result<(), Failure> {
         tries::look_around()?;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_input;
+mod demotions;
 mod first_admin;
 mod interrupted;
 mod keys;

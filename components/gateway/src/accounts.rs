@@ -150,8 +150,10 @@ impl Token {
 pub fn hear(service: &'static Descriptor, response: &Response) {
     let said = response.header(http::POSITION).unwrap_or_default().split(',');
     let theirs = |position: &&str| position.split(':').next() == Some(sources::ACCOUNTS.name);
-    let Some(position) = said.map(str::trim).find(theirs) else { return };
-    let is_known = (0..HEARS_MAX).any(|_| Cx::reach(service, position).is_ok_and(|has_come| has_come));
+    let positions: Vec<&str> = said.map(str::trim).filter(theirs).collect();
+    let positions = positions.join(",");
+    let is_known = positions.is_empty()
+        || (0..HEARS_MAX).any(|_| Cx::reach(service, &positions).is_ok_and(|has_come| has_come));
     if !is_known {
         log::warn("what accounts have written just now is answered, and not yet known here");
     }
