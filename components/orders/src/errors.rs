@@ -17,6 +17,12 @@ pub enum OrderError {
     NoSuchOrder,
     #[error("Somebody has reserved this ticket. Try again later: it may be free again.")]
     Reserved,
+    #[error("Somebody has bought this ticket.")]
+    Sold,
+    #[error("This order is being paid. What comes of that is seen soon.")]
+    BeingPaid,
+    #[error("This order is paid.")]
+    Paid,
     #[error("Its seller has withdrawn this ticket.")]
     Withdrawn,
     #[error("This ticket is your own.")]
@@ -40,6 +46,9 @@ impl From<OrderError> for Problem {
             OrderError::NotItsBuyer | OrderError::NotItsSeller => Self::forbidden(text),
             OrderError::NoSuchTicket | OrderError::NoSuchOrder => Self::not_found(text),
             OrderError::Reserved
+            | OrderError::Sold
+            | OrderError::BeingPaid
+            | OrderError::Paid
             | OrderError::Withdrawn
             | OrderError::OwnTicket
             | OrderError::AnotherPrice(_)

@@ -12,6 +12,8 @@ use api::{Cx, Guest, NewOrder, Problem, ReadOrder};
 use errors::OrderError;
 use trellis::orders::events::ReservationEvent;
 use trellis::orders::types::{Offer, Order, Reservation};
+use trellis::payments::events::PaymentEvent;
+use trellis::payments::types::Payment;
 use trellis::tickets::events::TicketEvent;
 use trellis::tickets::types::Ticket;
 use trellis_kit::{
@@ -19,7 +21,7 @@ use trellis_kit::{
     projections, reactions, routes,
 };
 
-trellis_kit::bindings!(orders: tickets);
+trellis_kit::bindings!(orders: tickets, payments);
 trellis_kit::export!(Orders);
 
 #[derive(Debug)]
@@ -41,7 +43,8 @@ impl Service for Orders {
     const ENTITIES: &[Entity] = &[Entity::of::<Reservation>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! { sources::ORDERS => follow };
-    const REACTIONS: Reactions = reactions! { sources::TICKETS => follow_tickets };
+    const REACTIONS: Reactions =
+        reactions! { sources::TICKETS => follow_tickets, sources::PAYMENTS => follow_payments };
 }
 
 impl Guest for Orders {
@@ -71,7 +74,7 @@ impl Guest for Orders {
 
     fn cancel(cx: &Cx, id: String) -> Result<(), Problem> {
         order(cx, &id)?.expect_buyer(cx)?;
-        cx.update(id::root(&id), |reservation: &Reservation| Ok(reservation.cancel(&id, &cx.now())))?;
+        cx.update(id::root(&id), |reservation: &Reservation| Ok(reservation.cancel(&id, &cx.now())?))?;
         Ok(())
     }
 
@@ -117,13 +120,33 @@ fn follow_tickets(event: &Recorded<TicketEvent>, reaction: &Reaction) -> Result<
     Ok(())
 }
 
+/// Decides who pays, and what comes of it. A payment that comes again finds that it was decided on.
+fn follow_payments(event: &Recorded<PaymentEvent>, reaction: &Reaction) -> Result<(), Failure> {
+    let payment: Payment = event.state()?;
+    let now = reaction.now();
+    reaction.update(id::root(&payment.order_id), |reservation: &Reservation| {
+        Ok(match event.data {
+            PaymentEvent::Requested(_) => reservation.pay(&payment.order_id, &payment.id, &now),
+            PaymentEvent::Succeeded => reservation.paid(&payment.id, true, &now),
+            PaymentEvent::Failed(_) => reservation.paid(&payment.id, false, &now),
+            PaymentEvent::Refused => None,
+        })
+    })?;
+    Ok(())
+}
+
 /// Keeps every order, with what came of it.
 fn follow(event: &Recorded<ReservationEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
     match event.data {
-        ReservationEvent::Placed(_) | ReservationEvent::Cancelled | ReservationEvent::Expired => {
+        ReservationEvent::Offered(_) | ReservationEvent::Refused(_) | ReservationEvent::Withdrawn => Ok(()),
+        ReservationEvent::Placed(_)
+        | ReservationEvent::Paying(_)
+        | ReservationEvent::Resumed
+        | ReservationEvent::Completed
+        | ReservationEvent::Cancelled
+        | ReservationEvent::Expired => {
             let Some(order) = event.state::<Reservation>()?.order else { return Ok(()) };
             ORDERS.put(writer, &order.id, &order)
         }
-        ReservationEvent::Offered(_) | ReservationEvent::Withdrawn => Ok(()),
     }
 }

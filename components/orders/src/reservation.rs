@@ -31,6 +31,9 @@ pub fn hold() -> Result<Duration, Problem> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// How many payments are decided on for one order. Whoever comes with more is refused.
+const PAYMENTS_MAX: usize = 100;
+
 impl Reservation {
     /// What happens when a ticket is offered like this. An offer that is older than the one at hand is none any more.
     pub fn offer(known: Option<&Self>, offer: Offer) -> Option<ReservationEvent> {
@@ -52,8 +55,10 @@ impl Reservation {
         if self.offer.seller == buyer {
             return Err(OrderError::OwnTicket);
         }
-        if self.is_reserved() {
-            return Err(OrderError::Reserved);
+        match self.status() {
+            Some(Status::Reserved | Status::Paying) => return Err(OrderError::Reserved),
+            Some(Status::Paid) => return Err(OrderError::Sold),
+            Some(Status::Cancelled | Status::Expired) | None => {}
         }
         let Offer { seller, title, price: asked, .. } = &self.offer;
         if asked != price {
@@ -66,9 +71,35 @@ impl Reservation {
             title: title.clone(),
             price: asked.clone(),
             status: Status::Reserved,
+            payment: None,
             placed_at: cx.now(),
             expires_at: cx.later(hold),
         }))
+    }
+
+    /// What happens when somebody wants to pay for an order. Of all payments, one is let pay at a time; which was refused is
+    /// never let pay again.
+    pub fn pay(&self, order: &str, payment: &str, now: &str) -> Option<ReservationEvent> {
+        let is_decided = self.payments.iter().any(|decided| decided == payment);
+        let is_payable = |order: &&Order| {
+            order.status == Status::Reserved && !order.is_over(now) && self.payments.len() < PAYMENTS_MAX
+        };
+        match self.order(order) {
+            Some(_) if is_decided => None,
+            order if order.filter(is_payable).is_some() => Some(ReservationEvent::Paying(payment.to_owned())),
+            _ => (!is_decided).then(|| ReservationEvent::Refused(payment.to_owned())),
+        }
+    }
+
+    /// What happens when a payment has gone through, or has not.
+    pub fn paid(&self, payment: &str, is_paid: bool, now: &str) -> Option<ReservationEvent> {
+        let order = self.order.as_ref().filter(|order| order.status == Status::Paying)?;
+        let is_this = order.payment.as_deref() == Some(payment);
+        is_this.then(|| match is_paid {
+            true => ReservationEvent::Completed,
+            false if *order.expires_at <= *now => ReservationEvent::Expired,
+            false => ReservationEvent::Resumed,
+        })
     }
 
     /// What happens because of the time.
@@ -76,10 +107,16 @@ impl Reservation {
         self.order.as_ref().filter(|order| order.is_over(now)).map(|_| ReservationEvent::Expired)
     }
 
-    /// What happens when the buyer wants the order no more. An order that has ended in another way is left so.
-    pub fn cancel(&self, id: &str, now: &str) -> Option<ReservationEvent> {
-        let is_this = |_: &ReservationEvent| self.order(id).is_some();
-        self.expire(now).or_else(|| self.is_reserved().then_some(ReservationEvent::Cancelled)).filter(is_this)
+    /// What happens when the buyer wants the order no more. An order that has ended without being paid is left so.
+    pub fn cancel(&self, id: &str, now: &str) -> Result<Option<ReservationEvent>, OrderError> {
+        let Some(order) = self.order(id) else { return Ok(None) };
+        match order.status {
+            Status::Reserved if order.is_over(now) => Ok(Some(ReservationEvent::Expired)),
+            Status::Reserved => Ok(Some(ReservationEvent::Cancelled)),
+            Status::Paying => Err(OrderError::BeingPaid),
+            Status::Paid => Err(OrderError::Paid),
+            Status::Cancelled | Status::Expired => Ok(None),
+        }
     }
 
     /// What happens when the seller wants the ticket back.
@@ -87,20 +124,33 @@ impl Reservation {
         if cx.caller.as_ref() != Some(&self.offer.seller) {
             return Err(OrderError::NotItsSeller);
         }
-        match self.is_reserved() {
-            true => Err(OrderError::StillReserved),
-            false => Ok((!self.is_withdrawn).then_some(ReservationEvent::Withdrawn)),
+        match self.status() {
+            Some(Status::Reserved | Status::Paying) => Err(OrderError::StillReserved),
+            Some(Status::Paid) => Err(OrderError::Sold),
+            Some(Status::Cancelled | Status::Expired) | None => {
+                Ok((!self.is_withdrawn).then_some(ReservationEvent::Withdrawn))
+            }
         }
     }
 
-    fn is_reserved(&self) -> bool {
-        self.order.as_ref().is_some_and(|order| order.status == Status::Reserved)
+    /// What has become of the order that was placed last.
+    fn status(&self) -> Option<Status> {
+        self.order.as_ref().map(|order| order.status)
     }
 
-    /// Free again, as its order has come to this.
-    fn ended(self, status: Status) -> Option<Self> {
-        let order = self.order.filter(|order| order.status == Status::Reserved)?;
-        Some(Self { order: Some(Order { status, ..order }), ..self })
+    /// With its order as it has become, if it was one of these before.
+    fn with(self, before: &[Status], status: Status, payment: Option<&String>) -> Option<Self> {
+        let order = self.order.filter(|order| before.contains(&order.status))?;
+        let payment = payment.cloned();
+        Some(Self { order: Some(Order { status, payment, ..order }), ..self })
+    }
+
+    /// With a payment that was decided on.
+    fn decided(mut self, payment: &str) -> Self {
+        if self.payments.len() < PAYMENTS_MAX {
+            self.payments.push(payment.to_owned());
+        }
+        self
     }
 
     /// The order with this id, if it is the one that was placed last.
@@ -129,6 +179,7 @@ impl Order {
             title: self.title.clone(),
             price: self.price.clone(),
             status: if self.is_over(&cx.now()) { Status::Expired } else { self.status },
+            payment: self.payment.clone().filter(|_| is_buyer),
             placed_at: self.placed_at.clone(),
             expires_at: self.expires_at.clone(),
         })
@@ -168,16 +219,35 @@ impl Aggregate for Reservation {
         let Some(before) = before else {
             let ReservationEvent::Offered(offer) = event else { return None };
             let (id, offer) = (offer.ticket_id.clone(), offer.clone());
-            return Some(Self { id, offer, order: None, is_withdrawn: false, version: 1 });
+            return Some(Self {
+                id,
+                offer,
+                order: None,
+                payments: Vec::new(),
+                is_withdrawn: false,
+                version: 1,
+            });
         };
         let after = Self { version: before.version + 1, ..before };
         match event {
             ReservationEvent::Offered(offer) => Some(Self { offer: offer.clone(), ..after }),
             ReservationEvent::Placed(order) => {
-                (!after.is_reserved()).then(|| Self { order: Some(order.clone()), ..after })
+                let is_free = matches!(after.status(), None | Some(Status::Cancelled | Status::Expired));
+                is_free.then(|| Self { order: Some(order.clone()), payments: Vec::new(), ..after })
             }
-            ReservationEvent::Cancelled => after.ended(Status::Cancelled),
-            ReservationEvent::Expired => after.ended(Status::Expired),
+            ReservationEvent::Paying(payment) => {
+                after.decided(payment).with(&[Status::Reserved], Status::Paying, Some(payment))
+            }
+            ReservationEvent::Refused(payment) => Some(after.decided(payment)),
+            ReservationEvent::Resumed => after.with(&[Status::Paying], Status::Reserved, None),
+            ReservationEvent::Completed => {
+                let payment = after.order.as_ref().and_then(|order| order.payment.clone());
+                after.with(&[Status::Paying], Status::Paid, payment.as_ref())
+            }
+            ReservationEvent::Cancelled => after.with(&[Status::Reserved], Status::Cancelled, None),
+            ReservationEvent::Expired => {
+                after.with(&[Status::Reserved, Status::Paying], Status::Expired, None)
+            }
             ReservationEvent::Withdrawn => Some(Self { is_withdrawn: true, ..after }),
         }
     }

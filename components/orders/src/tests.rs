@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use trellis_kit::testing::{
-    Json, anonymous, caller, every_event_twice, given, json, platform, play, request, settle, start,
-    trouble_at_every_call,
+    Json, anonymous, caller, deliver, every_event_twice, given, json, parse, platform, play, request, settle,
+    start, trouble_at_every_call,
 };
 
 use super::*;
 use crate::trellis::orders::types::Status;
+use crate::trellis::payments::types::Status as PaymentStatus;
 use crate::trellis::tickets::types::{Money, Offer as Offered, Status as TicketStatus};
 
 play! {
@@ -23,6 +24,18 @@ play! {
                 ..ticket
             }),
             _ => before,
+        }
+    }
+}
+
+play! {
+    /// The service that payments come from.
+    Payments: sources::PAYMENTS {
+        Payment.id by PaymentEvent: |before, event| match event {
+            PaymentEvent::Requested(payment) => Some(payment.clone()),
+            PaymentEvent::Succeeded => before.map(|payment| Payment { status: PaymentStatus::Succeeded, ..payment }),
+            PaymentEvent::Failed(_) => before.map(|payment| Payment { status: PaymentStatus::Failed, ..payment }),
+            PaymentEvent::Refused => before.map(|payment| Payment { status: PaymentStatus::Refused, ..payment }),
         }
     }
 }
@@ -47,8 +60,33 @@ fn listed(id: &str) -> TicketEvent {
 /// The ticket `t1`, which sue sells for 19.99, and of which orders has heard.
 fn ticket() {
     given::<Ticket>("t1", [listed("t1")]);
+    given::<Payment>("p0", [asked("p0", "t1-never")]);
     start::<Orders>();
     settle::<Orders>();
+}
+
+/// Somebody wants to pay for an order.
+fn asked(payment: &str, order: &str) -> PaymentEvent {
+    PaymentEvent::Requested(Payment {
+        id: payment.to_owned(),
+        order_id: order.to_owned(),
+        buyer: "ann".to_owned(),
+        amount: euros(1999),
+        status: PaymentStatus::Requested,
+        reason: None,
+        requested_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        version: 1,
+    })
+}
+
+/// What happens to a payment, and is heard.
+fn heard(payment: &str, event: PaymentEvent) {
+    given::<Payment>(payment, [event]);
+    settle::<Orders>();
+}
+
+fn declined() -> PaymentEvent {
+    PaymentEvent::Failed("card_declined".to_owned())
 }
 
 fn dearer() -> TicketEvent {
@@ -228,6 +266,99 @@ fn a_ticket_can_be_withdrawn_before_it_was_heard_of() {
 }
 
 #[test]
+fn an_order_is_paid_by_one_payment() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    heard("p1", asked("p1", &order.id));
+    heard("p2", asked("p2", &order.id));
+    let paying = get(&caller("ann"), &order).unwrap();
+    assert_eq!((paying.status, paying.payment.as_deref()), (Status::Paying, Some("p1")));
+    assert_eq!(get(&caller("sue"), &order).unwrap().payment, None);
+    assert_eq!(refused(), ["p0", "p2"]);
+    since().when(|| cancel(&caller("ann"), &order)).then_problem(409);
+    since().when(|| withdraw(&caller("sue"))).then_problem(409);
+    since().when(|| place(&caller("bob"), 1999)).then_problem(409);
+    heard("p2", PaymentEvent::Refused);
+    heard("p1", PaymentEvent::Succeeded);
+    let paid = get(&caller("ann"), &order).unwrap();
+    assert_eq!((paid.status, paid.payment.as_deref()), (Status::Paid, Some("p1")));
+    heard("p3", asked("p3", &order.id));
+    assert_eq!(refused(), ["p0", "p2", "p3"], "it is paid");
+    platform().advance(Duration::from_secs(900));
+    since().when(|| cancel(&caller("ann"), &order)).then_problem(409);
+    since().when(|| withdraw(&caller("sue"))).then_problem(409);
+    since().when(|| place(&caller("bob"), 1999)).then_problem(409);
+    assert_eq!(status(&order), Status::Paid);
+}
+
+/// The payments that were refused.
+fn refused() -> Vec<String> {
+    let told = platform().stored("LOG_orders").into_iter().map(|stored| parse::<Json>(&stored.body));
+    let refused = told.filter(|event| event["type"] == "reservation.refused.v1");
+    refused.map(|event| event["data"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn after_a_payment_that_failed_there_is_time_for_another_one() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    heard("p1", asked("p1", &order.id));
+    heard("p1", declined());
+    let resumed = get(&caller("ann"), &order).unwrap();
+    assert_eq!((resumed.status, resumed.payment), (Status::Reserved, None));
+    heard("p2", asked("p2", &order.id));
+    heard("p2", PaymentEvent::Succeeded);
+    assert_eq!(status(&order), Status::Paid);
+}
+
+#[test]
+fn an_order_that_is_being_paid_does_not_expire_until_that_has_failed() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    platform().advance(Duration::from_millis(899_999));
+    heard("p1", asked("p1", &order.id));
+    platform().advance(Duration::from_secs(60 * 60));
+    assert_eq!(status(&order), Status::Paying);
+    since().when(|| place(&caller("bob"), 1999)).then_problem(409);
+    heard("p1", declined());
+    assert_eq!(status(&order), Status::Expired, "in the same decision");
+    place(&caller("bob"), 1999).unwrap();
+}
+
+#[test]
+fn what_has_ended_is_not_paid() {
+    for end in ["cancelled", "expired"] {
+        platform().forget_everything();
+        ticket();
+        let order = place(&caller("ann"), 1999).unwrap();
+        match end {
+            "cancelled" => cancel(&caller("ann"), &order).unwrap(),
+            _ => platform().advance(Duration::from_secs(900)),
+        }
+        heard("p1", asked("p1", &order.id));
+        assert_eq!(refused(), ["p0", "p1"], "{end}");
+        let next = place(&caller("bob"), 1999).unwrap();
+        heard("p2", asked("p2", &order.id));
+        assert_eq!(refused(), ["p0", "p1", "p2"], "{end}");
+        assert_eq!(status(&next), Status::Reserved, "nobody pays for what another has");
+    }
+}
+
+#[test]
+fn what_was_refused_is_refused_however_often_it_comes() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    heard("p1", asked("p1", &order.id));
+    given::<Payment>("p2", [asked("p2", &order.id)]);
+    let refusal = platform().deliver(Orders::NAME).unwrap();
+    assert_eq!(deliver::<Orders>(&refusal), Ok(()));
+    heard("p1", declined());
+    assert_eq!(deliver::<Orders>(&refusal), Ok(()));
+    let resumed = get(&caller("ann"), &order).unwrap();
+    assert_eq!((resumed.status, refused()), (Status::Reserved, vec!["p0".to_owned(), "p2".to_owned()]));
+}
+
+#[test]
 fn a_time_that_is_none_reserves_nothing() {
     ticket();
     for bad in ["0", "86401", "-1", "1.5", "\"60\"", "soon", ""] {
@@ -298,7 +429,7 @@ fn a_bad_order_reserves_nothing() {
         assert_eq!(answer.status, 422, "{body}: {answer:?}");
         assert_eq!(answer.problem().unwrap().errors[0].field, *field, "{body}");
     }
-    assert_eq!(platform().stored("LOG_orders").len(), 1, "nothing but the offer");
+    assert_eq!(platform().stored("LOG_orders").len(), 2, "the offer, and who was refused before");
 }
 
 /// Ann reserves and gives back, bob reserves and is late, cid has it.

@@ -80,6 +80,7 @@ impl Guest for Tickets {
             match ticket.status {
                 Status::Withdrawn => Err(TicketError::Withdrawn.into()),
                 Status::Reserved => Err(TicketError::Reserved.into()),
+                Status::Sold => Err(TicketError::Sold.into()),
                 Status::ForSale => Ok((ticket.offer() != to).then(|| TicketEvent::Changed(to.clone()))),
             }
         })
@@ -95,6 +96,8 @@ enum TicketError {
     NotItsSeller,
     #[error("Somebody has reserved this ticket. Change it when the order has ended.")]
     Reserved,
+    #[error("Somebody has bought this ticket.")]
+    Sold,
     #[error("This ticket was withdrawn. Offer it anew.")]
     Withdrawn,
 }
@@ -105,7 +108,7 @@ impl From<TicketError> for Problem {
         match error {
             TicketError::NobodyKnown => Self::unauthorized(detail),
             TicketError::NotItsSeller => Self::forbidden(detail),
-            TicketError::Reserved | TicketError::Withdrawn => Self::conflict(detail),
+            TicketError::Reserved | TicketError::Sold | TicketError::Withdrawn => Self::conflict(detail),
         }
     }
 }
@@ -149,6 +152,7 @@ impl Aggregate for Ticket {
             }
             TicketEvent::Reserved(reservation) => Some(now(Status::Reserved, *reservation)),
             TicketEvent::Released(reservation) => Some(now(Status::ForSale, *reservation)),
+            TicketEvent::Sold(reservation) => Some(now(Status::Sold, *reservation)),
             TicketEvent::Withdrawn(reservation) => Some(now(Status::Withdrawn, *reservation)),
         }
     }
@@ -157,16 +161,19 @@ impl Aggregate for Ticket {
 /// Does what orders says. What is older than what was already followed changes nothing, so it does not matter in which order it
 /// comes, or how often.
 fn follow_reservation(event: &Recorded<ReservationEvent>, reaction: &Reaction) -> Result<(), Failure> {
-    if let ReservationEvent::Offered(_) = event.data {
+    if let ReservationEvent::Offered(_) | ReservationEvent::Refused(_) = event.data {
         return Ok(());
     }
     let reservation: Reservation = event.state()?;
-    let is_reserved = reservation.order.is_some_and(|order| order.status == OrderStatus::Reserved);
+    let status = reservation.order.map(|order| order.status);
     reaction.update(&event.entity, |ticket: &Ticket| {
-        Ok((ticket.reservation < event.version).then_some(match reservation.is_withdrawn {
-            true => TicketEvent::Withdrawn(event.version),
-            false if is_reserved => TicketEvent::Reserved(event.version),
-            false => TicketEvent::Released(event.version),
+        Ok((ticket.reservation < event.version).then_some(match status {
+            _ if reservation.is_withdrawn => TicketEvent::Withdrawn(event.version),
+            Some(OrderStatus::Reserved | OrderStatus::Paying) => TicketEvent::Reserved(event.version),
+            Some(OrderStatus::Paid) => TicketEvent::Sold(event.version),
+            Some(OrderStatus::Cancelled | OrderStatus::Expired) | None => {
+                TicketEvent::Released(event.version)
+            }
         }))
     })?;
     Ok(())
@@ -179,6 +186,7 @@ fn follow(event: &Recorded<TicketEvent>, writer: &Writer<'_>) -> Result<(), Fail
         TicketEvent::Changed(_)
         | TicketEvent::Reserved(_)
         | TicketEvent::Released(_)
+        | TicketEvent::Sold(_)
         | TicketEvent::Withdrawn(_) => TICKETS.change(writer, &event.entity, &event.state()?),
     }
 }

@@ -16,16 +16,25 @@ play! {
         Reservation.id by ReservationEvent: |before, event| {
             let Some(before) = before else {
                 let ReservationEvent::Offered(offer) = event else { return None };
-                let id = offer.ticket_id.clone();
-                return Some(Reservation { id, offer: offer.clone(), order: None, is_withdrawn: false, version: 1 });
+                let (id, offer) = (offer.ticket_id.clone(), offer.clone());
+                let (order, payments) = (None, Vec::new());
+                return Some(Reservation { id, offer, order, payments, is_withdrawn: false, version: 1 });
             };
             let after = Reservation { version: before.version + 1, ..before };
-            Some(match event {
-                ReservationEvent::Offered(offer) => Reservation { offer: offer.clone(), ..after },
-                ReservationEvent::Placed(order) => Reservation { order: Some(order.clone()), ..after },
-                ReservationEvent::Cancelled | ReservationEvent::Expired => Reservation { order: None, ..after },
-                ReservationEvent::Withdrawn => Reservation { is_withdrawn: true, ..after },
-            })
+            let now = |status| {
+                let order = after.order.clone().map(|order| Order { status, ..order });
+                Some(Reservation { order, ..after.clone() })
+            };
+            match event {
+                ReservationEvent::Offered(_) | ReservationEvent::Refused(_) => Some(after),
+                ReservationEvent::Placed(order) => Some(Reservation { order: Some(order.clone()), ..after }),
+                ReservationEvent::Paying(_) => now(OrderStatus::Paying),
+                ReservationEvent::Resumed => now(OrderStatus::Reserved),
+                ReservationEvent::Completed => now(OrderStatus::Paid),
+                ReservationEvent::Cancelled => now(OrderStatus::Cancelled),
+                ReservationEvent::Expired => now(OrderStatus::Expired),
+                ReservationEvent::Withdrawn => Some(Reservation { is_withdrawn: true, ..after }),
+            }
         }
     }
 }
@@ -75,6 +84,7 @@ fn placed(id: &str) -> ReservationEvent {
         title: "Concert".to_owned(),
         price: euros(1999),
         status: OrderStatus::Reserved,
+        payment: None,
         placed_at: "2026-01-01T00:00:00.000Z".to_owned(),
         expires_at: "2026-01-01T00:15:00.000Z".to_owned(),
     })
@@ -149,6 +159,18 @@ fn what_is_reserved_is_not_changed_until_it_is_free_again() {
         change(&caller("ann"), offer("Concert", 2500 + version)).unwrap();
         heard([placed("t1")]);
     }
+}
+
+#[test]
+fn what_is_sold_is_never_for_sale_again() {
+    known();
+    let paying = heard([placed("t1"), ReservationEvent::Paying("p1".to_owned())]);
+    assert_eq!((paying.status, paying.reservation), (Status::Reserved, 3));
+    let refused = heard([ReservationEvent::Refused("p2".to_owned())]);
+    assert_eq!((refused.status, refused.reservation), (Status::Reserved, 3));
+    let sold = heard([ReservationEvent::Completed]);
+    assert_eq!((sold.status, sold.reservation), (Status::Sold, 5));
+    given::<Ticket>("t1", []).when(|| change(&caller("ann"), offer("Again", 1))).then_problem(409);
 }
 
 #[test]

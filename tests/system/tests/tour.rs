@@ -26,11 +26,11 @@ fn the_readme_tour_works() {
     let statuses: Vec<&str> = said.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(
         statuses,
-        ["201", "201", "201", "200", "422", "200", "403", "409", "409", "204", "401", "401"],
+        ["201", "201", "201", "200", "422", "200", "403", "409", "409", "202", "401", "401"],
         "{said}"
     );
     let ids: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("location: ")).collect();
-    assert_eq!(ids.len(), 3, "{said}");
+    assert_eq!(ids.len(), 4, "{said}");
     assert_eq!(ids[1], ids[2], "one key, one post");
     assert_ne!(ids[0], ids[1]);
     trellis.stop();

@@ -1,0 +1,213 @@
+//! Payments: a buyer pays for an order, once, by a processor that keeps the money.
+//!
+//! **Nobody is charged before orders has said who pays.** A payment is requested here and decided on there: of all that want to pay for an
+//! order, `paying` names one, and only that one goes to the processor. The others are refused, and cost nothing.
+//!
+//! **The processor is asked under the id of the payment**, so however often it is asked, it takes the money once.
+
+mod sandbox;
+#[cfg(test)]
+mod tests;
+
+use api::{Cx, Guest, NewPayment, Payment, Problem};
+use sandbox::{Charge, Outcome};
+use thiserror::Error;
+use trellis::orders::events::ReservationEvent;
+use trellis::orders::types::{Order, Reservation, Status as OrderStatus};
+use trellis::payments::events::PaymentEvent;
+use trellis::payments::types::Status;
+use trellis_kit::{
+    Aggregate, Entity, Failure, Reaction, Reactions, Recorded, Route, Service, Wire, id, reactions, routes,
+};
+
+trellis_kit::bindings!(payments: orders);
+trellis_kit::export!(Payments);
+
+#[derive(Debug)]
+pub struct Payments;
+
+impl Service for Payments {
+    const NAME: &str = "payments";
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const PARTITIONS: u32 = sources::PAYMENTS.partitions;
+    const ROUTES: &[Route] = routes! {
+        POST "/payments" => accepted(Self::pay),
+        GET "/payments/{id}" => ok(Self::get),
+    };
+    const ENTITIES: &[Entity] = &[Entity::of::<Payment>(), Entity::of::<Charge>()];
+    /// Who knows a token can charge the card.
+    const PRIVATE: &[Entity] = &[Entity::of::<Means>()];
+    const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
+    const REACTIONS: Reactions = reactions! { sources::ORDERS => follow_order };
+}
+
+/// What a payment is made with.
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
+pub struct Means {
+    /// That of the payment.
+    id: String,
+    token: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
+pub enum MeansEvent {
+    Shown(Means),
+}
+
+impl Guest for Payments {
+    fn pay(cx: &Cx, new: NewPayment) -> Result<Payment, Problem> {
+        let buyer = cx.caller.clone().ok_or(PaymentError::NobodyKnown)?;
+        if !id::is_valid(&new.order_id) {
+            return Err(PaymentError::NoOrderId.into());
+        }
+        sandbox::expect_token("token", &new.token)?;
+        let order = order(cx, &new.order_id)?.filter(|order| order.buyer == buyer);
+        let order = order.ok_or(PaymentError::NoSuchOrder)?;
+        let means: Means = cx.create(&new, |id| MeansEvent::Shown(Means { id, token: new.token.clone() }))?;
+        let known: Option<Payment> = cx.find(&means.id)?;
+        if let Some(payment) = known {
+            return Ok(payment);
+        }
+        order.expect_payable(&cx.now())?;
+        cx.create_as(means.id, &new, |id| {
+            PaymentEvent::Requested(Payment {
+                id,
+                order_id: order.id,
+                buyer,
+                amount: order.price,
+                status: Status::Requested,
+                reason: None,
+                requested_at: cx.now(),
+                version: 1,
+            })
+        })
+    }
+
+    fn get(cx: &Cx, id: String) -> Result<Payment, Problem> {
+        let payment: Option<Payment> = cx.find(&id)?;
+        let own = payment.filter(|payment| cx.caller.as_ref() == Some(&payment.buyer));
+        Ok(own.ok_or(PaymentError::NoSuchPayment)?)
+    }
+}
+
+/// Why nothing is paid.
+#[derive(Debug, Error)]
+enum PaymentError {
+    #[error("Sign in to pay.")]
+    NobodyKnown,
+    #[error("This is no id of an order.")]
+    NoOrderId,
+    #[error("There is no such order, or it has ended.")]
+    NoSuchOrder,
+    #[error("There is no such payment.")]
+    NoSuchPayment,
+    #[error("The time to pay for this order is over.")]
+    TooLate,
+    #[error("This order is being paid.")]
+    Paying,
+    #[error("This order is paid.")]
+    Paid,
+}
+
+impl From<PaymentError> for Problem {
+    fn from(error: PaymentError) -> Self {
+        let text = error.to_string();
+        match error {
+            PaymentError::NobodyKnown => Self::unauthorized(text),
+            PaymentError::NoOrderId => Self::invalid("order_id", text),
+            PaymentError::NoSuchOrder | PaymentError::NoSuchPayment => Self::not_found(text),
+            PaymentError::TooLate | PaymentError::Paying | PaymentError::Paid => Self::conflict(text),
+        }
+    }
+}
+
+/// An order as it is now, unless another one has come after it.
+fn order(cx: &Cx, id: &str) -> Result<Option<Order>, Problem> {
+    let reservation: Option<Reservation> =
+        cx.look_up::<ReservationEvent, _>(sources::ORDERS, id::root(id))?;
+    Ok(reservation.and_then(|reservation| reservation.order).filter(|order| order.id == id))
+}
+
+impl Order {
+    fn expect_payable(&self, now: &str) -> Result<(), PaymentError> {
+        match self.status {
+            OrderStatus::Reserved if *self.expires_at > *now => Ok(()),
+            OrderStatus::Paying => Err(PaymentError::Paying),
+            OrderStatus::Paid => Err(PaymentError::Paid),
+            OrderStatus::Reserved | OrderStatus::Cancelled | OrderStatus::Expired => {
+                Err(PaymentError::TooLate)
+            }
+        }
+    }
+}
+
+/// Does what orders has decided about a payment. Whatever comes again finds it done.
+fn follow_order(event: &Recorded<ReservationEvent>, reaction: &Reaction) -> Result<(), Failure> {
+    match &event.data {
+        ReservationEvent::Paying(payment) => charge(payment, reaction),
+        ReservationEvent::Refused(payment) => decide(payment, &PaymentEvent::Refused, reaction),
+        _ => Ok(()),
+    }
+}
+
+/// Has the processor take the money, and notes what it says.
+fn charge(id: &str, reaction: &Reaction) -> Result<(), Failure> {
+    let payment: Payment = reaction.load(id)?;
+    if payment.status != Status::Requested {
+        return Ok(());
+    }
+    let means: Means = reaction.load(id)?;
+    let said = match sandbox::charge(reaction, &payment, &means.token)? {
+        Outcome::Succeeded => PaymentEvent::Succeeded,
+        Outcome::Declined(why) => PaymentEvent::Failed(why.to_owned()),
+    };
+    decide(id, &said, reaction)
+}
+
+fn decide(id: &str, what: &PaymentEvent, reaction: &Reaction) -> Result<(), Failure> {
+    reaction
+        .update(id, |payment: &Payment| Ok((payment.status == Status::Requested).then(|| what.clone())))?;
+    Ok(())
+}
+
+impl Aggregate for Payment {
+    type Service = Payments;
+    type Event = PaymentEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &PaymentEvent) -> Option<Self> {
+        let Some(before) = before else {
+            let PaymentEvent::Requested(payment) = event else { return None };
+            return Some(payment.clone());
+        };
+        let (status, reason) = match event {
+            PaymentEvent::Requested(_) => return None,
+            PaymentEvent::Refused => (Status::Refused, None),
+            PaymentEvent::Succeeded => (Status::Succeeded, None),
+            PaymentEvent::Failed(why) => (Status::Failed, Some(why.clone())),
+        };
+        let version = before.version + 1;
+        (before.status == Status::Requested).then_some(Self { status, reason, version, ..before })
+    }
+}
+
+impl trellis_kit::Event for MeansEvent {
+    const OF: &str = "means";
+}
+
+impl Aggregate for Means {
+    type Service = Payments;
+    type Event = MeansEvent;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn evolve(before: Option<Self>, event: &MeansEvent) -> Option<Self> {
+        let MeansEvent::Shown(means) = event;
+        before.is_none().then(|| means.clone())
+    }
+}
