@@ -10,6 +10,7 @@ mod tests;
 
 use api::{Cx, Guest, NewOrder, Problem, ReadOrder};
 use errors::OrderError;
+use trellis::expiration::events::DeadlineEvent;
 use trellis::orders::events::ReservationEvent;
 use trellis::orders::types::{Offer, Order, Reservation};
 use trellis::payments::events::PaymentEvent;
@@ -21,7 +22,7 @@ use trellis_kit::{
     projections, reactions, routes,
 };
 
-trellis_kit::bindings!(orders: tickets, payments);
+trellis_kit::bindings!(orders: tickets, payments, expiration);
 trellis_kit::export!(Orders);
 
 #[derive(Debug)]
@@ -43,8 +44,11 @@ impl Service for Orders {
     const ENTITIES: &[Entity] = &[Entity::of::<Reservation>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! { sources::ORDERS => follow };
-    const REACTIONS: Reactions =
-        reactions! { sources::TICKETS => follow_tickets, sources::PAYMENTS => follow_payments };
+    const REACTIONS: Reactions = reactions! {
+        sources::TICKETS => follow_tickets,
+        sources::PAYMENTS => follow_payments,
+        sources::EXPIRATION => follow_deadlines,
+    };
 }
 
 impl Guest for Orders {
@@ -131,6 +135,20 @@ fn follow_payments(event: &Recorded<PaymentEvent>, reaction: &Reaction) -> Resul
             PaymentEvent::Failed(_) => reservation.paid(&payment.id, false, &now),
             PaymentEvent::Refused => None,
         })
+    })?;
+    Ok(())
+}
+
+/// Says that an order's time is over, if nobody has said so yet. By the clock of this service it may not be: then another time.
+fn follow_deadlines(event: &Recorded<DeadlineEvent>, reaction: &Reaction) -> Result<(), Failure> {
+    let DeadlineEvent::Passed(deadline) = &event.data;
+    let now = reaction.now();
+    if *now < *deadline.expires_at {
+        return Err(Failure::passing(format!("{} is not over before {}", deadline.id, deadline.expires_at)));
+    }
+    reaction.update(id::root(&deadline.id), |reservation: &Reservation| {
+        let is_this = reservation.order(&deadline.id).is_some();
+        Ok(if is_this { reservation.expire(&now) } else { None })
     })?;
     Ok(())
 }

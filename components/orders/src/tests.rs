@@ -8,6 +8,7 @@ use trellis_kit::testing::{
 };
 
 use super::*;
+use crate::trellis::expiration::types::Deadline;
 use crate::trellis::orders::types::Status;
 use crate::trellis::payments::types::Status as PaymentStatus;
 use crate::trellis::tickets::types::{Money, Offer as Offered, Status as TicketStatus};
@@ -36,6 +37,15 @@ play! {
             PaymentEvent::Succeeded => before.map(|payment| Payment { status: PaymentStatus::Succeeded, ..payment }),
             PaymentEvent::Failed(_) => before.map(|payment| Payment { status: PaymentStatus::Failed, ..payment }),
             PaymentEvent::Refused => before.map(|payment| Payment { status: PaymentStatus::Refused, ..payment }),
+        }
+    }
+}
+
+play! {
+    /// The service that says when time is over.
+    Expiration: sources::EXPIRATION {
+        Deadline.id by DeadlineEvent: |_, event| match event {
+            DeadlineEvent::Passed(deadline) => Some(deadline.clone()),
         }
     }
 }
@@ -149,6 +159,61 @@ fn nobody_else_has_it_meanwhile_and_who_comes_after_the_time_does() {
     let second = place(&caller("bob"), 1999).unwrap();
     settle::<Orders>();
     assert_eq!((status(&first), status(&second)), (Status::Expired, Status::Reserved));
+}
+
+/// Expiration says that the time of an order is over, by its own clock.
+fn pass(order: &ReadOrder) {
+    given::<Deadline>(
+        &order.id,
+        [DeadlineEvent::Passed(Deadline {
+            id: order.id.clone(),
+            expires_at: order.expires_at.clone(),
+            passed_at: order.expires_at.clone(),
+        })],
+    );
+    start::<Orders>();
+}
+
+/// What has happened to the reservation, by the names of its events.
+fn happened() -> Vec<String> {
+    let events = platform().stored("LOG_orders");
+    events
+        .iter()
+        .map(|event| trellis_kit::testing::parse::<Json>(&event.body)["type"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_ticket_is_free_again_when_the_time_is_over_though_nobody_asks() {
+    ticket();
+    let first = place(&caller("ann"), 1999).unwrap();
+    platform().advance(Duration::from_secs(900));
+    pass(&first);
+    settle::<Orders>();
+    assert_eq!(happened().last().unwrap(), "reservation.expired.v1");
+    // What was told of it comes late for the next one.
+    let second = place(&caller("bob"), 1999).unwrap();
+    platform().advance(Duration::from_secs(900));
+    platform().forget_bucket();
+    platform().lose_stream("LOG_expiration");
+    pass(&first);
+    settle::<Orders>();
+    assert_eq!(happened().last().unwrap(), "reservation.placed.v1");
+    assert_eq!((status(&first), status(&second)), (Status::Expired, Status::Expired));
+}
+
+#[test]
+fn a_deadline_that_comes_early_by_this_clock_frees_nothing_yet() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    platform().advance(Duration::from_millis(900_000 - 1));
+    pass(&order);
+    while let Some(delivery) = platform().deliver("orders") {
+        trellis_kit::testing::deliver::<Orders>(&delivery).unwrap();
+    }
+    assert_eq!(happened().last().unwrap(), "reservation.placed.v1");
+    settle::<Orders>();
+    assert_eq!(happened().last().unwrap(), "reservation.expired.v1");
 }
 
 #[test]

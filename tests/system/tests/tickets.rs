@@ -214,6 +214,20 @@ fn an_order_ends_with_its_time() {
     trellis.stop();
 }
 
+#[test]
+fn a_ticket_is_for_sale_again_when_the_time_is_over_though_nobody_asks() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start_configured(data.path(), &[("orders", "hold-seconds", "1")]);
+    let id = ticket(&trellis);
+    path(&order(&trellis, &id, "first", OLAF));
+    eventually("it is for sale again", || {
+        let ticket = trellis.get(&format!("/tickets/{id}")).json();
+        // It was offered, placed, and then its time was over.
+        (ticket["status"] == "for_sale" && ticket["reservation"] == 3).then_some(())
+    });
+    trellis.stop();
+}
+
 /// How often each ticket was reserved, as the log has it: at no time had two orders the same one.
 fn turns(trellis: &Trellis) -> BTreeMap<String, usize> {
     let mut reservations: BTreeMap<String, (u64, bool, usize)> = BTreeMap::new();

@@ -61,15 +61,17 @@ fn comment(nats: &Nats, post: &str, content: &str) -> Value {
     })
 }
 
-/// The consumers of a log, as (service, role, partition).
-fn consumers(nats: &Nats, log: &str) -> Vec<(String, String, u32)> {
+/// The consumers of a log, as (service, role, partition); those of timers have all partitions.
+fn consumers(nats: &Nats, log: &str) -> Vec<(String, String, Option<u32>)> {
     let list = nats.jetstream(&format!("CONSUMER.LIST.{log}"), json!({}));
     let consumers = list["consumers"].as_array().unwrap().iter();
     let of = consumers.map(|consumer| {
         let (service, name) =
             (consumer["config"]["deliver_group"].as_str().unwrap(), consumer["name"].as_str().unwrap());
-        let (role, partition) = name[service.len() + 1..].split_once('-').unwrap();
-        (service.to_owned(), role.to_owned(), partition.parse().unwrap())
+        let role = &name[service.len() + 1..];
+        let (role, partition) =
+            role.split_once('-').map_or((role, None), |(role, partition)| (role, Some(partition)));
+        (service.to_owned(), role.to_owned(), partition.map(|partition| partition.parse().unwrap()))
     });
     of.collect()
 }
@@ -109,11 +111,12 @@ fn what_cannot_be_read_in_any_log_is_put_aside_by_whoever_follows_it_and_the_nex
     for log in logs(&nats) {
         let source = log.strip_prefix("LOG_").unwrap();
         let consumers = consumers(&nats, &log);
-        let partitions: BTreeSet<u32> = consumers.iter().map(|(.., partition)| *partition).collect();
+        let partitions: BTreeSet<u32> = consumers.iter().filter_map(|(.., partition)| *partition).collect();
         for partition in partitions {
             let poison = nats.ask(&format!("log.{source}.{partition}.poison.1"), b"rubbish").unwrap();
             let stored: Value = serde_json::from_slice(&poison).unwrap();
-            for (service, role, _) in consumers.iter().filter(|(.., of)| *of == partition) {
+            for (service, role, _) in consumers.iter().filter(|(.., of)| of.is_none_or(|of| of == partition))
+            {
                 expected.insert(format!("dead.{service}.{source}.{}.{role}", stored["seq"]));
                 services.insert(service.clone());
             }
