@@ -5,11 +5,13 @@
 
 mod errors;
 mod reservation;
+mod service;
 #[cfg(test)]
 mod tests;
 
 use api::{Cx, Guest, NewOrder, Problem, ReadOrder};
 use errors::OrderError;
+use service::Orders;
 use trellis::expiration::events::DeadlineEvent;
 use trellis::orders::events::ReservationEvent;
 use trellis::orders::types::{Offer, Order, Reservation};
@@ -24,9 +26,6 @@ use trellis_kit::{
 
 trellis_kit::bindings!(orders: tickets, payments, expiration);
 trellis_kit::export!(Orders);
-
-#[derive(Debug)]
-pub struct Orders;
 
 /// All orders, as they are now.
 const ORDERS: Docs<Order> = Docs::new(sources::ORDERS, "order");

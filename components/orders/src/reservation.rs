@@ -8,9 +8,9 @@ use std::time::Duration;
 use trellis_kit::http::Located;
 use trellis_kit::{Aggregate, Problem, config, id};
 
-use crate::Orders;
 use crate::api::Cx;
 use crate::errors::OrderError;
+use crate::service::Orders;
 use crate::trellis::orders::events::ReservationEvent;
 use crate::trellis::orders::types::{Offer, Order, ReadOrder, Reservation, Status};
 use crate::trellis::tickets::types::{Money, Ticket};

@@ -6,11 +6,13 @@
 //! **The processor is asked under the id of the payment**, so however often it is asked, it takes the money once.
 
 mod sandbox;
+mod service;
 #[cfg(test)]
 mod tests;
 
 use api::{Cx, Guest, NewPayment, Payment, Problem};
 use sandbox::{Charge, Outcome};
+use service::Payments;
 use thiserror::Error;
 use trellis::orders::events::ReservationEvent;
 use trellis::orders::types::{Order, Reservation, Status as OrderStatus};
@@ -22,9 +24,6 @@ use trellis_kit::{
 
 trellis_kit::bindings!(payments: orders);
 trellis_kit::export!(Payments);
-
-#[derive(Debug)]
-pub struct Payments;
 
 impl Service for Payments {
     const NAME: &str = "payments";

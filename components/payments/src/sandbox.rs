@@ -3,7 +3,7 @@
 
 use trellis_kit::{Aggregate, Event, Failure, Problem, Reaction, Wire};
 
-use crate::Payments;
+use crate::service::Payments;
 use crate::trellis::payments::types::Payment;
 use crate::trellis::tickets::types::Money;
 

@@ -19,6 +19,7 @@ mod exchange;
 mod form;
 #[doc(hidden)]
 pub mod function;
+mod located;
 mod message;
 mod path;
 pub(crate) mod remembered;
@@ -33,12 +34,13 @@ pub use call::Call;
 pub use client::{ADDRESS, Answer, Asker, CALLER, NAME, ROLES, SESSION};
 pub use error::{AskError, CallError};
 pub use exchange::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response};
+pub use located::Located;
 pub(crate) use message::answer as answer_message;
 #[cfg(test)]
 pub(crate) use message::parse as read_message;
 pub use path::percent_decoded as decoded;
 pub use path::{Path, allowed, encoded, is_any, is_pattern, shape, words};
-pub use route::{Access, Located, Route};
+pub use route::{Access, Route};
 #[doc(hidden)]
 pub use route::{Answers, Argument, Function, Handler, Rest, Takes};
 pub use router::Routes;

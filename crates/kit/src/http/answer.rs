@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::call::Call;
 use super::exchange::Response;
-use super::route::{Handler, Located};
+use super::located::Located;
+use super::route::Handler;
 use crate::problem::Problem;
 use crate::schema::Page;
 

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 
 use super::exchange::{Request, Response};
 use super::form;
+use super::located::Located;
 use super::path::{Path, encoded};
-use super::route::Located;
 use crate::contract::types::PageRequest;
 use crate::cx::Cx;
 use crate::json;

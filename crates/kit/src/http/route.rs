@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::Call;
 use super::exchange::Response;
 use crate::contract::types::PageRequest;
 use crate::cx::Cx;
-use crate::eventlog::Aggregate;
 use crate::problem::Problem;
 use crate::schema::{Record, Schema, Wire};
 
@@ -154,17 +152,6 @@ pub trait Handler<Arguments> {
     const TAKES: &'static [Takes];
 
     fn handle(&self, call: &Call<'_>) -> Result<Self::Result, Problem>;
-}
-
-/// What can be answered as `created` or `accepted`: it is found by its id. Every entity is, and whatever a service shows of one.
-pub trait Located: Serialize {
-    fn id(&self) -> &str;
-}
-
-impl<A: Aggregate> Located for A {
-    fn id(&self) -> &str {
-        Aggregate::id(self)
-    }
 }
 
 /// What a function can take besides the [`Cx`].
