@@ -9,8 +9,10 @@ use crate::trellis::tickets::types::Money;
 pub enum OrderError {
     #[error("Sign in to reserve a ticket.")]
     NobodyKnown,
-    #[error("This is no id of a ticket.")]
-    NoTicketId,
+    /// In what was sent.
+    #[error("There is no such ticket.")]
+    UnknownTicket,
+    /// Where the request leads to.
     #[error("There is no such ticket.")]
     NoSuchTicket,
     #[error("There is no such order.")]
@@ -42,7 +44,7 @@ impl From<OrderError> for Problem {
         let text = error.to_string();
         match error {
             OrderError::NobodyKnown => Self::unauthorized(text),
-            OrderError::NoTicketId => Self::invalid("ticket_id", text),
+            OrderError::UnknownTicket => Self::invalid("ticket_id", text),
             OrderError::NotItsBuyer | OrderError::NotItsSeller => Self::forbidden(text),
             OrderError::NoSuchTicket | OrderError::NoSuchOrder => Self::not_found(text),
             OrderError::Reserved

@@ -53,18 +53,15 @@ impl Service for Orders {
 impl Guest for Orders {
     fn place(cx: &Cx, new: NewOrder) -> Result<ReadOrder, Problem> {
         let buyer = cx.caller.as_deref().ok_or(OrderError::NobodyKnown)?;
-        if !id::is_valid(&new.ticket_id) {
-            return Err(OrderError::NoTicketId.into());
-        }
         let known: Option<Reservation> = cx.find(&new.ticket_id)?;
         let known = match known.filter(|known| known.offer.price == new.price) {
             Some(known) => known,
-            None => look_up(cx, &new.ticket_id)?,
+            None => look_up(cx, &new.ticket_id)?.ok_or(OrderError::UnknownTicket)?,
         };
         expire(cx, &known)?;
         let hold = reservation::hold()?;
         let placed = cx.once(&new.ticket_id, &new, |reservation: Option<&Reservation>| {
-            let reservation = reservation.ok_or(OrderError::NoSuchTicket)?;
+            let reservation = reservation.ok_or(OrderError::UnknownTicket)?;
             Ok(Some(reservation.place(buyer, &new.price, cx, hold)?))
         })?;
         let order = placed.order.ok_or(OrderError::NoSuchOrder)?;
@@ -83,7 +80,8 @@ impl Guest for Orders {
 
     fn withdraw(cx: &Cx, ticket: String) -> Result<(), Problem> {
         let known: Option<Reservation> = cx.find(&ticket)?;
-        expire(cx, &known.map_or_else(|| look_up(cx, &ticket), Ok)?)?;
+        let known = known.map_or_else(|| look_up(cx, &ticket), |known| Ok(Some(known)))?;
+        expire(cx, &known.ok_or(OrderError::NoSuchTicket)?)?;
         cx.update(&ticket, |reservation: &Reservation| Ok(reservation.withdraw(cx)?))?;
         Ok(())
     }
@@ -99,11 +97,11 @@ fn order(cx: &Cx, id: &str) -> Result<Order, Problem> {
     }
 }
 
-/// Learns what is offered now, as that may not have been told yet.
-fn look_up(cx: &Cx, ticket: &str) -> Result<Reservation, Problem> {
+/// Learns what is offered now, as that may not have been told yet; none if there is no such ticket.
+fn look_up(cx: &Cx, ticket: &str) -> Result<Option<Reservation>, Problem> {
     let found: Option<Ticket> = cx.look_up::<TicketEvent, _>(sources::TICKETS, ticket)?;
-    let offer = Offer::from(found.ok_or(OrderError::NoSuchTicket)?);
-    cx.execute(ticket, |known: Option<&Reservation>| Ok(Reservation::offer(known, offer.clone())))
+    let Some(offer) = found.map(Offer::from) else { return Ok(None) };
+    cx.execute(ticket, |known: Option<&Reservation>| Ok(Reservation::offer(known, offer.clone()))).map(Some)
 }
 
 /// Says that an order's time is over, if nobody has said so yet.

@@ -229,9 +229,10 @@ fn what_cannot_be_had_is_refused_with_the_reason() {
     since().when(|| Orders::place(&caller("ann"), in_dollars)).then_problem(409);
     let own = since().when(|| place(&caller("sue"), 1999)).then_problem(409);
     assert!(own.detail.unwrap().contains("your own"));
-    for (id, expected) in [("t2", 404), ("t1-x", 404), ("", 422), ("t.1", 422), (">", 422), ("*", 422)] {
+    for id in ["t2", "t1-x", "", "t.1", ">", "*"] {
         let order = NewOrder { ticket_id: id.to_owned(), price: euros(1999) };
-        since().when(|| Orders::place(&caller("ann"), order)).then_problem(expected);
+        let refused = since().when(|| Orders::place(&caller("ann"), order)).then_problem(422);
+        assert_eq!(refused.errors[0].field, "ticket_id");
     }
 }
 

@@ -56,12 +56,9 @@ pub enum MeansEvent {
 impl Guest for Payments {
     fn pay(cx: &Cx, new: NewPayment) -> Result<Payment, Problem> {
         let buyer = cx.caller.clone().ok_or(PaymentError::NobodyKnown)?;
-        if !id::is_valid(&new.order_id) {
-            return Err(PaymentError::NoOrderId.into());
-        }
         sandbox::expect_token("token", &new.token)?;
         let order = order(cx, &new.order_id)?.filter(|order| order.buyer == buyer);
-        let order = order.ok_or(PaymentError::NoSuchOrder)?;
+        let order = order.ok_or(PaymentError::UnknownOrder)?;
         let means: Means = cx.create(&new, |id| MeansEvent::Shown(Means { id, token: new.token.clone() }))?;
         let known: Option<Payment> = cx.find(&means.id)?;
         if let Some(payment) = known {
@@ -94,10 +91,8 @@ impl Guest for Payments {
 enum PaymentError {
     #[error("Sign in to pay.")]
     NobodyKnown,
-    #[error("This is no id of an order.")]
-    NoOrderId,
-    #[error("There is no such order, or it has ended.")]
-    NoSuchOrder,
+    #[error("There is no such order of yours, or it has ended.")]
+    UnknownOrder,
     #[error("There is no such payment.")]
     NoSuchPayment,
     #[error("The time to pay for this order is over.")]
@@ -113,8 +108,8 @@ impl From<PaymentError> for Problem {
         let text = error.to_string();
         match error {
             PaymentError::NobodyKnown => Self::unauthorized(text),
-            PaymentError::NoOrderId => Self::invalid("order_id", text),
-            PaymentError::NoSuchOrder | PaymentError::NoSuchPayment => Self::not_found(text),
+            PaymentError::UnknownOrder => Self::invalid("order_id", text),
+            PaymentError::NoSuchPayment => Self::not_found(text),
             PaymentError::TooLate | PaymentError::Paying | PaymentError::Paid => Self::conflict(text),
         }
     }
