@@ -8,7 +8,9 @@ use api::{Cx, Guest, Problem};
 use trellis::expiration::events::DeadlineEvent;
 use trellis::expiration::types::Deadline;
 use trellis::orders::events::ReservationEvent;
-use trellis_kit::{Aggregate, Entity, Failure, Reaction, Recorded, Route, Service, Timers, routes, timers};
+use trellis_kit::{
+    Aggregate, Entity, Failure, OPERATOR, Reaction, Recorded, Route, Service, Timers, routes, timers,
+};
 
 trellis_kit::bindings!(expiration: orders);
 trellis_kit::export!(Expiration);
@@ -21,7 +23,7 @@ impl Service for Expiration {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     const PARTITIONS: u32 = sources::EXPIRATION.partitions;
     const ROUTES: &[Route] = routes! {
-        own GET "/deadlines/{order}" => ok(Self::get),
+        only(OPERATOR) GET "/deadlines/{order}" => ok(Self::get),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Deadline>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
@@ -30,6 +32,7 @@ impl Service for Expiration {
 
 impl Guest for Expiration {
     fn get(cx: &Cx, order: String) -> Result<Deadline, Problem> {
+        cx.require(OPERATOR)?;
         cx.load(&order)
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use trellis_kit::testing::{
-    anonymous, deliver, every_event_twice, given, platform, play, settle, start, trouble_at_every_call,
+    anonymous, caller_as, deliver, every_event_twice, given, platform, play, settle, start,
+    trouble_at_every_call,
 };
 
 use super::*;
@@ -106,8 +107,10 @@ fn each_order_is_told_of_once_when_its_time_is_over_and_not_before() {
     assert_eq!(told(), expected);
     settle::<Expiration>();
     assert_eq!(told(), expected);
-    assert_eq!(Expiration::get(&anonymous(), "t1-b".to_owned()).unwrap(), expected[1]);
-    assert_eq!(Expiration::get(&anonymous(), "t1-x".to_owned()).unwrap_err().status, 404);
+    let by = caller_as("operator", "olaf");
+    assert_eq!(Expiration::get(&by, "t1-b".to_owned()).unwrap(), expected[1]);
+    assert_eq!(Expiration::get(&by, "t1-x".to_owned()).unwrap_err().status, 404);
+    assert_eq!(Expiration::get(&anonymous(), "t1-b".to_owned()).unwrap_err().status, 403);
 }
 
 #[test]
