@@ -1,35 +1,31 @@
 //! Fills `wit/deps`, which is not committed, with the interface files that published crates carry.
 //!
-//! They are the files of a crate that the components are built with anyway. So the interfaces and the code that speaks
-//! them cannot drift apart.
+//! They are the files of the crate that the components are built with anyway, so the interfaces and the code that speaks
+//! them cannot drift apart. It lacks those of secrets, which another crate has.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::workspace::Workspace;
 
-/// The crate whose package holds the wasi and wasmCloud interfaces.
-const SOURCE: &str = "wasmcloud-component";
+/// The crates whose packages hold the wasi and wasmCloud interfaces: where in the crate, and where below `wit/deps`.
+const SOURCES: [(&str, &str, &str); 2] =
+    [("wasmcloud-component", "wit/deps", ""), ("wasmcloud-secrets-types", "wit", "secrets")];
 
-/// Makes `wit/deps` equal to the crate's own. Files that are already right keep their time of change, or everything that is
-/// generated from them would be built again.
+/// Makes `wit/deps` equal to what the crates have. Files that are already right keep their time of change, or everything that
+/// is generated from them would be built again.
 pub fn fill(workspace: &Workspace) -> Result<()> {
-    let package = workspace.packages.iter().find(|package| package.name == SOURCE).ok_or_else(|| {
-        Failure::new(format!(
-            "no package in Cargo.lock is called {SOURCE}, which carries the interface files"
-        ))
-        .remedy(format!("keep {SOURCE} among the dependencies of crates/kit"))
-    })?;
-    let source = package.folder.join("wit/deps");
     let target = workspace.root.join("wit/deps");
-    let wanted = files::below(&source)?;
-    if wanted.is_empty() {
-        return Err(Failure::new(format!("{SOURCE} {} has no interface files in {}", package.version, source.display()))
-            .remedy(format!("choose a version of {SOURCE} whose package holds wit/deps, or say in xtask/src/wit.rs where they are now")));
-    }
-    for file in &wanted {
-        files::write_if_changed(&target.join(file), &files::read(&source.join(file))?)?;
+    let mut wanted = Vec::new();
+    for (name, from, to) in SOURCES {
+        let source = source(workspace, name, from)?;
+        for file in files::below(&source)? {
+            let path = Path::new(to).join(&file);
+            files::write_if_changed(&target.join(&path), &files::read(&source.join(&file))?)?;
+            wanted.push(path);
+        }
     }
     for file in files::below(&target)? {
         if !wanted.contains(&file) {
@@ -38,4 +34,18 @@ pub fn fill(workspace: &Workspace) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where the interface files of a crate are, of which there is one at least.
+fn source(workspace: &Workspace, name: &str, folder: &str) -> Result<PathBuf> {
+    let package = workspace.packages.iter().find(|package| package.name == name).ok_or_else(|| {
+        Failure::new(format!("no package in Cargo.lock is called {name}, which carries interface files"))
+            .remedy(format!("keep {name} among the dependencies of crates/kit"))
+    })?;
+    let source = package.folder.join(folder);
+    if files::below(&source)?.is_empty() {
+        return Err(Failure::new(format!("{name} {} has no interface files in {}", package.version, source.display()))
+            .remedy(format!("choose a version of {name} whose package holds {folder}, or say in xtask/src/wit.rs where they are now")));
+    }
+    Ok(source)
 }

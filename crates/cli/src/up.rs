@@ -24,6 +24,7 @@ use trellis_host::App;
 use trellis_host::env::{Env, Options};
 use trellis_host::manifest::{Application, ComponentPlan};
 use trellis_host::observe::Crashes;
+use trellis_host::secrets::Secrets;
 use trellis_host::server::{ServerLimits, serve, serve_admin};
 use trellis_host::threads::RequestThreads;
 use trellis_store::Store;
@@ -49,6 +50,9 @@ pub(crate) struct Up {
     /// 127.0.0.1, which other commands find through the data directory
     #[arg(long, value_name = "ADDR")]
     nats: Option<Nats>,
+    /// Give components the secrets that the manifest names: a file of mode 0600, with a JSON object of keys and texts
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
     /// Serve /metrics, /healthz and /readyz here
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -106,9 +110,10 @@ impl Up {
             Signals::new().map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
         let mut application = Application::read(&self.manifest)?;
         self.listen_here(&mut application)?;
+        let secrets = self.secrets()?;
         let listeners = self.listeners(&application).await?;
         let store = Store::open_dir(&self.data).map_err(|error| Failure::data(&self.data, &error))?;
-        let app = App::start(&application, self.env(store.clone(), requests)).await?;
+        let app = App::start(&application, self.env(store.clone(), secrets, requests)).await?;
         let (stop, stopped) = watch::channel(());
         let (mut servers, addresses) = listeners.serve(&app, &application, stopped)?;
         let published = addresses.nats.map(|address| Published::new(&self.data, address)).transpose()?;
@@ -140,8 +145,13 @@ impl Up {
         }
     }
 
-    fn env(&self, store: Store, requests: RequestThreads) -> Env {
-        let mut env = Env::real(store, self.options(requests));
+    fn secrets(&self) -> Result<Secrets, Failure> {
+        let read = self.secrets.as_deref().map(Secrets::read).transpose();
+        Ok(read.map_err(|error| Failure::new(format!("--secrets: {error}")))?.unwrap_or_default())
+    }
+
+    fn env(&self, store: Store, secrets: Secrets, requests: RequestThreads) -> Env {
+        let mut env = Env { secrets, ..Env::real(store, self.options(requests)) };
         if let Some(one_in) = self.crash_one_in {
             tracing::warn!(one_in, seed = self.crash_seed, "instances end at random");
             env.observer = Some(Arc::new(Crashes::new(one_in, self.crash_seed)));

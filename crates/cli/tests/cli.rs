@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
@@ -17,6 +18,11 @@ fn root() -> PathBuf {
 
 /// One service, so that what is printed is the same whatever the application grows to.
 const MANIFEST: &str = "crates/cli/tests/posts.yaml";
+/// One that needs a secret.
+const SECRETIVE: &str = "crates/cli/tests/hello.yaml";
+/// All that our own code logs, and components do.
+const OURS: &str =
+    "info,trellis_cli=trace,trellis_host=trace,trellis_broker=trace,trellis_store=trace,guest=trace";
 
 fn trellis() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trellis"));
@@ -46,8 +52,14 @@ struct Up {
 
 impl Up {
     fn start(data: &Path, more: &[&str]) -> Up {
+        Up::start_on(MANIFEST, data, more, Stdio::inherit(), "warn")
+    }
+
+    /// With a manifest, and a place and a measure for what is logged.
+    fn start_on(manifest: &str, data: &Path, more: &[&str], stderr: Stdio, filter: &str) -> Up {
         let mut command = trellis();
-        command.args(["up", MANIFEST, "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
+        command.env("RUST_LOG", filter).stderr(stderr);
+        command.args(["up", manifest, "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut addresses: Vec<(String, String)> = Vec::new();
@@ -285,6 +297,63 @@ fn what_is_wrong_with_the_command_line_or_the_manifest_is_told() {
     assert!(said.contains("to have none, stop the service"), "{said}");
     let said = refused(2, &["start", "hello", "--manifest", "nothing.yaml"]);
     assert!(said.contains("nothing.yaml cannot be read"), "{said}");
+}
+
+/// A file of secrets, with a mode.
+fn secrets(folder: &Path, mode: u32, text: &str) -> String {
+    let file = folder.join("secrets.json");
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_component_has_the_secrets_that_its_manifest_names_and_nobody_prints_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = secrets(dir.path(), 0o600, r#"{"hello-word": "open sesame", "another": "swordfish"}"#);
+    let log = dir.path().join("log");
+    let stderr = std::fs::File::create(&log).unwrap();
+    let more = ["--secrets", &file, "--admin", "127.0.0.1:0"];
+    let up = Up::start_on(SECRETIVE, &dir.path().join("data"), &more, stderr.into(), OURS);
+    let answer = up.get("hello", "/hello/secrets/word");
+    // printf %s 'open sesame' | sha256sum
+    let hash = "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb";
+    assert!(answer.contains(&format!(r#"["{hash}","SecretBox<str>([REDACTED])"]"#)), "{answer}");
+    for other in ["hello-word", "another"] {
+        let answer = up.get("hello", &format!("/hello/secrets/{other}"));
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+    let metrics = up.get("admin", "/metrics");
+    assert!(metrics.contains("hello"), "{metrics}");
+    assert_eq!(up.stop(), Some(0));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(!log.is_empty());
+    for said in [log, metrics] {
+        assert!(!said.contains("sesame") && !said.contains("swordfish"), "{said}");
+    }
+}
+
+#[test]
+fn without_the_secrets_that_its_manifest_names_no_component_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let up = ["up", SECRETIVE, "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let said = refused(1, &up);
+    assert!(said.contains("hello.yaml:") && said.contains("nobody has said what hello-word is"), "{said}");
+    let with = |mode, text| {
+        let file = secrets(dir.path(), mode, text);
+        let said = refused(1, &[&up[..], &["--secrets", &file]].concat());
+        assert!(!said.contains("sesame"), "{said}");
+        said
+    };
+    let said = with(0o600, r#"{"word": "open sesame"}"#);
+    assert!(said.contains("--secrets FILE"), "{said}");
+    let said = with(0o644, r#"{"hello-word": "open sesame"}"#);
+    assert!(said.contains("is 0644") && said.contains("chmod 600"), "{said}");
+    let said = with(0o600, "hello-word: open sesame");
+    assert!(said.contains("line 1, column 1: this is no JSON object"), "{said}");
+    let said = refused(1, &[&up[..], &["--secrets", "nothing.json"]].concat());
+    assert!(said.contains("cannot read the secrets in nothing.json"), "{said}");
 }
 
 #[test]

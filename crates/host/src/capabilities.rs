@@ -15,6 +15,7 @@ pub(crate) mod keyvalue;
 pub(crate) mod logging;
 pub(crate) mod messaging;
 pub(crate) mod random;
+pub(crate) mod secrets;
 
 /// Everything that one component has been given.
 pub(crate) struct Capabilities {
@@ -24,5 +25,6 @@ pub(crate) struct Capabilities {
     pub(crate) logging: logging::LoggingCtx,
     pub(crate) messaging: messaging::MessagingCtx,
     pub(crate) random: random::RandomCtx,
+    pub(crate) secrets: secrets::SecretsCtx,
     pub(crate) http_client: bool,
 }

@@ -8,6 +8,7 @@ use trellis_store::Store;
 
 use crate::observe::Observer;
 pub use crate::randomness::{Randomness, SeededRandomness, SystemRandomness};
+use crate::secrets::Secrets;
 use crate::threads::RequestThreads;
 
 /// The surroundings of one [`App`](crate::App).
@@ -16,6 +17,7 @@ pub struct Env {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
+    pub secrets: Secrets,
     /// Sees, and may disturb, every host call. `None` costs nothing.
     pub observer: Option<Arc<dyn Observer>>,
     pub options: Options,
@@ -28,6 +30,7 @@ impl Env {
             store,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
+            secrets: Secrets::default(),
             observer: None,
             options,
         }
@@ -40,6 +43,7 @@ impl Env {
             store,
             clock,
             randomness: Arc::new(SeededRandomness::new(seed)),
+            secrets: Secrets::default(),
             observer: Some(observer),
             options: Options { epoch_thread: false, ..Options::default() },
         }

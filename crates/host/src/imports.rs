@@ -6,7 +6,7 @@ use wasmtime::component::types::ComponentItem;
 use crate::manifest::{ComponentPlan, Problem};
 
 /// Interfaces, or packages ending in `/`, that every component has without a link.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "wasi:cli/",
     "wasi:clocks/monotonic-clock",
     "wasi:clocks/wall-clock",
@@ -17,6 +17,7 @@ const FREE: [&str; 10] = [
     "wasi:logging/logging",
     "wasi:random/",
     "wasmcloud:messaging/types",
+    "wasmcloud:secrets/",
 ];
 
 /// Interfaces that need a link, and the capability to link to. Without a link to an HTTP client outgoing requests are refused

@@ -38,6 +38,7 @@ mod permissions;
 mod permits;
 mod problem;
 mod randomness;
+pub mod secrets;
 pub mod server;
 mod start;
 mod state;

@@ -6,7 +6,7 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, filesystem};
 
-use crate::capabilities::{clocks, config, keyvalue, logging, messaging, random};
+use crate::capabilities::{clocks, config, keyvalue, logging, messaging, random, secrets};
 use crate::state::State;
 
 /// A linker with every capability that this host has.
@@ -39,6 +39,11 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
     })?;
     random::add_to_linker(&mut linker, |state: &mut State| random::View {
         ctx: &state.capabilities.random,
+        probe: &state.probe,
+    })?;
+    secrets::add_to_linker(&mut linker, |state: &mut State| secrets::View {
+        ctx: &state.capabilities.secrets,
+        table: &mut state.table,
         probe: &state.probe,
     })?;
     Ok(linker)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use tokio::time::Instant;
 use trellis_broker::Broker;
 use trellis_kit::access::Member;
@@ -16,7 +17,7 @@ use crate::env::Env;
 use crate::files;
 use crate::imports;
 use crate::linker::linker;
-use crate::manifest::{Application, ComponentPlan, ManifestError, Problem};
+use crate::manifest::{Application, ComponentPlan, ManifestError, Problem, SecretPlan};
 use crate::metrics::ComponentMetrics;
 use crate::permissions::Permissions;
 use crate::start::StartError;
@@ -102,13 +103,14 @@ impl Maker {
         let pre = self.link(plan, &wasm, problems).map_err(bad)?;
         let stated = Member::in_component(&wasm).map_err(|why| bad(why.to_string()))?;
         problems.extend(stated.as_ref().and_then(|stated| other_name(plan, stated)));
+        let secrets = self.secrets(plan, problems);
         let permissions =
             Permissions::new(plan.name.as_str().into(), stated, metrics.clone()).map_err(bad)?;
         let blueprint = Blueprint {
             name: plan.name.as_str().into(),
             instances: self.instances(plan),
             pre,
-            capabilities: Arc::new(self.capabilities(plan, permissions, metrics.clone())),
+            capabilities: Arc::new(self.capabilities(plan, permissions, secrets, metrics.clone())),
             observer: self.env.observer.clone(),
             metrics,
         };
@@ -132,10 +134,27 @@ impl Maker {
         self.linker.instantiate_pre(&component).map_err(|error| format!("{error:#}"))
     }
 
+    /// What the component may know. One that lacks a secret does not start, as on a lattice.
+    fn secrets(&self, plan: &ComponentPlan, problems: &mut Vec<Problem>) -> BTreeMap<String, SecretString> {
+        let mut secrets = BTreeMap::new();
+        for SecretPlan { line, name, key } in &plan.secrets {
+            match self.env.secrets.get(key) {
+                Some(secret) => _ = secrets.insert(name.clone(), secret.clone()),
+                None => problems.push(Problem {
+                    line: Some(*line),
+                    what: format!("{} needs the secret {name}, and nobody has said what {key} is", plan.name),
+                    remedy: format!("start with `trellis up --secrets FILE`, and {key:?} in that file"),
+                }),
+            }
+        }
+        secrets
+    }
+
     fn capabilities(
         &self,
         plan: &ComponentPlan,
         permissions: Permissions,
+        secrets: BTreeMap<String, SecretString>,
         metrics: Arc<ComponentMetrics>,
     ) -> Capabilities {
         let buckets =
@@ -155,6 +174,7 @@ impl Maker {
                 permissions: Arc::new(permissions),
             },
             random: capabilities::random::RandomCtx { randomness: self.env.randomness.clone() },
+            secrets: capabilities::secrets::SecretsCtx { values: secrets },
             http_client: linked("wasi:http/outgoing-handler"),
         }
     }
@@ -228,6 +248,7 @@ mod tests {
                 wasm: "gateway.wasm".into(),
                 instances: None,
                 config: config.iter().map(own).collect(),
+                secrets: Vec::new(),
                 buckets: BTreeMap::new(),
                 imports: Vec::new(),
                 subscriptions: Vec::new(),

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::files;
 
-pub use plan::{Application, ComponentPlan, HttpPlan, ManifestError, Problem, SubscriptionPlan};
+pub use plan::{Application, ComponentPlan, HttpPlan, ManifestError, Problem, SecretPlan, SubscriptionPlan};
 
 /// The longest manifest. That of the whole application here has a fiftieth of it.
 const BYTES_MAX: u64 = 1 << 20;

@@ -270,6 +270,41 @@ fn traits_that_are_not_known() {
 }
 
 #[test]
+fn secrets_that_cannot_be_given() {
+    const ONE: &str = "        image: file://build/one.wasm";
+    let secret = |properties: &str| {
+        format!("{ONE}\n        secrets:\n          - name: key\n            properties: {{ {properties} }}")
+    };
+    check(
+        ONE,
+        &secret("policy: vault, key: a"),
+        expect![
+            "wadm.yaml:13: the secret key has the policy vault, which is not declared; declare it under spec.policies, with the type policy.secret.wasmcloud.dev/v1alpha1"
+        ],
+    );
+    let declared = |kind: &str| {
+        let policy = format!(
+            "spec:\n  policies: [{{ name: vault, type: {kind}, properties: {{ backend: nats-kv }} }}]"
+        );
+        GOOD.replace("spec:", &policy)
+    };
+    let vault = declared("policy.secret.wasmcloud.dev/v1alpha1");
+    let application = parse(&vault.replace(ONE, &secret("policy: vault, key: a"))).unwrap();
+    let [plan] = application.components[0].secrets.as_slice() else { panic!("{application:?}") };
+    assert_eq!((plan.line, plan.name.as_str(), plan.key.as_str()), (14, "key", "a"));
+    expect!["wadm.yaml:14: the secret key is a field or a version of one, and here are whole ones; leave out field and version, or deploy on a lattice"]
+        .assert_eq(&errors(&vault.replace(ONE, &secret("policy: vault, key: a, field: b"))));
+    let twice = format!(
+        "{}\n          - name: key\n            properties: {{ policy: vault, key: b }}",
+        secret("policy: vault, key: a")
+    );
+    expect!["wadm.yaml:16: there are two secrets key; rename one of them"]
+        .assert_eq(&errors(&vault.replace(ONE, &twice)));
+    expect!["wadm.yaml:7: policies of the type policy.opa are not honoured here; remove it, or deploy on a lattice"]
+        .assert_eq(&errors(&declared("policy.opa")));
+}
+
+#[test]
 fn headers_and_syntax() {
     check(
         "core.oam.dev/v1beta1",

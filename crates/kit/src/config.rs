@@ -1,5 +1,6 @@
 //! What the operator sets for one service in particular.
 
+pub use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use crate::json;
@@ -36,4 +37,29 @@ pub fn read<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, Fault> {
             errors.collect::<String>()
         ))
     })
+}
+
+/// A secret, by the name that it has in the manifest of this component; none if the manifest has none of that name.
+///
+/// It prints as `[REDACTED]`. What is in it is had by [`ExposeSecret::expose_secret`], where it is used and not before.
+pub fn secret(name: &str) -> Result<Option<SecretString>, Fault> {
+    platform::current().secret(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ExposeSecret, secret};
+    use crate::platform::memory::Harm;
+    use crate::testing::platform;
+
+    #[test]
+    fn a_secret_is_given_by_its_name_and_is_not_printed() {
+        platform().give_secret("stripe", "sk_live_1");
+        let found = secret("stripe").unwrap().unwrap();
+        assert_eq!(found.expose_secret(), "sk_live_1");
+        assert!(!format!("{found:?}").contains("sk_live_1"));
+        assert!(secret("paypal").unwrap().is_none());
+        platform().harm(0, Harm::NotDone);
+        secret("stripe").unwrap_err();
+    }
 }

@@ -35,6 +35,7 @@
 //! | change an entity at most once, however often the same request comes | [`Cx::once`]: its answer stays that of the first time |
 //! | keep entities in order that belong to one other | [`Cx::create_below`]: they are its family, and share its partition. The ids of a family begin with that of its root, and then `-` |
 //! | both: one like for each caller and post | [`Cx::execute`] with an id of `{post}-` and [`id::derived`] |
+//! | know what only the operator knows, as the key of another service | [`config::secret`], and `secrets` in `wadm.yaml` |
 //! | keep what nobody else may read | [`Service::PRIVATE`], and `Self::PRIVATE_LOG => function` in [`reactions!`] for what follows from it |
 //! | list what belongs to a caller, or to anything else that is of another family | [`Lists::of_anybody`] |
 //! | count, by what they belong to | [`Docs::update`] of a document of the same family; each event changes it once |

@@ -17,10 +17,11 @@ pub const STANDARD_INTERFACES_ONLY: Check = Check {
 };
 
 /// Packages of interfaces (or single ones) that stock hosts provide.
-const ALLOWED: [&str; 8] = [
+const ALLOWED: [&str; 9] = [
     "wasi:http/",
     "wasi:keyvalue/",
     "wasmcloud:messaging/",
+    "wasmcloud:secrets/",
     "wasi:clocks/",
     "wasi:random/",
     "wasi:logging/",

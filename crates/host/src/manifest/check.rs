@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use trellis_manifest::types::{
     APPLICATION_KIND, CapabilityProperties, Component, ComponentProperties, ConfigProperty,
-    DAEMONSCALER_TRAIT, LINK_TRAIT, Manifest, OAM_VERSION, Properties, SPREADSCALER_TRAIT, TraitProperty,
+    DAEMONSCALER_TRAIT, LINK_TRAIT, Manifest, OAM_VERSION, Properties, SPREADSCALER_TRAIT, SecretProperty,
+    SecretSourceProperty, TraitProperty,
 };
 use trellis_manifest::{FILE, Lines, Parts, Unreadable};
 
-use super::plan::{Application, ComponentPlan, Problem};
+use super::plan::{Application, ComponentPlan, Problem, SecretPlan};
+
+/// The type of the policies that say who keeps secrets. Here it is a file, whatever they say.
+const SECRETS: &str = "policy.secret.wasmcloud.dev/v1alpha1";
 
 /// What a capability image is recognised by, and what it then is.
 const CAPABILITIES: [(&str, Capability); 4] = [
@@ -87,12 +91,14 @@ impl Checking<'_> {
         if kind != APPLICATION_KIND {
             self.problem(&["kind"], format!("kind {kind} is not known"), format!("write {APPLICATION_KIND}"));
         }
-        if !self.manifest.spec.policies.is_empty() {
-            self.problem(
-                &["spec", "policies"],
-                "policies are not honoured here",
-                "remove them, or deploy on a lattice",
-            );
+        for (i, policy) in self.manifest.spec.policies.clone().iter().enumerate() {
+            if policy.policy_type != SECRETS {
+                self.problem(
+                    &["spec", "policies", &i.to_string()],
+                    format!("policies of the type {} are not honoured here", policy.policy_type),
+                    "remove it, or deploy on a lattice",
+                );
+            }
         }
     }
 
@@ -177,13 +183,6 @@ impl Checking<'_> {
     ) -> ComponentPlan {
         let path = ["spec", "components", at, "properties"];
         let [spec, list, at, own] = path;
-        if !properties.secrets.is_empty() {
-            self.problem(
-                &[spec, list, at, own, "secrets"],
-                "secrets are not honoured here",
-                "give the values as config",
-            );
-        }
         let image = [spec, list, at, own, "image"];
         ComponentPlan {
             name: name.to_owned(),
@@ -191,10 +190,34 @@ impl Checking<'_> {
             wasm: self.wasm(file, &image, properties),
             instances,
             config: self.resolve(&path, &properties.config),
+            secrets: self.secrets(at, &properties.secrets),
             buckets: BTreeMap::new(),
             imports: Vec::new(),
             subscriptions: Vec::new(),
         }
+    }
+
+    fn secrets(&mut self, at: &str, secrets: &[SecretProperty]) -> Vec<SecretPlan> {
+        let mut plans: Vec<SecretPlan> = Vec::new();
+        for (i, SecretProperty { name, properties }) in secrets.iter().enumerate() {
+            let i = i.to_string();
+            let path = ["spec", "components", at, "properties", "secrets", &i];
+            let SecretSourceProperty { policy, key, field, version } = properties;
+            if !self.manifest.spec.policies.iter().any(|declared| declared.name == *policy) {
+                let what = format!("the secret {name} has the policy {policy}, which is not declared");
+                self.problem(&path, what, format!("declare it under spec.policies, with the type {SECRETS}"));
+            }
+            if field.is_some() || version.is_some() {
+                let what =
+                    format!("the secret {name} is a field or a version of one, and here are whole ones");
+                self.problem(&path, what, "leave out field and version, or deploy on a lattice");
+            }
+            if plans.iter().any(|plan| plan.name == *name) {
+                self.problem(&path, format!("there are two secrets {name}"), "rename one of them");
+            }
+            plans.push(SecretPlan { line: self.line(&path), name: name.clone(), key: key.clone() });
+        }
+        plans
     }
 
     fn wasm(&mut self, file: &Path, path: &[&str], properties: &ComponentProperties) -> PathBuf {
@@ -228,7 +251,8 @@ impl Checking<'_> {
             self.problem(&path, what, format!("use one whose name says what it provides: {known}"));
         }
         if !properties.secrets.is_empty() {
-            self.problem(&path, "secrets are not honoured here", "give the values as config");
+            let remedy = "leave them out: providers are in this process, and ask nobody who they are";
+            self.problem(&path, "secrets of providers are not honoured here", remedy);
         }
     }
 

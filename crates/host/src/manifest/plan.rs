@@ -24,11 +24,20 @@ pub struct ComponentPlan {
     /// How many calls may run at once; `None` when the manifest does not say.
     pub instances: Option<usize>,
     pub config: BTreeMap<String, String>,
+    pub secrets: Vec<SecretPlan>,
     /// The bucket behind each key-value link, by the link's name.
     pub buckets: BTreeMap<String, String>,
     /// `package/interface` of each link to a capability, such as `wasi:keyvalue/store`.
     pub imports: Vec<String>,
     pub subscriptions: Vec<SubscriptionPlan>,
+}
+
+/// A secret that a component asks for by its name, and whoever keeps secrets knows by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretPlan {
+    pub line: usize,
+    pub name: String,
+    pub key: String,
 }
 
 /// A subject on which a component is called.

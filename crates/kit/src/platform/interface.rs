@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::fault::Fault;
 
 /// What a host gives to a service. Any call may be the last one of this instance.
@@ -34,6 +36,8 @@ pub trait Platform {
 
     /// All that the operator set for this component.
     fn settings(&self) -> Result<Rc<BTreeMap<String, String>>, Fault>;
+    /// A secret that the operator gives this component, if there is one of that name.
+    fn secret(&self, name: &str) -> Result<Option<SecretString>, Fault>;
     fn log(&self, level: Level, context: &str, message: &str);
 }
 

@@ -13,6 +13,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use trellis_names as names;
 
 use super::batch::{self, Provider};
@@ -62,6 +63,7 @@ struct State {
     streams: Streams,
     bucket: BTreeMap<String, Vec<u8>>,
     settings: Rc<BTreeMap<String, String>>,
+    secrets: BTreeMap<String, SecretString>,
     /// Whether the key-value provider does no more than the interface says.
     promises_nothing: bool,
     elapsed: Duration,
@@ -104,6 +106,11 @@ impl Memory {
     /// Sets a config value, as an operator would.
     pub fn configure(&self, key: &str, value: &str) {
         Rc::make_mut(&mut self.0.borrow_mut().settings).insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Gives a secret, as an operator would.
+    pub fn give_secret(&self, name: &str, secret: &str) {
+        self.0.borrow_mut().secrets.insert(name.to_owned(), secret.into());
     }
 
     /// Takes one value away again.
@@ -449,6 +456,10 @@ impl Platform for Memory {
 
     fn settings(&self) -> Result<Rc<BTreeMap<String, String>>, Fault> {
         Ok(Rc::clone(&self.0.borrow().settings))
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<SecretString>, Fault> {
+        self.call(name, None, |state| Ok(state.secrets.get(name).cloned()))
     }
 
     fn log(&self, level: Level, _context: &str, message: &str) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use secrecy::SecretString;
 use wasmcloud_component::wasi::keyvalue::{atomics, batch, store};
 use wasmcloud_component::wasi::logging::logging;
 use wasmcloud_component::wasi::{config::store as settings, random};
@@ -14,6 +15,25 @@ use super::batch as many;
 use super::fault::Fault;
 use super::interface::{Entry, Level, Platform};
 use crate::config;
+
+#[allow(unsafe_code, missing_debug_implementations, reason = "written by the binding generator")]
+mod secrets {
+    wit_bindgen::generate!({
+        path: "../../wit/deps/secrets",
+        inline: "
+            package trellis:secrets;
+
+            world secrets {
+                import wasmcloud:secrets/store@0.1.0-draft;
+                import wasmcloud:secrets/reveal@0.1.0-draft;
+            }
+        ",
+        world: "trellis:secrets/secrets",
+        generate_all,
+    });
+}
+use secrets::wasmcloud::secrets::reveal;
+use secrets::wasmcloud::secrets::store::{self as vault, SecretValue, SecretsError};
 
 /// The link that a service's key-value bucket hangs on, where buckets are links.
 const BUCKET: &str = "default";
@@ -144,6 +164,18 @@ impl Platform for Wasm {
                 Ok(Rc::clone(set.insert(Rc::new(values.into_iter().collect()))))
             }
         })
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<SecretString>, Fault> {
+        let why = match vault::get(name) {
+            Ok(secret) => match reveal::reveal(&secret) {
+                SecretValue::String(text) => return Ok(Some(text.into())),
+                SecretValue::Bytes(_) => "it is bytes, and no text".to_owned(),
+            },
+            Err(SecretsError::NotFound) => return Ok(None),
+            Err(SecretsError::Upstream(why) | SecretsError::Io(why)) => why,
+        };
+        Err(Fault::new(format!("cannot read the secret {name}: {why}")))
     }
 
     fn log(&self, level: Level, context: &str, message: &str) {

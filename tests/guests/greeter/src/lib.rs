@@ -1,7 +1,9 @@
 //! The least that a service can be: it says hello at `GET /hello` and `GET /hello/{name}`. Tests start and stop it while
-//! the application that has never heard of it runs.
+//! the application that has never heard of it runs. At `GET /hello/secrets/{name}` it says of a secret the hash, and how it is
+//! printed.
 
-use trellis_kit::{Response, Route, Service, routes};
+use trellis_kit::config::{self, ExposeSecret};
+use trellis_kit::{Problem, Response, Route, Service, id, routes};
 
 #[derive(Debug)]
 pub struct Greeter;
@@ -13,7 +15,14 @@ impl Service for Greeter {
     const ROUTES: &[Route] = routes! {
         GET "/hello" => |_| Response::json(200, &"Hello!"),
         GET "/hello/{name}" => |r| Response::json(200, &format!("Hello, {}!", r.param("name"))),
+        GET "/hello/secrets/{name}" => |r| secret(&r.param("name")),
     };
+}
+
+fn secret(name: &str) -> Result<Response, Problem> {
+    let none = || Problem::not_found(format!("There is no secret {name}."));
+    let secret = config::secret(name)?.ok_or_else(none)?;
+    Response::json(200, &[id::sha256(secret.expose_secret()), format!("{secret:?}")])
 }
 
 trellis_kit::statement!(Greeter);
