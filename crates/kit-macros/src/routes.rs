@@ -14,7 +14,7 @@ pub struct Routes {
 pub struct Route {
     pub method: String,
     pub pattern: String,
-    /// `ok`, `created`, `accepted`, `made`, `done` or `page`.
+    /// `ok`, `created`, `accepted`, `awaited`, `made`, `done` or `page`.
     pub answer: String,
     /// `create`.
     pub function: String,

@@ -1,10 +1,18 @@
 //! Why an event, or what a service does of itself, could not be handled, and what can be done about it.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
-use crate::platform::Fault;
+use crate::limits::PUT_OFF_MAX;
+use crate::platform::{self, Fault, Platform};
 use crate::problem::Problem;
+use crate::time::millis;
 use crate::undecodable::Undecodable;
+
+/// For how long an event is put off.
+pub(crate) const SHORTEST_DELAY: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_mins(5);
 
 /// Why an event could not be handled, by what can be done about it.
 #[derive(Debug, Clone, Error)]
@@ -18,6 +26,9 @@ pub enum Failure {
     /// It is for another version of this service, and waits for that one. No attempt is counted.
     #[error(transparent)]
     NotOurs(Cause),
+    /// It cannot be done now, and is to be tried again after this time. No attempt is counted; what ends it is its age.
+    #[error("{why}")]
+    Later { after: Duration, why: Cause },
     /// Nothing is said of it until the server gives it to somebody: a write had no answer and may still be carried out, or
     /// somebody else has the event already.
     #[error(transparent)]
@@ -56,6 +67,25 @@ impl Failure {
 
     pub fn lasting(why: impl Into<Cause>) -> Self {
         Self::Lasting(why.into())
+    }
+
+    /// It cannot be done now: try again after this time, from a second to five minutes. That goes on until the event is a day old,
+    /// or has been due for that long. In a [timer](crate::timers) other events go on meanwhile; in any other reaction those
+    /// of the same partition wait.
+    pub fn later(after: Duration, why: impl Into<Cause>) -> Self {
+        Self::Later { after: after.clamp(SHORTEST_DELAY, LONGEST_DELAY), why: why.into() }
+    }
+
+    /// The same, unless it was put off for too long already: since then.
+    pub(crate) fn unless_too_old(self, since_ms: u64) -> Self {
+        match self {
+            Self::Later { why, .. }
+                if platform::current().now_ms().saturating_sub(since_ms) >= millis(PUT_OFF_MAX) =>
+            {
+                Self::lasting(format!("it was put off for {} hours: {why}", PUT_OFF_MAX.as_secs() / 3600))
+            }
+            failure => failure,
+        }
     }
 
     #[cfg(test)]

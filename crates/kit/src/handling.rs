@@ -17,4 +17,4 @@ pub(crate) use handler::Handler;
 pub use history::History;
 pub use reaction::Reaction;
 pub(crate) use retry::Outcome;
-pub use table::{Project, Projections, React, Reactions, Table, Timer, Timers};
+pub use table::{Due, Project, Projections, React, Reactions, Table, Timer, Timers};

@@ -34,7 +34,7 @@ pub use call::Call;
 pub use client::{ADDRESS, Answer, Asker, CALLER, NAME, ROLES, SESSION};
 pub use error::{AskError, CallError};
 pub use exchange::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_MESSAGE, Request, Response};
-pub use located::Located;
+pub use located::{Awaited, Located};
 pub(crate) use message::answer as answer_message;
 #[cfg(test)]
 pub(crate) use message::parse as read_message;

@@ -30,6 +30,9 @@
 //! | follow what another service tells | `bindings!(likes: posts)`, and a line `sources::POSTS => follow` in [`projections!`] |
 //! | do something because of it | the same, and a line in [`reactions!`] |
 //! | do something some time after it | the same, and a line `sources::POSTS => at(due, act)` in [`timers!`] |
+//! | do something because of it that takes its time, and needs no order | the same, with `at_once(act)` |
+//! | try again in a while, as somebody outside cannot do it now | [`Failure::later`]: it counts as no attempt, for a day |
+//! | answer at once, or to whoever waits with what came of it | `awaited(Self::pay)` and `?wait` in [`routes!`], with [`Cx::wait_for`] |
 //! | ask another service, for somebody who waits | `bindings!(web; posts)`, and `clients::posts::create` with an [`http::Asker`] |
 //! | have one entity for two things, whoever asks and how often | [`Cx::execute`] with an id of [`id::derived`] |
 //! | change an entity at most once, however often the same request comes | [`Cx::once`]: its answer stays that of the first time |
@@ -70,7 +73,8 @@
 //! * all its events are due after the same time. One that is due sooner than those before it in the log may wait for these if
 //!   they are 64 or more, so it is late by the difference at most. That is also how a new delay in a config begins.
 //!
-//! What is due and fails is tried again, eight times or more, and is a dead letter then.
+//! What is due and fails is tried again, eight times or more, and is a dead letter then. What is [put off](Failure::later) is tried
+//! when it says, or up to ten seconds later, and is a dead letter once it has been due for a day.
 //!
 //! # What a caller is told
 //!

@@ -8,5 +8,7 @@ pub const EVENT_MAX: usize = 512 * 1024;
 pub const PARTITIONS_MAX: u32 = 1024;
 /// How often an event is tried.
 pub const ATTEMPTS: u64 = 8;
+/// How old an event may be that is put off once more.
+pub const PUT_OFF_MAX: Duration = Duration::from_hours(24);
 /// How long an event may take before it is given to somebody else. Handlers stop writing after half of it.
 pub const ACK_WAIT: Duration = Duration::from_secs(30);

@@ -38,7 +38,7 @@ macro_rules! export {
 /// The function takes the [`Cx`](crate::Cx) and then, each by its type, in the order of the pattern: its words in braces as
 /// `String`, the parameters named after its question mark as `Option`, the [`PageRequest`](crate::PageRequest), and a record from the body.
 /// A result is answered as `ok`, 200 with the JSON of it; `created`, 201 with the JSON of the entity and where it is found;
-/// `accepted`, 202 with the JSON of what is to be done and where it is found; `made`, 201 with the JSON of what is found nowhere; `done`, 204, of a function without a result; or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything.
+/// `accepted`, 202 with the JSON of what is to be done and where it is found; `awaited`, the same, or 201 for a caller who waited with `?wait=` until [something came of it](crate::http::Awaited); `made`, 201 with the JSON of what is found nowhere; `done`, 204, of a function without a result; or `page`, 200 with a part of a list and where the next one is found. A closure can answer with anything.
 ///
 /// A route is for anyone who does not say otherwise. `own` is for services alone. `only(role)` is for callers who are trusted with the
 /// role. Gateways hold to it unless their operator says otherwise, so a function whose sense depends on the role
@@ -106,15 +106,32 @@ macro_rules! reactions {
 ///
 /// There is one timer for a source. It takes the events in the order of the log: **each is to be due after the same time**. One
 /// that is due before others that were stored before it may have to wait for these, but never longer than they do.
+///
+/// `sources::POSTS => at_once(act)` is a reaction that **needs no order**: 64 events are out at once, of all partitions, so one that
+/// takes long or is [put off](crate::Failure::later) holds up none but the sixty-fifth. What comes after an event may be
+/// acted on before it, also of the same entity; so `act` decides by what is, and not by what came before.
 #[macro_export]
 macro_rules! timers {
-    ($($source:expr => at($due:expr, $act:expr)),* $(,)?) => {
+    (@followed $source:expr, at($due:expr, $act:expr)) => {
+        $crate::rt::Followed::by_timer($source, &$due, &$act)
+    };
+    (@followed $source:expr, at_once($act:expr)) => { $crate::rt::Followed::by_reaction($source, &$act) };
+    (@timer at($due:expr, $act:expr)) => {
+        $crate::rt::Timer {
+            due: $crate::rt::Due::At(|event| event.due($due)),
+            act: |event, reaction| event.give($act, reaction),
+        }
+    };
+    (@timer at_once($act:expr)) => {
+        $crate::rt::Timer {
+            due: $crate::rt::Due::AtOnce,
+            act: |event, reaction| event.give($act, reaction),
+        }
+    };
+    ($($source:expr => $when:ident($($function:expr),+)),* $(,)?) => {
         $crate::Timers {
-            followed: &[$($crate::rt::Followed::by_timer($source, &$due, &$act)),*],
-            functions: &[$($crate::rt::Timer {
-                due: |event| event.due($due),
-                act: |event, reaction| event.give($act, reaction),
-            }),*],
+            followed: &[$($crate::timers!(@followed $source, $when($($function),+))),*],
+            functions: &[$($crate::timers!(@timer $when($($function),+))),*],
         }
     };
 }

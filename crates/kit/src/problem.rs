@@ -23,6 +23,11 @@ impl Problem {
         Self::new(401, "Unauthorized", detail)
     }
 
+    /// 402: it was not paid.
+    pub fn payment_required(detail: impl Into<String>) -> Self {
+        Self::new(402, "Payment Required", detail)
+    }
+
     /// 403: this caller may not do that.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(403, "Forbidden", detail)

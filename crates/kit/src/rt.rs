@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 pub use crate::contract::bindings;
 pub use crate::descriptor::{Described, Followed};
-pub use crate::handling::Timer;
+pub use crate::handling::{Due, Timer};
 pub use crate::object::Object;
 pub use crate::statement::Statement;
 pub use serde;

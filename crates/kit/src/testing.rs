@@ -32,6 +32,7 @@ use crate::models::generation;
 use crate::platform::memory::{self, Delivery, Memory};
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::time::elapsed;
 
 /// How many deliveries [`settle`] makes before it says that they will never end.
 const SETTLE_MAX: usize = 100_000;
@@ -229,6 +230,23 @@ pub fn read_models() -> BTreeMap<String, Json> {
         .filter_map(|(key, value)| Some((key.strip_prefix(slot)?.to_owned(), parse::<Json>(&value))));
     let of_generation = of_slot.filter(|(_, kept)| kept.get("g") == Some(&generation.into()));
     of_generation.map(|(key, kept)| (key, kept.get("v").cloned().unwrap_or_default())).collect()
+}
+
+/// Lets so much time pass, with whatever comes meanwhile handled, each by an instance that is alive.
+pub fn run<S: Service>(time: Duration) {
+    let end = elapsed() + time;
+    loop {
+        while let Some(delivery) = platform().deliver(S::NAME) {
+            // What went wrong shows in what is delivered again.
+            let _ = deliver::<S>(&delivery);
+            platform().revive_if_dead();
+        }
+        let left = end.saturating_sub(elapsed());
+        if left.is_zero() {
+            return;
+        }
+        platform().advance(platform().next_due(S::NAME).unwrap_or(left).min(left));
+    }
 }
 
 /// Delivers what a service is due until there is nothing left, letting time pass where events wait to come again.

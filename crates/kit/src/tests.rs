@@ -27,6 +27,7 @@ mod service;
 mod tally;
 mod timer;
 mod versions;
+mod wide;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

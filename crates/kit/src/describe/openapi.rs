@@ -16,9 +16,10 @@ const COMMON: &str = include_str!("openapi.json");
 const END_OF_SCHEMAS: &str = "}}";
 
 /// The refusals: which status, when it can be, what it means, and a header that comes with it.
-const REFUSALS: [(&str, When, &str, &str); 14] = [
+const REFUSALS: [(&str, When, &str, &str); 15] = [
     ("400", When::Always, "The request is malformed.", ""),
     ("401", When::Always, "Who calls is not known.", "WWW-Authenticate"),
+    ("402", When::Named, "It was not paid.", ""),
     ("403", When::Always, "This caller may not do that.", ""),
     ("404", When::InPath, "There is no such thing, or this caller may not know of it.", ""),
     ("409", When::Named, "What is asked for contradicts what is.", ""),
@@ -127,12 +128,18 @@ fn body(function: &Function) -> Option<&'static Schema> {
 }
 
 fn answer(json: &mut Json, route: &Route, answers: &Answers, schemas: &mut Schemas) {
+    if let Answers::Awaited(schema) = answers {
+        for answers in [Answers::Created(schema), Answers::Accepted(schema)] {
+            answer(json, route, &answers, schemas);
+        }
+        return;
+    }
     let (status, description, header, schema) = match answers {
         Answers::Ok(schema) => ("200", "It is so.", "", Some(schema)),
         Answers::Created(schema) => {
             ("201", "It is there now, or was made by this request before.", "Location", Some(schema))
         }
-        Answers::Accepted(schema) => {
+        Answers::Accepted(schema) | Answers::Awaited(schema) => {
             ("202", "It will be done, or was asked for by this request before.", "Location", Some(schema))
         }
         Answers::Made(schema) => ("201", "It is there now.", "", Some(schema)),
@@ -190,7 +197,7 @@ fn parameters(json: &mut Json, route: &Route, function: &Function, schemas: &mut
             Takes::Word | Takes::Body(_) => {}
         }
     }
-    if let Answers::Created(_) | Answers::Accepted(_) = function.answers {
+    if let Answers::Created(_) | Answers::Accepted(_) | Answers::Awaited(_) = function.answers {
         shared(json, "Idempotency-Key");
     }
     if route.method == "GET" {

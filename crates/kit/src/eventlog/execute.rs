@@ -1,5 +1,7 @@
 //! What a handler does with entities through its [`Cx`]: create, load, change.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -10,12 +12,17 @@ use super::store::{self, Log, Outcome};
 use crate::cx::Cx;
 use crate::descriptor::{Entity, Source};
 use crate::id;
+use crate::platform::{self, Platform};
 use crate::problem::Problem;
 use crate::time::back_off;
 
 /// How often a change is decided anew because somebody else was faster.
 pub(super) const DECISIONS: u32 = 8;
 const MAX_KEY_LEN: usize = 255;
+/// How long a caller may wait for what comes of a change.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(8);
+const LONGEST_PAUSE: Duration = Duration::from_millis(128);
 
 impl Cx {
     /// Creates an entity. `birth` gets the id of the new entity and returns its first event.
@@ -74,6 +81,37 @@ impl Cx {
     /// The same, for one that need not be there.
     pub fn find<A: Aggregate>(&self, id: &str) -> Result<Option<A>, Problem> {
         Ok(newest::<A>(id)?.map(|(entity, ..)| entity))
+    }
+
+    /// For how long a caller wants to wait who says so in seconds. Whoever waits has an instance of the service meanwhile: 400 for more
+    /// than [`WAIT_MAX`].
+    pub fn patience(seconds: Option<u32>) -> Result<Duration, Problem> {
+        let patience = Duration::from_secs(seconds.unwrap_or_default().into());
+        if patience > WAIT_MAX {
+            return Err(Problem::malformed(format!(
+                "wait must be from 0 to {} seconds.",
+                WAIT_MAX.as_secs()
+            )));
+        }
+        Ok(patience)
+    }
+
+    /// An entity as soon as something is known of it, or else as it is after so long.
+    pub fn wait_for<A: Aggregate>(
+        &self,
+        mut entity: A,
+        patience: Duration,
+        is_known: impl Fn(&A) -> bool,
+    ) -> Result<A, Problem> {
+        let platform = platform::current();
+        let deadline = platform.elapsed() + patience;
+        let mut pause = FIRST_PAUSE;
+        while !is_known(&entity) && platform.elapsed() < deadline {
+            platform.pause(pause.min(deadline.saturating_sub(platform.elapsed())));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            entity = self.load(entity.id())?;
+        }
+        Ok(entity)
     }
 
     /// An entity of another service as its log has it now, for whoever writes what belongs to it. Whoever reads follows the events.

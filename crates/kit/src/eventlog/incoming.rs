@@ -3,6 +3,7 @@
 use super::envelope::Envelope;
 use super::event::{Event, Recorded};
 use crate::failure::Failure;
+use crate::instant;
 
 /// An event that came in, not yet of any type.
 #[derive(Debug, Clone)]
@@ -12,6 +13,11 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// When it was appended, in milliseconds since 1970; long ago, if it does not say so as this kit would.
+    pub(crate) fn stored_ms(&self) -> u64 {
+        instant::parse(&self.envelope.time).unwrap_or_default()
+    }
+
     /// Gives the event to a function that takes events of its kind. What is about another kind of entity of the
     /// same service is no concern of that function.
     pub fn give<E: Event, W>(

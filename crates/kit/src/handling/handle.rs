@@ -92,6 +92,15 @@ impl Handler {
                 ));
                 Answer::Again(jittered(put_off::put_off(delivery)))
             }
+            Failure::Later { after, why } => {
+                log::info(&format!("event {seq} of {source} is put off for {after:?}: {why}"));
+                Answer::Again(if delivery.purpose == Purpose::Timers {
+                    tries::put_off(delivery, *after)
+                } else {
+                    put_off::note(delivery);
+                    millis(*after)
+                })
+            }
             Failure::Passing(why) if attempt < ATTEMPTS => {
                 log::warn(&format!("event {seq} of {source} failed, attempt {attempt} of {ATTEMPTS}: {why}"));
                 if delivery.is_still_ours(term)

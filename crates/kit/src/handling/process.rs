@@ -25,12 +25,14 @@ impl Handler {
         }
         let envelope = Envelope::parse(delivery.body)?;
         let incoming = Incoming { envelope, seq: delivery.seq };
+        let unless_too_old = |failure: Failure| failure.unless_too_old(incoming.stored_ms());
         let (handled, done) = match delivery.purpose {
             Purpose::ReadModels { generation, .. } => {
-                (self.project(delivery, generation, &incoming, term)?, "followed")
+                let handled = self.project(delivery, generation, &incoming, term);
+                (handled.map_err(unless_too_old)?, "followed")
             }
             Purpose::Reactions { .. } => {
-                self.react(delivery, &incoming, term)?;
+                self.react(delivery, &incoming, term).map_err(unless_too_old)?;
                 (Handled::Event, "reacted to")
             }
             Purpose::Timers => (self.wait(delivery, &incoming, term)?, "timed"),

@@ -1,4 +1,5 @@
-//! Events that wait for another version of this service: how often each was put off, which counts as no attempt.
+//! Events that wait for another version of this service, or until something can be done, with those behind them: how often each
+//! was put off, which counts as no attempt.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,19 +29,24 @@ pub(crate) fn attempts(delivery: &Delivery<'_>) -> u64 {
 
 /// Notes that an event is put off. Returns for how many milliseconds, which grows each time.
 pub(crate) fn put_off(delivery: &Delivery<'_>) -> u64 {
+    let times = note(delivery);
+    (FIRST_DELAY_MS << times.saturating_sub(1).min(16)).min(LONGEST_DELAY_MS)
+}
+
+/// Notes that an event is put off. Returns how often it was.
+pub(crate) fn note(delivery: &Delivery<'_>) -> u64 {
     let noted = put_off_before(delivery).and_then(|before| {
         let now = PutOff { times: before.times + 1, ..before };
         document::save(&key(delivery), &now)?;
         Ok(now.times)
     });
-    let times = noted.unwrap_or_else(|fault| {
+    noted.unwrap_or_else(|fault| {
         log::warn(&format!(
             "that event {} of {} is put off is not noted: {fault}",
             delivery.seq, delivery.source
         ));
         delivery.attempt
-    });
-    (FIRST_DELAY_MS << times.saturating_sub(1).min(16)).min(LONGEST_DELAY_MS)
+    })
 }
 
 fn put_off_before(delivery: &Delivery<'_>) -> Result<PutOff, Fault> {

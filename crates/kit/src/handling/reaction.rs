@@ -1,5 +1,7 @@
 //! What a service does because of an event, as opposed to what it writes down about it.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::contract::types::Context;
@@ -37,6 +39,11 @@ impl Reaction {
 
     pub fn now(&self) -> String {
         self.cx.now()
+    }
+
+    /// A time before now, written in the same way: of two such texts the lesser is the earlier.
+    pub fn ago(&self, time: Duration) -> String {
+        self.cx.ago(time)
     }
 
     /// Creates the one entity of its kind that this event leads to.

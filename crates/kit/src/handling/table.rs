@@ -30,9 +30,17 @@ pub type React = fn(&Incoming, &Reaction) -> Result<(), Failure>;
 /// When something is to be done about an event, and what.
 #[derive(Debug, Clone, Copy)]
 pub struct Timer {
-    /// An instant, as [`Context::later`](crate::Context::later) writes it; none for an event about which nothing is to be done.
-    pub due: fn(&Incoming) -> Result<Option<String>, Failure>,
+    pub due: Due,
     pub act: React,
+}
+
+/// When something is to be done.
+#[derive(Debug, Clone, Copy)]
+pub enum Due {
+    /// As soon as the event is there.
+    AtOnce,
+    /// At an instant, as [`Context::later`](crate::Context::later) writes it; none for an event about which nothing is to be done.
+    At(fn(&Incoming) -> Result<Option<String>, Failure>),
 }
 
 impl<F> Table<F> {

@@ -9,12 +9,16 @@
 //! service. It comes when it should be due, and no later than [`LONGEST_PAUSE`] after it was asked last: that is how long it
 //! takes to see that a clock has jumped. Neither waiting nor asking writes anything.
 //!
+//! **Events that are due at once need no order**, and that is all that is different about them: so many are under way at a time as
+//! the window is wide, and one that is put off waits in it as one that is not due.
+//!
 //! **What fails is tried as often as everywhere**, but how often it was delivered says nothing of that. So an attempt is counted
 //! in the bucket, before it is made, where an event is late and comes again: see [`tries`].
 
 use super::handler::{Handled, Handler};
 use super::reaction::Reaction;
-use super::tries;
+use super::table::Due;
+use super::tries::PutOff;
 use crate::delivery::{Delivery, Term};
 use crate::eventlog::Incoming;
 use crate::failure::Failure;
@@ -40,18 +44,30 @@ impl Handler {
             }
             return Ok(Handled::Event);
         };
-        let Some(due) = (timer.due)(incoming)? else { return Ok(Handled::Event) };
-        let due_ms = instant::parse(&due)
-            .ok_or_else(|| Failure::lasting(format!("{due:?} is no instant as this kit writes it")))?;
-        let now_ms = platform::current().now_ms();
-        let Some(late_ms) = now_ms.checked_sub(due_ms) else {
-            return Ok(Handled::NotDue((due_ms - now_ms).min(millis(LONGEST_PAUSE))));
+        let due_ms = match timer.due {
+            Due::AtOnce => incoming.stored_ms(),
+            Due::At(due) => {
+                let Some(due) = due(incoming)? else { return Ok(Handled::Event) };
+                instant::parse(&due)
+                    .ok_or_else(|| Failure::lasting(format!("{due:?} is no instant as this kit writes it")))?
+            }
         };
-        if tries::count(delivery, late_ms)? > ATTEMPTS {
+        let now_ms = platform::current().now_ms();
+        let is_due = matches!(timer.due, Due::AtOnce) || due_ms <= now_ms;
+        if !is_due {
+            return Ok(Handled::NotDue((due_ms - now_ms).min(millis(LONGEST_PAUSE))));
+        }
+        let late_ms = now_ms.saturating_sub(due_ms);
+        let before = PutOff::of(delivery, late_ms)?;
+        if let Some(left_ms) = before.left(now_ms) {
+            return Ok(Handled::NotDue(left_ms));
+        }
+        if before.count(delivery, late_ms)? > ATTEMPTS {
             // Nobody was left to say so after the last of them.
             return Err(Failure::lasting(format!("ended the instance, or took too long, {ATTEMPTS} times")));
         }
-        (timer.act)(incoming, &Reaction::new(incoming, delivery.source, term))?;
+        (timer.act)(incoming, &Reaction::new(incoming, delivery.source, term))
+            .map_err(|failure| failure.unless_too_old(due_ms))?;
         Ok(Handled::Event)
     }
 }

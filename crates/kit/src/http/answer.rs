@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::call::Call;
 use super::exchange::Response;
-use super::located::Located;
+use super::located::{Awaited, Located};
 use super::route::Handler;
 use crate::problem::Problem;
 use crate::schema::Page;
@@ -28,6 +28,13 @@ where
     H::Result: Located,
 {
     call.accepted(function.handle(call))
+}
+
+pub fn awaited<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>
+where
+    H::Result: Awaited,
+{
+    call.awaited(function.handle(call))
 }
 
 pub fn made<A, H: Handler<A>>(call: &Call<'_>, function: H) -> Result<Response, Problem>

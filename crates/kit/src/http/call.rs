@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::exchange::{Request, Response};
 use super::form;
-use super::located::Located;
+use super::located::{Awaited, Located};
 use super::path::{Path, encoded};
 use crate::contract::types::PageRequest;
 use crate::cx::Cx;
@@ -57,11 +57,13 @@ impl Call<'_> {
         }
     }
 
-    /// What stands in the query for a name, as one of the cases of an enum: 400 for any other word.
+    /// What stands in the query for a name, as one of the cases of an enum or as a number of digits alone: 400 for any other word.
     pub fn query_as<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.query_once(name)? else { return Ok(None) };
-        let word = serde_json::Value::String(text.to_owned());
-        serde_json::from_value(word)
+        let digits = text.parse::<u64>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = digits.and_then(|digits| T::deserialize(serde_json::Value::from(digits)).ok());
+        number
+            .map_or_else(|| T::deserialize(serde_json::Value::from(text)), Ok)
             .map(Some)
             .map_err(|error| Problem::malformed(format!("{name}: {error}.")))
     }
@@ -113,6 +115,13 @@ impl Call<'_> {
     /// 202 with what is to be done as JSON, and where it is found what comes of it.
     pub fn accepted(&self, result: Result<impl Located, Problem>) -> Result<Response, Problem> {
         self.located(202, &result?)
+    }
+
+    /// The same for whoever does not wait. With `?wait=` it is 201 if by then it is known what has come of it.
+    pub fn awaited(&self, result: Result<impl Awaited, Problem>) -> Result<Response, Problem> {
+        let result = result?;
+        let is_awaited = self.query("wait").is_some();
+        self.located(if is_awaited && result.is_settled() { 201 } else { 202 }, &result)
     }
 
     fn located(&self, status: u16, new: &impl Located) -> Result<Response, Problem> {

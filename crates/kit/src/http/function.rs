@@ -24,6 +24,13 @@ where
     Function { path, takes: H::TAKES, answers: Answers::Accepted(H::Result::JSON) }
 }
 
+pub const fn awaited<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
+where
+    H::Result: Wire,
+{
+    Function { path, takes: H::TAKES, answers: Answers::Awaited(H::Result::JSON) }
+}
+
 pub const fn made<A, H: Handler<A>>(path: &'static str, _function: &H) -> Function
 where
     H::Result: Wire,

@@ -9,6 +9,12 @@ pub trait Located: Serialize {
     fn id(&self) -> &str;
 }
 
+/// What can be answered as `awaited`: something comes of it in time.
+pub trait Awaited: Located {
+    /// Whether that is known.
+    fn is_settled(&self) -> bool;
+}
+
 impl<A: Aggregate> Located for A {
     fn id(&self) -> &str {
         Aggregate::id(self)

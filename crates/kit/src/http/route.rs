@@ -74,6 +74,7 @@ pub enum Answers {
     Ok(&'static Schema),
     Created(&'static Schema),
     Accepted(&'static Schema),
+    Awaited(&'static Schema),
     Made(&'static Schema),
     Done,
     Page(&'static Schema),

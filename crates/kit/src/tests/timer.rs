@@ -505,7 +505,7 @@ fn an_event_that_ends_the_instance_each_time_is_put_aside() {
         };
         deliveries += 1;
         // Behind the call that counts, as an event does that kills whoever reads it.
-        platform().harm(if deliveries == 1 { 0 } else { 1 }, Harm::DiesBefore);
+        platform().harm(if deliveries == 1 { 0 } else { 2 }, Harm::DiesBefore);
         if deliveries > ATTEMPTS + 1 {
             platform().revive();
         }
