@@ -3,7 +3,8 @@
 //! **Nobody is charged before orders has said who pays.** A payment is requested here and decided on there: of all that want to pay for an
 //! order, `paying` names one, and only that one goes to the processor. The others are refused, and cost nothing.
 //!
-//! **The processor is asked under the id of the payment**, so however often it is asked, it takes the money once.
+//! **The processor is asked under the id of the payment**, so however often it is asked, it takes the money once. One that has not
+//! decided is asked again later: for a day, after which an operator has to look.
 
 mod sandbox;
 mod service;
@@ -18,8 +19,9 @@ use trellis::orders::events::ReservationEvent;
 use trellis::orders::types::{Order, Reservation, Status as OrderStatus};
 use trellis::payments::events::PaymentEvent;
 use trellis::payments::types::Status;
+use trellis_kit::http::Awaited;
 use trellis_kit::{
-    Aggregate, Entity, Failure, Reaction, Reactions, Recorded, Route, Service, Wire, id, reactions, routes,
+    Aggregate, Entity, Failure, Reaction, Recorded, Route, Service, Timers, Wire, id, routes, timers,
 };
 
 trellis_kit::bindings!(payments: orders);
@@ -30,14 +32,15 @@ impl Service for Payments {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     const PARTITIONS: u32 = sources::PAYMENTS.partitions;
     const ROUTES: &[Route] = routes! {
-        POST "/payments" => accepted(Self::pay),
+        POST "/payments?wait" => awaited(Self::pay),
         GET "/payments/{id}" => ok(Self::get),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Payment>(), Entity::of::<Charge>()];
     /// Who knows a token can charge the card.
     const PRIVATE: &[Entity] = &[Entity::of::<Means>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const REACTIONS: Reactions = reactions! { sources::ORDERS => follow_order };
+    /// A processor may take its time with one payment; that holds up none of the others.
+    const TIMERS: Timers = timers! { sources::ORDERS => at_once(follow_order) };
 }
 
 /// What a payment is made with.
@@ -54,29 +57,14 @@ pub enum MeansEvent {
 }
 
 impl Guest for Payments {
-    fn pay(cx: &Cx, new: NewPayment) -> Result<Payment, Problem> {
-        let buyer = cx.caller.clone().ok_or(PaymentError::NobodyKnown)?;
-        sandbox::expect_token("token", &new.token)?;
-        let order = order(cx, &new.order_id)?.filter(|order| order.buyer == buyer);
-        let order = order.ok_or(PaymentError::UnknownOrder)?;
-        let means: Means = cx.create(&new, |id| MeansEvent::Shown(Means { id, token: new.token.clone() }))?;
-        let known: Option<Payment> = cx.find(&means.id)?;
-        if let Some(payment) = known {
-            return Ok(payment);
+    fn pay(cx: &Cx, new: NewPayment, wait: Option<u32>) -> Result<Payment, Problem> {
+        let patience = Cx::patience(wait)?;
+        let payment = request(cx, &new)?;
+        let payment = cx.wait_for(payment, patience, Payment::is_settled)?;
+        if wait.is_some() {
+            payment.expect_not_refused()?;
         }
-        order.expect_payable(&cx.now())?;
-        cx.create_as(means.id, &new, |id| {
-            PaymentEvent::Requested(Payment {
-                id,
-                order_id: order.id,
-                buyer,
-                amount: order.price,
-                status: Status::Requested,
-                reason: None,
-                requested_at: cx.now(),
-                version: 1,
-            })
-        })
+        Ok(payment)
     }
 
     fn get(cx: &Cx, id: String) -> Result<Payment, Problem> {
@@ -84,6 +72,32 @@ impl Guest for Payments {
         let own = payment.filter(|payment| cx.caller.as_ref() == Some(&payment.buyer));
         Ok(own.ok_or(PaymentError::NoSuchPayment)?)
     }
+}
+
+/// Asks for a payment, which its order decides on.
+fn request(cx: &Cx, new: &NewPayment) -> Result<Payment, Problem> {
+    let buyer = cx.caller.clone().ok_or(PaymentError::NobodyKnown)?;
+    sandbox::expect_token("token", &new.token)?;
+    let order = order(cx, &new.order_id)?.filter(|order| order.buyer == buyer);
+    let order = order.ok_or(PaymentError::UnknownOrder)?;
+    let means: Means = cx.create(new, |id| MeansEvent::Shown(Means { id, token: new.token.clone() }))?;
+    let known: Option<Payment> = cx.find(&means.id)?;
+    if let Some(payment) = known {
+        return Ok(payment);
+    }
+    order.expect_payable(&cx.now())?;
+    cx.create_as(means.id, new, |id| {
+        PaymentEvent::Requested(Payment {
+            id,
+            order_id: order.id,
+            buyer,
+            amount: order.price,
+            status: Status::Requested,
+            reason: None,
+            requested_at: cx.now(),
+            version: 1,
+        })
+    })
 }
 
 /// Why nothing is paid.
@@ -101,6 +115,10 @@ enum PaymentError {
     Paying,
     #[error("This order is paid.")]
     Paid,
+    #[error("The order cannot be paid any more, or was being paid already. This payment cost nothing.")]
+    Refused,
+    #[error("The processor has said no: {0}.")]
+    Declined(String),
 }
 
 impl From<PaymentError> for Problem {
@@ -110,7 +128,10 @@ impl From<PaymentError> for Problem {
             PaymentError::NobodyKnown => Self::unauthorized(text),
             PaymentError::UnknownOrder => Self::invalid("order_id", text),
             PaymentError::NoSuchPayment => Self::not_found(text),
-            PaymentError::TooLate | PaymentError::Paying | PaymentError::Paid => Self::conflict(text),
+            PaymentError::TooLate | PaymentError::Paying | PaymentError::Paid | PaymentError::Refused => {
+                Self::conflict(text)
+            }
+            PaymentError::Declined(_) => Self::payment_required(text),
         }
     }
 }
@@ -135,7 +156,24 @@ impl Order {
     }
 }
 
-/// Does what orders has decided about a payment. Whatever comes again finds it done.
+impl Payment {
+    fn expect_not_refused(&self) -> Result<(), PaymentError> {
+        match self.status {
+            Status::Requested | Status::Succeeded => Ok(()),
+            Status::Refused => Err(PaymentError::Refused),
+            Status::Failed => Err(PaymentError::Declined(self.reason.clone().unwrap_or_default())),
+        }
+    }
+}
+
+impl Awaited for Payment {
+    fn is_settled(&self) -> bool {
+        self.status != Status::Requested
+    }
+}
+
+/// Does what orders has decided about a payment. Whatever comes again finds it done. It needs no order: of one payment, orders decides
+/// once.
 fn follow_order(event: &Recorded<ReservationEvent>, reaction: &Reaction) -> Result<(), Failure> {
     match &event.data {
         ReservationEvent::Paying(payment) => charge(payment, reaction),

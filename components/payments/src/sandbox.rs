@@ -1,11 +1,17 @@
 //! A processor that moves no money, and behaves as the token says: for trying things out, and for tests. What it would have taken is in
 //! its ledger, of which tests see that it is what was paid.
 
+use std::time::Duration;
+
 use trellis_kit::{Aggregate, Event, Failure, Problem, Reaction, Wire};
 
 use crate::service::Payments;
 use crate::trellis::payments::types::Payment;
 use crate::trellis::tickets::types::Money;
+
+/// How long the sandbox takes to decide about a payment with `tok_slow`, and how soon it is asked again.
+const SLOW: Duration = Duration::from_secs(3);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the processor says.
 pub enum Outcome {
@@ -30,10 +36,10 @@ pub enum ChargeEvent {
 /// Refuses what is no token.
 pub fn expect_token(field: &str, token: &str) -> Result<(), Problem> {
     match token {
-        "tok_ok" | "tok_declined" | "tok_insufficient" | "tok_unknown" => Ok(()),
+        "tok_ok" | "tok_declined" | "tok_insufficient" | "tok_slow" | "tok_unknown" => Ok(()),
         _ => Err(Problem::invalid(
             field,
-            "Must be a token of the sandbox: tok_ok, tok_declined, tok_insufficient or tok_unknown.",
+            "Must be a token of the sandbox: tok_ok, tok_declined, tok_insufficient, tok_slow or tok_unknown.",
         )),
     }
 }
@@ -43,6 +49,9 @@ pub fn charge(reaction: &Reaction, payment: &Payment, token: &str) -> Result<Out
     match token {
         "tok_declined" => return Ok(Outcome::Declined("card_declined")),
         "tok_insufficient" => return Ok(Outcome::Declined("insufficient_funds")),
+        "tok_slow" if reaction.ago(SLOW) < payment.requested_at => {
+            return Err(Failure::later(ASK_AGAIN, "the sandbox has not decided yet"));
+        }
         _ => {}
     }
     let (mut is_new, id) = (false, format!("{}-charge", payment.id));

@@ -1,9 +1,14 @@
 //! What payments promises, in the words of the domain, and how it looks over HTTP.
 
+use std::time::Duration;
+
+use trellis_kit::platform::memory::Harm;
 use trellis_kit::testing::{
-    Json, anonymous, caller, deliver, every_event_twice, given, json, platform, play, request, settle, start,
-    trouble_at_every_call,
+    Json, anonymous, caller, deliver, every_event_twice, given, json, platform, play, request, run, settle,
+    start, trouble_at_every_call,
 };
+
+use trellis_kit::time::elapsed;
 
 use super::*;
 use crate::trellis::orders::types::Offer;
@@ -51,7 +56,7 @@ fn placed() -> ReservationEvent {
         status: OrderStatus::Reserved,
         payment: None,
         placed_at: "2026-01-01T00:00:00.000Z".to_owned(),
-        expires_at: anonymous().later(std::time::Duration::from_secs(900)),
+        expires_at: anonymous().later(Duration::from_secs(900)),
     })
 }
 
@@ -66,7 +71,7 @@ fn order() {
 }
 
 fn pay(by: &Cx, token: &str) -> Result<Payment, Problem> {
-    Payments::pay(by, NewPayment { order_id: "t1-o".to_owned(), token: token.to_owned() })
+    Payments::pay(by, NewPayment { order_id: "t1-o".to_owned(), token: token.to_owned() }, None)
 }
 
 fn now(payment: &Payment) -> Payment {
@@ -151,7 +156,7 @@ fn what_cannot_be_paid_is_refused_before_anybody_is_asked() {
     }
     for never in ["t1", "t1-x", "t2-o", "", ">", "t1-*"] {
         let new = NewPayment { order_id: never.to_owned(), token: "tok_ok".to_owned() };
-        let refused = Payments::pay(&caller("ann"), new).unwrap_err();
+        let refused = Payments::pay(&caller("ann"), new, None).unwrap_err();
         assert_eq!((refused.status, refused.errors[0].field.as_str()), (422, "order_id"), "{never}");
     }
     for bad in ["", "tok", "tok_ok\n", "TOK_OK", &"x".repeat(10_000), "4242424242424242"] {
@@ -173,9 +178,9 @@ fn what_cannot_be_paid_is_refused_before_anybody_is_asked() {
 #[test]
 fn an_order_whose_time_is_over_is_not_paid() {
     order();
-    platform().advance(std::time::Duration::from_millis(899_999));
+    platform().advance(Duration::from_millis(899_999));
     pay(&caller("ann"), "tok_ok").unwrap();
-    platform().advance(std::time::Duration::from_millis(1));
+    platform().advance(Duration::from_millis(1));
     assert_eq!(pay(&caller("ann"), "tok_ok").unwrap_err().status, 409);
 }
 
@@ -236,4 +241,63 @@ fn events_that_come_twice_and_instances_that_die_charge_once() {
     for token in ["tok_ok", "tok_unknown"] {
         trouble_at_every_call::<Payments, _>(1, paid_with(token), check);
     }
+}
+
+#[test]
+fn a_processor_that_has_not_decided_is_asked_again_and_holds_up_nobody() {
+    order();
+    let [slow, other] = [pay(&caller("ann"), "tok_slow"), pay(&caller("ann"), "tok_ok")].map(Result::unwrap);
+    given::<Reservation>("t1", [ReservationEvent::Paying(slow.id.clone())]);
+    given::<Reservation>("t1", [ReservationEvent::Refused(other.id.clone())]);
+    run::<Payments>(Duration::from_millis(2999));
+    assert_eq!((now(&slow).status, now(&other).status, charged()), (Status::Requested, Status::Refused, 0));
+    run::<Payments>(Duration::from_millis(1000));
+    assert_eq!((now(&slow).status, charged()), (Status::Succeeded, 1));
+    assert!(platform().stored("DEAD_payments").is_empty());
+}
+
+/// Sends a payment again for ann, who waits now, while orders decides at the nth call of that.
+fn awaited(token: &str, nth: u64, decides: fn(String) -> ReservationEvent) -> trellis_kit::Response {
+    platform().forget_everything();
+    order();
+    let body = PAYMENT.replace("tok_ok", token);
+    let id = json::<Json>(&send("POST", "/payments", "k", &body))["id"].as_str().unwrap().to_owned();
+    platform().harm(nth, Harm::Meanwhile(Box::new(move |_| heard(decides(id)))));
+    let answer = send("POST", "/payments?wait=5", "k", &body);
+    platform().revive();
+    answer
+}
+
+#[test]
+fn who_waits_is_told_what_came_of_it_whenever_that_is() {
+    for (token, decides, status, told) in [
+        ("tok_ok", ReservationEvent::Paying as fn(String) -> ReservationEvent, 201, "succeeded"),
+        ("tok_unknown", ReservationEvent::Paying, 201, "succeeded"),
+        ("tok_declined", ReservationEvent::Paying, 402, "card_declined"),
+        ("tok_ok", ReservationEvent::Refused, 409, "cost nothing"),
+    ] {
+        let answers: Vec<_> =
+            (0..).map(|nth| awaited(token, nth, decides)).take_while(|answer| answer.status != 202).collect();
+        assert!(answers.len() > 30, "the whole time: {}", answers.len());
+        for answer in &answers {
+            let text = String::from_utf8(answer.body.clone()).unwrap();
+            assert!(answer.status == status && text.contains(told), "{token}: {text}");
+            assert_eq!(answer.header("location").is_some(), status == 201);
+        }
+    }
+}
+
+#[test]
+fn nobody_waits_for_longer_than_five_seconds() {
+    order();
+    let begun = elapsed();
+    let accepted = send("POST", "/payments?wait=5", "k", PAYMENT);
+    assert_eq!((accepted.status, elapsed() - begun), (202, Duration::from_secs(5)));
+    assert_eq!(send("POST", "/payments?wait=0", "k", PAYMENT).status, 202);
+    let stored = platform().stored("LOG_payments").len();
+    for wait in ["6", "-1", "1e3", "0.5", "+1", "4294967296", "", "soon", "1&wait=1"] {
+        let refused = send("POST", &format!("/payments?wait={wait}"), "other", PAYMENT);
+        assert_eq!(refused.status, 400, "{wait}");
+    }
+    assert_eq!(platform().stored("LOG_payments").len(), stored);
 }
