@@ -9,6 +9,8 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use api::{Cx, Guest, NewOrder, Problem, ReadOrder};
 use errors::OrderError;
 use service::Orders;
@@ -141,7 +143,8 @@ fn follow_deadlines(event: &Recorded<DeadlineEvent>, reaction: &Reaction) -> Res
     let DeadlineEvent::Passed(deadline) = &event.data;
     let now = reaction.now();
     if *now < *deadline.expires_at {
-        return Err(Failure::passing(format!("{} is not over before {}", deadline.id, deadline.expires_at)));
+        let why = format!("{} is not over before {}", deadline.id, deadline.expires_at);
+        return Err(Failure::later(Duration::from_secs(1), why));
     }
     reaction.update(id::root(&deadline.id), |reservation: &Reservation| {
         let is_this = reservation.order(&deadline.id).is_some();
