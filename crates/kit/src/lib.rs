@@ -5,7 +5,7 @@
 //!
 //! * `bindings!(posts)`: the types and functions of `wit/posts`, in Rust and in JSON;
 //! * [`Service`]: its name, its routes, its entities, and the events that its read models ([`Docs`], [`Series`], [`Index`],
-//!   [`Lists`]) follow; the documents of the whole are made of these;
+//!   [`Lists`], [`Shares`]) follow; the documents of the whole are made of these;
 //! * the functions themselves, which [create](Cx::create), [load](Cx::load) and
 //!   [change](Cx::update) entities, [once](Cx::once) for each idempotency key if need be;
 //! * [`Event`] and [`Aggregate`]: what can happen to an entity, and what it becomes then;
@@ -42,6 +42,7 @@
 //! | keep what nobody else may read | [`Service::PRIVATE`], and `Self::PRIVATE_LOG => function` in [`reactions!`] for what follows from it |
 //! | list what belongs to a caller, or to anything else that is of another family | [`Lists::of_anybody`] |
 //! | count, by what they belong to | [`Docs::update`] of a document of the same family; each event changes it once |
+//! | add up what belongs to a caller, or to anything else that is of another family | [`Shares::update`]: whoever reads puts the shares together |
 //! | refuse what does not go | an enum of the service's own errors (`thiserror`), and `impl From` of that for [`Problem`]: what each is in HTTP |
 //! | let in callers with a role only | `only("moderator")` before the route |
 //! | let in callers only who are known | `cx.caller`, or else [`Problem::unauthorized`] |
@@ -173,7 +174,9 @@ pub use failure::{Cause, Failure};
 pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table, Timer, Timers};
 pub use http::{Call, Request, Response, Route};
 pub use known::Known;
-pub use models::{DocKey, Docs, Glimpse, Index, Listed, Lists, Page, Reader, Series, Watch, Writer, glance};
+pub use models::{
+    DocKey, Docs, Glimpse, Index, Listed, Lists, Page, Reader, Series, Shares, Watch, Writer, glance,
+};
 pub use problem::{FieldError, Problem};
 pub use schema::Wire;
 pub use service::Service;

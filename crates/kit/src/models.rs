@@ -19,6 +19,7 @@ pub(crate) mod offset;
 pub(crate) mod progress;
 mod reader;
 mod series;
+mod shares;
 mod watch;
 pub(crate) mod writer;
 
@@ -27,5 +28,6 @@ pub use glance::{DocKey, Glimpse, glance};
 pub use index::{Index, Listed, Lists};
 pub use reader::Reader;
 pub use series::{Page, Series};
+pub use shares::Shares;
 pub use watch::Watch;
 pub use writer::Writer;

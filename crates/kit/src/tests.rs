@@ -24,6 +24,7 @@ mod readiness;
 mod remembered;
 mod series;
 mod service;
+mod shares;
 mod tally;
 mod timer;
 mod versions;
@@ -42,8 +43,8 @@ use crate::platform::{Entry, Platform};
 use crate::testing::{anonymous, platform};
 use crate::{
     Aggregate, Asks, Cx, Described, Docs, Entity, Event, Failure, Index, Lists, PageRequest, Problem,
-    Projections, Reaction, Reactions, Recorded, Response, Route, Service, Source, Wire, Writer, projections,
-    reactions, routes,
+    Projections, Reaction, Reactions, Recorded, Response, Route, Service, Shares, Source, Wire, Writer,
+    projections, reactions, routes,
 };
 
 /// A service with one of everything. The text of a note says what it does to those who handle it.

@@ -62,18 +62,7 @@ impl<T: Serialize + DeserializeOwned> Docs<T> {
                 self.name, writer.entity, writer.source
             )));
         }
-        let key = self.key(writer.generation, id);
-        if writer.has_changed(&key) {
-            return Ok(());
-        }
-        let Some(before) = writer.before::<T>(&key)? else { return Ok(()) };
-        if before.as_ref().is_some_and(|before| before.seq >= writer.seq) {
-            return Ok(());
-        }
-        match change(before.map(|before| before.value)) {
-            Some(value) => writer.save(key, value.borrow()),
-            None => Ok(()),
-        }
+        writer.update(self.key(writer.generation, id), change)
     }
 
     pub fn get(&self, reader: &Reader, id: &str) -> Result<Option<T>, Problem> {

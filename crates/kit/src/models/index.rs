@@ -182,7 +182,7 @@ impl Lists {
 }
 
 /// The lane of anybody in a partition. An owner may be called as no part of a key can be.
-fn lane_of(owner: &str, partition: u32) -> String {
+pub(super) fn lane_of(owner: &str, partition: u32) -> String {
     format!("{}-{partition}", id::derived(&[owner.as_bytes()]))
 }
 

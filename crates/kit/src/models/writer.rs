@@ -3,6 +3,7 @@
 //! **A projection runs twice for an event.** The first time nothing is read or written: the keys that it changes are noted.
 //! They are read with one call, along with what else is needed to handle the event. The second time it sees what they hold.
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -74,6 +75,26 @@ impl Writer<'_> {
             Before::Read(values) => values,
         };
         (self.changes.into_inner(), before)
+    }
+
+    /// Changes what a key holds, seeing what that is. Answering none leaves it as it is, and so does an event that has changed it
+    /// before.
+    pub(crate) fn update<T: Serialize + DeserializeOwned, V: Borrow<T>>(
+        &self,
+        key: String,
+        change: impl FnOnce(Option<T>) -> Option<V>,
+    ) -> Result<(), Failure> {
+        if self.has_changed(&key) {
+            return Ok(());
+        }
+        let Some(before) = self.before::<T>(&key)? else { return Ok(()) };
+        if before.as_ref().is_some_and(|before| before.seq >= self.seq) {
+            return Ok(());
+        }
+        match change(before.map(|before| before.value)) {
+            Some(value) => self.save(key, value.borrow()),
+            None => Ok(()),
+        }
     }
 
     /// Will write a value, with everything else that the event changes.
