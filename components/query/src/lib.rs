@@ -1,25 +1,30 @@
-//! Query: the blog as it is read. It follows posts, comments and accounts, and answers from its own data whether or not they run.
+//! Query: the blog and the market as they are read. It follows the other services, and answers from its own data whether or not they run.
 //!
 //! What posts tell and what comments tell is kept apart and put together when it is read, so that it does not matter
 //! who is ahead of whom. A comment whose post has not been heard of waits in its list until the post comes.
 
-mod authors;
+mod errors;
+mod market;
+mod names;
 #[cfg(test)]
 mod tests;
 
-use api::{Cx, FeedPage, Guest, PageRequest, PostPage, Problem};
-use thiserror::Error;
+use api::{
+    Cx, FeedPage, Guest, OwnOrderPage, PageRequest, PostPage, Problem, ReadTicket, ReadTicketPage, SalesPage,
+};
+use errors::QueryError;
+use names::Names;
 use trellis::comments::events::CommentEvent;
 use trellis::comments::types::{Comment, Status};
 use trellis::posts::events::PostEvent;
 use trellis::posts::types::Post;
 use trellis::query::types::{ReadPost, ShownComment};
 use trellis_kit::{
-    Docs, Failure, Lists, Projections, Recorded, Route, Series, Service, Wire, Writer, id, projections,
-    routes,
+    Docs, Failure, Lists, Projections, Reader, Recorded, Route, Series, Service, Wire, Writer, id,
+    projections, routes,
 };
 
-trellis_kit::bindings!(query: posts, comments, accounts);
+trellis_kit::bindings!(query: posts, comments, accounts, tickets, orders, payments);
 trellis_kit::export!(Query);
 
 #[derive(Debug)]
@@ -55,12 +60,19 @@ impl Service for Query {
     const ROUTES: &[Route] = routes! {
         GET "/posts" => page(Self::feed),
         GET "/posts/{id}" => page(Self::get),
+        GET "/tickets" => page(Self::tickets),
+        GET "/tickets/{id}" => ok(Self::ticket),
+        GET "/orders" => page(Self::orders),
+        GET "/sales" => page(Self::sales),
     };
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
     const PROJECTIONS: Projections = projections! {
         sources::POSTS => follow_posts,
         sources::COMMENTS => follow_comments,
-        sources::ACCOUNTS => authors::follow,
+        sources::ACCOUNTS => names::follow,
+        sources::TICKETS => market::follow_tickets,
+        sources::ORDERS => market::follow_orders,
+        sources::PAYMENTS => market::follow_payments,
     };
     /// The list holds posts since 2, and authors have names since 3.
     const VIEWS_SCHEMA: u32 = 3;
@@ -76,7 +88,7 @@ impl Guest for Query {
             Some(with_comments(cx, post?, count, readable.take(SHOWN_IN_FEED)))
         });
         let mut items: Vec<ReadPost> = items.collect();
-        authors::name(&views, &mut items)?;
+        name(&views, &mut items)?;
         Ok(FeedPage { items, next: listed.next })
     }
 
@@ -88,24 +100,41 @@ impl Guest for Query {
         let listed = COMMENTS_OF.list(&views, &id, &comments)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
         let mut post = with_comments(cx, post, count, comments);
-        authors::name(&views, std::slice::from_mut(&mut post))?;
+        name(&views, std::slice::from_mut(&mut post))?;
         Ok(PostPage { post, next: listed.next })
     }
-}
 
-/// What is not there.
-#[derive(Debug, Error)]
-enum QueryError {
-    #[error("There is no such post.")]
-    NoSuchPost,
-}
-
-impl From<QueryError> for Problem {
-    fn from(error: QueryError) -> Self {
-        match error {
-            QueryError::NoSuchPost => Self::not_found(error.to_string()),
-        }
+    fn tickets(cx: &Cx, page: PageRequest) -> Result<ReadTicketPage, Problem> {
+        market::tickets(cx, &page)
     }
+
+    fn ticket(cx: &Cx, id: String) -> Result<ReadTicket, Problem> {
+        market::ticket(cx, &id)
+    }
+
+    fn orders(cx: &Cx, page: PageRequest) -> Result<OwnOrderPage, Problem> {
+        market::orders(cx, &page)
+    }
+
+    fn sales(cx: &Cx, page: PageRequest) -> Result<SalesPage, Problem> {
+        market::sales(cx, &page)
+    }
+}
+
+/// Adds the names of all authors.
+fn name(views: &Reader, posts: &mut [ReadPost]) -> Result<(), Problem> {
+    let names =
+        Names::of(views, posts.iter_mut().flat_map(authors).filter_map(|(author, _)| author.as_ref()))?;
+    for (author, name) in posts.iter_mut().flat_map(authors) {
+        *name = author.as_ref().and_then(|author| names.get(author));
+    }
+    Ok(())
+}
+
+/// Each author in a post and its comments, and the place for the name.
+fn authors(post: &mut ReadPost) -> impl Iterator<Item = (&Option<String>, &mut Option<String>)> {
+    let of_comments = post.comments.iter_mut().map(|comment| (&comment.author, &mut comment.author_name));
+    std::iter::once((&post.author, &mut post.author_name)).chain(of_comments)
 }
 
 /// Before its verdict and against it, a comment is for its author and for moderators. What is anonymous has no author

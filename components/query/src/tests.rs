@@ -1,7 +1,8 @@
 //! What readers see, from what posts and comments tell.
 
-mod authors;
 mod delivery;
+mod market;
+mod names;
 mod price;
 
 use trellis_kit::testing::{

@@ -35,8 +35,8 @@ impl Service for Tickets {
     const PARTITIONS: u32 = sources::TICKETS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/tickets" => created(Self::create),
-        GET "/tickets" => page(Self::list),
-        GET "/tickets/{id}" => ok(Self::get),
+        own GET "/tickets" => page(Self::list),
+        own GET "/tickets/{id}" => ok(Self::get),
         PUT "/tickets/{id}" => ok(Self::change),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Ticket>()];

@@ -35,13 +35,21 @@ fn a_ticket_is_offered_changed_and_withdrawn_by_its_seller_alone() {
         }
     }
     assert_eq!(trellis.send(&change(2500).by(ANN)).json()["price"]["amount"], 2500);
-    for _ in 0..2 {
-        assert_eq!(trellis.send(&Request::new("DELETE", &path).by(ANN)).status, 204);
-    }
+    let withdraw = || trellis.send(&Request::new("DELETE", &path).by(ANN));
+    let [withdrawn, again] = [withdraw(), withdraw()];
+    assert_eq!((withdrawn.status, again.status), (204, 204));
     assert_eq!(trellis.send(&change(1).by(ANN)).status, 409);
-    assert_eq!(trellis.get(&path).json()["status"], "withdrawn");
+    assert_eq!(seen(&trellis, &path, ANN, &withdrawn)["status"], "withdrawn");
     eventually("it is not listed any more", || (!is_listed()).then_some(()));
     trellis.stop();
+}
+
+/// What somebody reads who has just written this.
+fn seen(trellis: &Trellis, path: &str, by: &str, written: &Response) -> Value {
+    let position = written.header("trellis-position").expect("a write says where it is");
+    let read = trellis.send(&Request::get(path).by(by).header("trellis-position", position));
+    assert_eq!(read.status, 200, "{read:?}");
+    read.json()
 }
 
 /// A ticket of Ann's, by its id.
@@ -119,6 +127,40 @@ fn told(trellis: &Trellis, service: &str) -> Vec<(String, Value)> {
     of_service
         .map(|line| (line["event"]["type"].as_str().unwrap().to_owned(), line["event"].clone()))
         .collect()
+}
+
+#[test]
+fn whoever_has_just_reserved_sees_it_and_sellers_see_what_they_sold() {
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let sales = |of: &str| trellis.send(&Request::get("/sales").by(of)).json();
+    for _ in 0..10 {
+        let id = ticket(&trellis);
+        let placed = order(&trellis, &id, &id, OLAF);
+        let shown = seen(&trellis, &format!("/tickets/{id}"), MIA, &placed);
+        assert_eq!((&shown["status"], &shown["free_at"]), (&json!("reserved"), &placed.json()["expires_at"]));
+        let mine = seen(&trellis, "/orders", OLAF, &placed);
+        assert_eq!((&mine[0]["id"], &mine[0]["status"]), (&placed.json()["id"], &json!("reserved")));
+        assert_eq!(mine[0]["payment"], Value::Null);
+    }
+    let newest = |who: &str| trellis.send(&Request::get("/orders").by(who)).json()[0].clone();
+    let olafs = format!("/orders/{}", newest(OLAF)["id"].as_str().unwrap());
+    assert_eq!(outcome(&trellis, &pay(&trellis, &olafs, "tok_ok", OLAF), OLAF), "succeeded");
+    let sold = eventually("it is sold", || {
+        let sold = sales(ANN);
+        (sold["items"] != json!([])).then_some(sold)
+    });
+    assert_eq!(sold["totals"], json!([{ "currency": "EUR", "count": 1, "amount": 1999 }]));
+    assert_eq!(format!("/orders/{}", sold["items"][0]["order_id"].as_str().unwrap()), olafs);
+    eventually("the buyer sees that it is paid", || {
+        let order = newest(OLAF);
+        (order["status"] == "paid" && order["payment"]["status"] == "succeeded").then_some(())
+    });
+    assert_eq!((newest(MIA), sales(MIA)["items"].clone()), (Value::Null, json!([])), "it is nobody else's");
+    for path in ["/orders", "/sales"] {
+        assert_eq!(trellis.get(path).status, 401, "{path}");
+    }
+    trellis.stop();
 }
 
 #[test]
