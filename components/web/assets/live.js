@@ -1,4 +1,4 @@
-// Keeps what is on the page up to date, and says times as people do. Everything works without it.
+// Keeps what is on the page up to date, says times as people do, and counts down. Everything works without it.
 'use strict';
 
 const SOONEST = 1000, LATEST = 15000, TROUBLED = 60000, PATIENCE = 10000;
@@ -8,11 +8,36 @@ const SOONEST = 1000, LATEST = 15000, TROUBLED = 60000, PATIENCE = 10000;
 const near = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: 'auto' });
 const exact = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' });
 
+/** By how much the server's clock is ahead of ours: what is left of some time is left by that one. */
+const begun = performance.timeOrigin + (performance.getEntriesByType('navigation')[0]?.responseStart ?? 0);
+let ahead = (Date.parse(document.documentElement.dataset.now) || begun) - begun;
+const serverTime = () => Date.now() + ahead;
+
+/** Ours may be set anew, or stand still for a while; what the server says of seconds is good enough then. */
+function correct(said) {
+  if (Math.abs(said - serverTime()) > 2000) ahead += said - serverTime();
+}
+
+/** "in 4:12", and then whatever is on the page is asked for again. */
+function countDown(time) {
+  const left = Math.ceil((Date.parse(time.dateTime) - serverTime()) / 1000);
+  const two = (number) => String(number).padStart(2, '0');
+  const [hours, minutes] = [Math.floor(left / 3600), Math.floor(left / 60) % 60];
+  const words = left <= 0 ? 'now' : `in ${hours ? `${hours}:${two(minutes)}` : minutes}:${two(left % 60)}`;
+  if (time.textContent !== words) time.textContent = words;
+  time.title = exact.format(new Date(time.dateTime));
+  if (left <= 0 && !time.dataset.over) {
+    time.dataset.over = 'yes';
+    time.closest('[data-live]')?.dispatchEvent(new Event('over'));
+  }
+}
+
 /** "5 minutes ago", and the exact time to whoever points at it; from a week on, the exact time alone. */
 function tell(time) {
   const then = new Date(time.dateTime);
   if (Number.isNaN(then.getTime())) return;
-  const seconds = (then - Date.now()) / 1000;
+  if ('left' in time.dataset) return countDown(time);
+  const seconds = (then - serverTime()) / 1000;
   const units = [['second', 1, 60], ['minute', 60, 3600], ['hour', 3600, 86400], ['day', 86400, 604800]];
   const unit = units.find(([, , end]) => Math.abs(seconds) < end);
   const words = !unit ? exact.format(then)
@@ -69,13 +94,14 @@ const things = (part) => new Map([...part.querySelectorAll('[data-kind]')].map((
 function news(before, after) {
   const said = [];
   const added = [...after.values()].filter((thing) => !before.has(thing.dataset.key));
-  for (const kind of ['post', 'comment']) {
+  for (const kind of ['post', 'comment', 'ticket']) {
     const count = added.filter((thing) => thing.dataset.kind === kind).length;
     if (count) said.push(count === 1 ? `1 new ${kind}` : `${count} new ${kind}s`);
   }
   for (const [key, state] of before) {
-    const now = after.get(key)?.dataset.state;
+    const thing = after.get(key), now = thing?.dataset.state;
     if (now === state) continue;
+    if (thing?.dataset.said) said.push(thing.dataset.said);
     if (now === 'approved') said.push('A comment was published');
     if (now === 'rejected') said.push('A comment was not published');
   }
@@ -102,6 +128,7 @@ function keepUpToDate(live) {
     try {
       const headers = tag ? { 'If-None-Match': tag } : {};
       const answer = await fetch(live.dataset.live, { headers, cache: 'no-store', signal: stop.signal });
+      correct(Date.parse(answer.headers.get('Date')));
       if (answer.status === 200) {
         const html = await answer.text();
         tag = answer.headers.get('ETag');
@@ -145,19 +172,27 @@ function keepUpToDate(live) {
     if (!document.hidden) now();
   });
   addEventListener('online', now);
+  live.addEventListener('over', () => {
+    clearTimeout(timer);
+    wait = SOONEST;
+    now();
+  });
   later();
 }
 
 // Forms -----------------------------------------------------------------------------------------------------------
 
-/** One press is enough. The key in the form sees to it that more do no harm. */
-function sendOnce(form) {
-  const button = form.querySelector('button');
-  form.addEventListener('submit', (event) => {
-    if (form.ariaBusy === 'true') event.preventDefault();
-    form.ariaBusy = button.ariaDisabled = 'true';
-  });
-  addEventListener('pageshow', () => { form.ariaBusy = button.ariaDisabled = null; });
+/** One press is enough, of forms that come later, too. The key in the form sees to it that more do no harm. */
+function sendOnce(event) {
+  const { target: form, submitter } = event;
+  if (form.ariaBusy === 'true') event.preventDefault();
+  form.ariaBusy = 'true';
+  if (submitter) submitter.ariaDisabled = 'true';
+}
+
+function beReady() {
+  document.querySelectorAll('form').forEach((form) => { form.ariaBusy = null; });
+  document.querySelectorAll('form button').forEach((button) => { button.ariaDisabled = null; });
 }
 
 /** Where one goes on typing is the end. */
@@ -167,7 +202,9 @@ function goOn(field) {
 
 tellAll();
 setInterval(tellAll, 30000);
-document.querySelectorAll('form').forEach(sendOnce);
+setInterval(() => document.querySelectorAll('time[data-left]').forEach(countDown), 1000);
+addEventListener('submit', sendOnce);
+addEventListener('pageshow', beReady);
 document.querySelectorAll('[autofocus]').forEach(goOn);
 document.querySelectorAll('[data-live]').forEach(keepUpToDate);
 // The address that shows what was just written need not be kept, nor shared.

@@ -6,15 +6,18 @@ use trellis_kit::http::{Answer, AskError, Asker, CallError, encoded};
 use trellis_kit::{Descriptor, PageRequest, Problem, id, log};
 
 use crate::api::{Cx, Decision, Window};
-use crate::clients::{accounts, comments, moderation, posts, query, registry};
+use crate::clients::{accounts, comments, moderation, orders, payments, posts, query, registry, tickets};
 use crate::trellis::accounts::types::{
     AdminCode, Credentials, NewName, NewPassword, NewRoles, NewUser, SessionPage, SignedIn, UserPage,
 };
 use crate::trellis::comments::types::{Comment, NewComment};
 use crate::trellis::moderation::types::{NewOutcome, Outcome, Verdict, VerdictPage};
+use crate::trellis::orders::types::{NewOrder, ReadOrder};
+use crate::trellis::payments::types::{NewPayment, Payment};
 use crate::trellis::posts::types::{NewPost, Post};
-use crate::trellis::query::types::{FeedPage, PostPage};
+use crate::trellis::query::types::{FeedPage, OwnOrderPage, PostPage, ReadTicket, ReadTicketPage, SalesPage};
 use crate::trellis::registry::types::Flow;
+use crate::trellis::tickets::types::{Offer, Ticket};
 use crate::trellis::web::types::Shown;
 
 /// A read may wait for a second until it has what was just written, a write for its disk. One after the other they take
@@ -49,6 +52,11 @@ impl<'a> Services<'a> {
         Self { by, cx }
     }
 
+    /// The same, asked with another context of the same call.
+    pub fn with<'b>(self, cx: &'b Cx) -> Services<'b> {
+        Services { by: self.by, cx }
+    }
+
     /// The call that a page is the answer to.
     pub fn cx(self) -> &'a Cx {
         self.cx
@@ -69,6 +77,56 @@ impl<'a> Services<'a> {
     pub fn write_comment(self, post: &str, content: &str) -> Result<Answer<Comment>, Trouble> {
         let new = NewComment { content: content.to_owned() };
         Ok(comments::create(&self.writes(), known(post)?, &new)?)
+    }
+
+    pub fn tickets(self, window: &Window) -> Result<Answer<ReadTicketPage>, Trouble> {
+        Ok(query::tickets(&self.reads(window), &part(window))?)
+    }
+
+    pub fn ticket(self, id: &str, window: &Window) -> Result<Answer<ReadTicket>, Trouble> {
+        Ok(query::ticket(&self.reads(window), known(id)?)?)
+    }
+
+    pub fn orders(self, window: &Window) -> Result<Answer<OwnOrderPage>, Trouble> {
+        Ok(query::orders(&self.reads(window), &part(window))?)
+    }
+
+    pub fn sales(self, window: &Window) -> Result<Answer<SalesPage>, Trouble> {
+        Ok(query::sales(&self.reads(window), &part(window))?)
+    }
+
+    pub fn offer(self, offer: &Offer) -> Result<Answer<Ticket>, Trouble> {
+        Ok(tickets::create(&self.writes(), offer)?)
+    }
+
+    /// Each of these two says at which position it was written.
+    pub fn change_offer(self, id: &str, to: &Offer) -> Result<Option<String>, Trouble> {
+        Ok(tickets::change(&self.writes(), known(id)?, to)?.position)
+    }
+
+    pub fn withdraw(self, id: &str) -> Result<Option<String>, Trouble> {
+        Ok(orders::withdraw(&self.writes(), known(id)?)?.position)
+    }
+
+    pub fn reserve(self, new: &NewOrder) -> Result<ReadOrder, Trouble> {
+        Ok(orders::place(&self.writes(), new)?.value)
+    }
+
+    pub fn order(self, id: &str) -> Result<ReadOrder, Trouble> {
+        Ok(orders::get(&self.asker(READ_PATIENCE), known(id)?)?.value)
+    }
+
+    pub fn cancel_order(self, id: &str) -> Result<(), Trouble> {
+        orders::cancel(&self.writes(), known(id)?)?;
+        Ok(())
+    }
+
+    pub fn pay(self, new: &NewPayment) -> Result<Payment, Trouble> {
+        Ok(payments::pay(&self.writes(), new, None)?.value)
+    }
+
+    pub fn payment(self, id: &str) -> Result<Payment, Trouble> {
+        Ok(payments::get(&self.asker(READ_PATIENCE), known(id)?)?.value)
     }
 
     pub fn verdicts(self, shown: Shown, window: &Window) -> Result<Answer<VerdictPage>, Trouble> {
@@ -161,8 +219,13 @@ impl<'a> Services<'a> {
 
 /// The address at which something that is written now shows: the page there waits until it has it.
 pub fn shown_at<T>(written: &Answer<T>, path: &str, name: &str, id: &str) -> String {
-    let position = written.position.as_ref().map(|position| format!("?position={}", encoded(position)));
-    format!("{path}{}#{name}-{id}", position.unwrap_or_default())
+    format!("{}#{name}-{id}", at(path, written.position.as_deref()))
+}
+
+/// The address of a page that waits until it has what was written.
+pub fn at(path: &str, position: Option<&str>) -> String {
+    let position = position.map(|position| format!("?position={}", encoded(position)));
+    format!("{path}{}", position.unwrap_or_default())
 }
 
 /// The part of a list that a page shows.

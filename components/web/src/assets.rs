@@ -5,7 +5,13 @@ use trellis_kit::{Problem, Response};
 pub const STYLE: Asset = Asset::new("css", "text/css; charset=utf-8", include_str!("../assets/style.css"));
 pub const SCRIPT: Asset =
     Asset::new("js", "text/javascript; charset=utf-8", include_str!("../assets/live.js"));
-pub const ICON: Asset = Asset::new("svg", "image/svg+xml", include_str!("../assets/icon.svg"));
+pub const ICON: Asset = Asset::new("svg", "image/svg+xml", PICTURE);
+const PICTURE: &str = include_str!("../assets/icon.svg");
+
+/// The icon as it stands in a page itself, where it needs no request of its own.
+pub fn picture() -> String {
+    PICTURE.replace(r#" xmlns="http://www.w3.org/2000/svg""#, "")
+}
 
 #[derive(Debug)]
 pub struct Asset {

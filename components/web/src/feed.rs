@@ -1,4 +1,4 @@
-//! `/`: posts, newest first, and a form to write one.
+//! `/`: posts, newest first, and a form to write one; and beside them what is for sale.
 
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
@@ -6,8 +6,9 @@ use trellis_kit::http::encoded;
 use crate::api::{Page, Window};
 use crate::ask::{Services, Trouble};
 use crate::form::{Draft, Form};
+use crate::money::Style;
 use crate::trellis::query::types::{FeedPage, ReadPost, ShownComment};
-use crate::{page, post, time};
+use crate::{market, page, post, time};
 
 const FORM: Form<'_> = Form {
     action: "/",
@@ -21,14 +22,17 @@ const FORM: Form<'_> = Form {
 /// How many characters the feed has of a comment.
 const LATEST_MAX: usize = 300;
 
-pub fn page(services: Services<'_>, window: &Window, draft: &Draft) -> Page {
+/// How many tickets stand beside the posts.
+const TICKETS_MAX: usize = 5;
+
+pub fn page(services: Services<'_>, style: Style, window: &Window, draft: &Draft) -> Page {
     let read = services.feed(window);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(Some(services.cx()), problem);
     }
     let status = draft.status().or_else(|| Some(read.as_ref().err()?.status())).unwrap_or(200);
-    let shown = read.as_ref().map_or_else(|_| page::unreadable(window), |read| list(&read.value));
     if window.after.is_some() {
+        let shown = read.as_ref().map_or_else(|_| page::unreadable(window), |read| list(&read.value));
         let main = html! {
             h1 { "Older posts" }
             (page::kept_up_to_date(None, &shown))
@@ -36,18 +40,49 @@ pub fn page(services: Services<'_>, window: &Window, draft: &Draft) -> Page {
         };
         return page::document(Some(services.cx()), status, "Older posts", &main);
     }
+    let shown = match &read {
+        Ok(read) => side_by_side(services, style, &list(&read.value)),
+        Err(_) => page::unreadable(window),
+    };
     let main = html! {
-        h1.unseen { "Posts" }
+        div.welcome {
+            h1 { "A blog and a market, side by side" }
+            p.lead {
+                "Write and comment, and sell and buy tickets. Behind it are small services that tell each other what has happened."
+            }
+        }
         (FORM.show(draft))
         (page::not_yet(&read, window))
         (page::kept_up_to_date(Some("/live"), &shown))
     };
-    page::document(Some(services.cx()), status, "Posts", &main)
+    page::document(Some(services.cx()), status, "Posts and tickets", &main)
 }
 
-/// The newest posts, as they are now.
-pub fn live(services: Services<'_>) -> Result<Markup, Trouble> {
-    Ok(list(&services.feed(&page::NEWEST)?.value))
+/// The newest posts, and beside them the newest tickets, as they are now.
+pub fn live(services: Services<'_>, style: Style) -> Result<Markup, Trouble> {
+    let posts = list(&services.feed(&page::NEWEST)?.value);
+    Ok(side_by_side(services, style, &posts))
+}
+
+fn side_by_side(services: Services<'_>, style: Style, posts: &Markup) -> Markup {
+    let tickets = services.tickets(&page::NEWEST);
+    html! {
+        div.sides {
+            section aria-labelledby="posts" {
+                h2.unseen #posts { "Posts" }
+                (posts)
+            }
+            section.beside aria-labelledby="tickets" {
+                h2 #tickets { "On the market" }
+                @match &tickets {
+                    Ok(read) if read.value.items.is_empty() => { p.hint { "Nothing is for sale yet." } },
+                    Ok(read) => (market::tickets(read.value.items.iter().take(TICKETS_MAX), style)),
+                    Err(_) => { p.hint { "What is for sale cannot be read right now." } },
+                }
+                p.pager { a href="/market" { "To the market" } }
+            }
+        }
+    }
 }
 
 fn list(feed: &FeedPage) -> Markup {

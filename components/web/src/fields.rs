@@ -21,7 +21,7 @@ pub struct Field<'a> {
 
 #[derive(Debug)]
 pub struct Fields<'a> {
-    pub action: &'static str,
+    pub action: &'a str,
     pub button: &'static str,
     pub fields: &'a [Field<'a>],
     /// What is sent along and not shown.
@@ -107,7 +107,7 @@ pub fn notice(trouble: &Trouble) -> Markup {
     let (title, text) = match trouble {
         Trouble::Away => (
             "This cannot be done right now",
-            "Accounts are away. Nothing was changed: try again in a moment.",
+            "What is needed for it is away. Nothing was changed: try again in a moment.",
         ),
         Trouble::Unsure { .. } => (
             "It is not certain that this was done",

@@ -5,6 +5,7 @@ use trellis_kit::{Problem, id};
 
 use crate::api::Cx;
 use crate::ask::Trouble;
+use crate::page;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Draft {
 
     /// What somebody typed in vain.
     pub fn refused(cx: &Cx, text: String, trouble: Trouble) -> Self {
-        let sent = cx.idempotency_key.clone().filter(|_| !was_sent_before(&trouble));
+        let sent = cx.idempotency_key.clone().filter(|_| !page::was_sent_before(&trouble));
         Self { text, key: sent.unwrap_or_else(id::unique), trouble: Some(trouble) }
     }
 
@@ -46,11 +47,6 @@ impl Draft {
     pub fn status(&self) -> Option<u16> {
         self.trouble.as_ref().map(Trouble::status)
     }
-}
-
-/// Whether the key was used for something else: the page was gone back to, and sent again.
-fn was_sent_before(trouble: &Trouble) -> bool {
-    matches!(trouble, Trouble::Refused(problem) if complaint(problem, "idempotency-key").is_some())
 }
 
 fn complaint<'p>(problem: &'p Problem, field: &str) -> Option<&'p str> {
@@ -108,7 +104,7 @@ fn notice(trouble: &Trouble) -> Markup {
             "It is not certain that this was published",
             "There was no clear answer. Send it again: however often you do, it is published once.",
         ),
-        problem if was_sent_before(problem) => (
+        problem if page::was_sent_before(problem) => (
             "This form was sent before, with another text",
             "That text is published. Send this one again if it should be published as well.",
         ),

@@ -1,4 +1,4 @@
-//! Web: the blog as pages, for people with any browser. It keeps nothing; it asks the services on behalf of whoever
+//! Web: the blog and the market as pages, for people with any browser. It keeps nothing; it asks the services on behalf of whoever
 //! looks at the page.
 //!
 //! Everything works with forms and redirects alone. Where scripts run, `assets/live.js` keeps what is on the page up to
@@ -12,22 +12,29 @@ mod feed;
 mod fields;
 mod flow;
 mod form;
+mod market;
 mod moderation;
+mod money;
+mod offer;
+mod order;
 mod origin;
+mod own;
 mod page;
 mod post;
 mod signing;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod time;
 
 use api::{Cx, Decision, Guest, Page, Queue, Window};
 use ask::Services;
 use form::Draft;
+use money::Style;
 use trellis_kit::http::Request;
 use trellis_kit::{Asks, Call, Described, OPERATOR, Problem, Response, Route, Service, routes};
 
-trellis_kit::bindings!(web; accounts, posts, comments, moderation, query, registry);
+trellis_kit::bindings!(web; accounts, posts, comments, moderation, query, registry, tickets, orders, payments);
 trellis_kit::export!(Web);
 
 #[derive(Debug)]
@@ -40,18 +47,32 @@ impl Service for Web {
     const PARTITIONS: u32 = 0;
     const ASKS: Asks = clients::ASKED;
     const ROUTES: &[Route] = routes! {
-        GET "/" => |r| page::answer(Self::feed(r.cx(), page::window(r))),
+        GET "/" => |r| page::answer(Self::feed(r.cx(), page::languages(r), page::window(r))),
         POST "/" => |r| {
             let (cx, title) = typed(r, "title")?;
-            page::answer(Self::write_post(&cx, title))
+            page::answer(Self::write_post(&cx, page::languages(r), title))
         },
-        GET "/live" => |r| page::part(r, feed::live(services(r.cx()))),
+        GET "/live" => |r| page::part(r, feed::live(services(r.cx()), page::style(r))),
         GET "/p/{id}" => |r| page::answer(Self::post(r.cx(), r.param("id"), page::window(r))),
         POST "/p/{id}" => |r| {
             let (cx, content) = typed(r, "content")?;
             page::answer(Self::write_comment(&cx, r.param("id"), content))
         },
         GET "/p/{id}/live" => |r| page::part(r, post::live(services(r.cx()), &r.param("id"))),
+        GET "/market" => |r| market::look(r, services(r.cx())),
+        GET "/market/live" => |r| market::live(r, services(r.cx())),
+        GET "/market/new" => |r| offer::look(services(r.cx())),
+        POST "/market/new" => |r| offer::create(r, services(r.cx())),
+        GET "/market/{id}" => |r| ticket::look(r, services(r.cx())),
+        POST "/market/{id}" => |r| ticket::reserve(r, services(r.cx())),
+        GET "/market/{id}/live" => |r| ticket::live(r, services(r.cx())),
+        POST "/market/{id}/offer" => |r| ticket::change(r, services(r.cx())),
+        POST "/market/{id}/withdrawal" => |r| ticket::withdraw(r, services(r.cx())),
+        GET "/o/{id}" => |r| order::look(r, services(r.cx())),
+        GET "/o/{id}/live" => |r| order::live(r, services(r.cx())),
+        POST "/o/{id}/payment" => |r| order::pay(r, services(r.cx())),
+        POST "/o/{id}/cancellation" => |r| order::cancel(r, services(r.cx())),
+        GET "/me" => |r| own::look(r, services(r.cx())),
         GET "/moderation" => |r| page::answer(Self::moderation(r.cx(), moderation::asked_for(r)?)),
         POST "/moderation" => |r| page::answer(Self::decide(r.cx(), moderation::said(r)?)),
         only(OPERATOR) GET "/flow" => |r| page::answer(Self::flow(r.cx())),
@@ -82,18 +103,21 @@ impl Service for Web {
 }
 
 impl Guest for Web {
-    fn feed(cx: &Cx, from: Window) -> Page {
-        feed::page(services(cx), &from, &Draft::empty())
+    fn feed(cx: &Cx, languages: Option<String>, from: Window) -> Page {
+        feed::page(services(cx), Style::of(languages.as_deref()), &from, &Draft::empty())
     }
 
     fn post(cx: &Cx, id: String, from: Window) -> Page {
         post::page(services(cx), &id, &from, &Draft::empty())
     }
 
-    fn write_post(cx: &Cx, title: String) -> Page {
+    fn write_post(cx: &Cx, languages: Option<String>, title: String) -> Page {
         match services(cx).write_post(&title) {
             Ok(written) => page::look_at(&ask::shown_at(&written, "/", "post", &written.value.id)),
-            Err(trouble) => feed::page(services(cx), &page::NEWEST, &Draft::refused(cx, title, trouble)),
+            Err(trouble) => {
+                let style = Style::of(languages.as_deref());
+                feed::page(services(cx), style, &page::NEWEST, &Draft::refused(cx, title, trouble))
+            }
         }
     }
 

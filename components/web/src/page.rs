@@ -1,6 +1,6 @@
 //! The frame that all pages share, and what goes with them to the browser.
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use trellis_kit::http::{self, Answer};
 use trellis_kit::{Call, Cx, Problem, Response};
 
@@ -8,6 +8,7 @@ use crate::api::{Page, Window};
 use crate::ask::Trouble;
 use crate::assets::{self, ICON, SCRIPT, STYLE};
 use crate::fields;
+use crate::money::Style;
 
 /// The first part of a list.
 pub const NEWEST: Window = Window { after: None, position: None };
@@ -26,11 +27,38 @@ pub fn window(call: &Call<'_>) -> Window {
     Window { after: word("after"), position: word("position") }
 }
 
+/// The languages that a reader would like, as the browser says them.
+pub fn languages(call: &Call<'_>) -> Option<String> {
+    call.request().header("accept-language").map(str::to_owned)
+}
+
+/// How whoever asks writes money.
+pub fn style(call: &Call<'_>) -> Style {
+    Style::of(call.request().header("accept-language"))
+}
+
+/// Whether the key of a form was used for something else: the page was gone back to, and sent again.
+pub fn was_sent_before(trouble: &Trouble) -> bool {
+    let Trouble::Refused(Problem { errors, .. }) = trouble else { return false };
+    errors.iter().any(|error| error.field == "idempotency-key")
+}
+
 /// A whole document, for whoever is known by the call.
 pub fn document(cx: Option<&Cx>, status: u16, title: &str, main: &Markup) -> Page {
+    document_that_changes(cx, status, title, main, None)
+}
+
+/// The same of what changes by itself. Where no script keeps it up to date, it is loaded again after so many seconds.
+pub fn document_that_changes(
+    cx: Option<&Cx>,
+    status: u16,
+    title: &str,
+    main: &Markup,
+    seconds: Option<u32>,
+) -> Page {
     let html = html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang="en" data-now=[cx.map(|cx| cx.now())] {
             head {
                 meta charset="utf-8";
                 title { @if status >= 400 { "Error: " } (title) " · Trellis" }
@@ -39,19 +67,21 @@ pub fn document(cx: Option<&Cx>, status: u16, title: &str, main: &Markup) -> Pag
                 link rel="icon" type="image/svg+xml" href=(ICON.path());
                 link rel="stylesheet" href=(STYLE.path());
                 script src=(SCRIPT.path()) defer {}
+                @if let Some(seconds) = seconds { noscript { meta http-equiv="refresh" content=(seconds); } }
             }
             body {
                 a.skip href="#main" { "Skip to the content" }
                 header.site {
                     a.brand href="/" {
-                        img src=(ICON.path()) alt="" width="28" height="28";
+                        (PreEscaped(assets::picture()))
                         "Trellis"
                     }
+                    nav.places aria-label="Site" { a href="/market" { "Market" } }
                     @if let Some(cx) = cx { (whoever(cx)) }
                 }
                 main #main tabindex="-1" { (main) }
                 footer.site {
-                    p { "Anybody may write here. Comments appear once moderation has read them." }
+                    p { "Anybody may write here. Comments appear once moderation has read them. Payments are a sandbox: no money moves." }
                     p {
                         a href="/flow" { "What flows" } " · " a href="/moderation" { "Moderation" } " · "
                         a href="/admin" { "People" }
@@ -69,6 +99,7 @@ fn whoever(cx: &Cx) -> Markup {
     html! {
         nav.whoever aria-label="You" {
             @if cx.session.is_some() {
+                a href="/me" { "Yours" }
                 a.author href="/account" { bdi { (cx.name.as_deref().unwrap_or("Your account")) } }
                 form method="post" action="/signout" { button.quiet type="submit" { "Sign out" } }
             } @else if cx.caller.is_some() {

@@ -66,7 +66,8 @@ pub fn asked_for(cx: &Cx, heading: &str, to: &str, lead: &str) -> Page {
     page::document(Some(cx), 401, heading, &main)
 }
 
-fn ways_in(to: &str) -> Markup {
+/// The ways to sign in, and back.
+pub fn ways_in(to: &str) -> Markup {
     html! {
         p.pager {
             a href={ "/signin?to=" (encoded(to)) } { "Sign in" }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod flow;
+mod market;
 mod moderation;
 
 use trellis_kit::testing::{Json, platform, request};

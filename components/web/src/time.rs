@@ -23,6 +23,12 @@ pub fn shown(timestamp: &str) -> Markup {
     html! { time datetime=(timestamp) { (words) } }
 }
 
+/// When something is over: scripts say in how many minutes and seconds that is, by the clock of the server.
+pub fn left(timestamp: &str) -> Markup {
+    let words = words(timestamp).unwrap_or_else(|| timestamp.to_owned());
+    html! { time datetime=(timestamp) data-left { "on " (words) } }
+}
+
 /// `20 November 2026, 04:01 UTC` of `2026-11-20T04:01:12.345Z`.
 fn words(timestamp: &str) -> Option<String> {
     let (date, time) = timestamp.split_once('T')?;
