@@ -1,7 +1,7 @@
 //! The application of the repository, running, with what the test wants to be away.
 
 use serde_json::json;
-use system::{Client, Embedded, OLAF, Request, configured, eventually};
+use system::{Client, Embedded, OLAF, Request, Setting, configured, eventually};
 use tempfile::TempDir;
 use trellis_manifest::SUBSCRIPTIONS;
 
@@ -28,12 +28,18 @@ impl Blog {
     /// moderation that does not come to its work.
     #[track_caller]
     pub fn start_deaf(to: &[&str]) -> Self {
-        Self::start_on(tempfile::tempdir().unwrap(), "127.0.0.1:0", to)
+        Self::start_on(tempfile::tempdir().unwrap(), "127.0.0.1:0", to, &[])
+    }
+
+    /// Everything runs, with these settings.
+    #[track_caller]
+    pub fn start_configured(settings: &[Setting<'_>]) -> Self {
+        Self::start_on(tempfile::tempdir().unwrap(), "127.0.0.1:0", &[], settings)
     }
 
     #[track_caller]
-    fn start_on(data: TempDir, address: &str, deaf_to: &[&str]) -> Self {
-        let mut manifest = configured(&[]);
+    fn start_on(data: TempDir, address: &str, deaf_to: &[&str], settings: &[Setting<'_>]) -> Self {
+        let mut manifest = configured(settings);
         for subject in deaf_to {
             let service = subject.rsplit('.').next().unwrap();
             let subscription = format!("{subject}|{service},");
@@ -57,7 +63,7 @@ impl Blog {
     pub fn restart_deaf(self, to: &[&str]) -> Self {
         let Self { trellis, web, data } = self;
         trellis.kill();
-        Self::start_on(data, &web.address().to_string(), to)
+        Self::start_on(data, &web.address().to_string(), to, &[])
     }
 
     /// Somebody signs up as `<name>@example.org`, and is trusted with these roles.
