@@ -77,6 +77,11 @@ pub enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Make known mistakes, one after the other, and see that a test notices each
+    Mutants {
+        /// These only: the names of files in tests/mutants
+        names: Vec<String>,
+    },
     /// Run every test, or those that the filter names
     Test {
         /// Run those of the whole application on a real wasmCloud lattice, by default of one host and one NATS server

@@ -13,6 +13,7 @@ mod documents;
 mod failure;
 mod files;
 pub mod lattice;
+mod mutants;
 mod nats;
 mod new;
 mod packages;
@@ -67,6 +68,7 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
             tests::run(&workspace, &[], steps)
         }
         Task::Chaos { seconds, seed } => tests::chaos(&workspace, seconds, seed, steps),
+        Task::Mutants { names } => mutants::run(&workspace, &names, steps),
         Task::Test { lattice: true, size, filter, .. } => tests::on_lattice(&workspace, size, &filter, steps),
         Task::Test { size, .. } if size != lattice::Size::LEAST => {
             Err(Failure::new("hosts and servers are those of a lattice").remedy("add `--lattice`"))

@@ -42,7 +42,7 @@ impl Workspace {
         Self::read_in(&self.root.join("lattice"))
     }
 
-    fn read_in(folder: &Path) -> Result<Self> {
+    pub fn read_in(folder: &Path) -> Result<Self> {
         let json =
             process::output(process::cargo().current_dir(folder).args(["metadata", "--format-version=1"]))?;
         let metadata: Value = serde_json::from_str(&json)

@@ -7,6 +7,8 @@ use trellis_kit::testing::{
     start, trouble_at_every_call,
 };
 
+mod races;
+
 use super::*;
 use crate::trellis::expiration::types::Deadline;
 use crate::trellis::orders::types::Status;
@@ -163,15 +165,13 @@ fn nobody_else_has_it_meanwhile_and_who_comes_after_the_time_does() {
 
 /// Expiration says that the time of an order is over, by its own clock.
 fn pass(order: &ReadOrder) {
-    given::<Deadline>(
-        &order.id,
-        [DeadlineEvent::Passed(Deadline {
-            id: order.id.clone(),
-            expires_at: order.expires_at.clone(),
-            passed_at: order.expires_at.clone(),
-        })],
-    );
+    given::<Deadline>(&order.id, [passed(&order.id, &order.expires_at)]);
     start::<Orders>();
+}
+
+fn passed(order: &str, expires_at: &str) -> DeadlineEvent {
+    let (id, expires_at) = (order.to_owned(), expires_at.to_owned());
+    DeadlineEvent::Passed(Deadline { id, passed_at: expires_at.clone(), expires_at })
 }
 
 /// What has happened to the reservation, by the names of its events.
