@@ -138,7 +138,12 @@ fn changing(cx: &Cx, ticket: &ReadTicket) -> Markup {
                 },
                 Status::ForSale if cx.caller.is_none() => { (signing::ways_in(&path(&ticket.id))) },
                 Status::ForSale => { (reservation(ticket)) },
-                Status::Reserved => { p.hint { "Nobody else can have it until then. This page says so when it is free again." } },
+                Status::Reserved => {
+                    p.hint {
+                        "One buyer has it to themselves. This page says so when it is free again."
+                        @if cx.caller.is_some() { " If that is you, it is among " a href="/me" { "what is yours" } "." }
+                    }
+                },
                 Status::Sold | Status::Withdrawn => { p.pager { a href="/market" { "To what is for sale" } } },
             }
         }

@@ -46,6 +46,7 @@ fn a_ticket_says_whether_it_can_be_had_and_by_whom() {
         ("for_sale", "null", "", "/signin?to=%2Fmarket%2FT1", false),
         ("for_sale", "null", "sue", "Withdraw it", true),
         ("reserved", until, "bob", "data-left", false),
+        ("reserved", until, "bob", "href=\"/me\">what is yours", false),
         ("reserved", "null", "bob", "being paid just now", false),
         ("reserved", until, "sue", "if it becomes free again", false),
         ("sold", "null", "bob", "Sold", false),
@@ -167,7 +168,11 @@ fn an_order_says_how_it_stands_and_what_to_do() {
     );
     answering("orders", 200, "", ORDER);
     answering("payments", 200, "", &payment("failed", "null").replace("T1-O1", "T1-O2"));
-    assert!(seen("/o/T1-O1?payment=P1", "bob").contains("yours to pay for"), "a payment of another order");
+    let page = seen("/o/T1-O1?payment=P1", "bob");
+    assert!(
+        page.contains("yours to pay for") && !page.contains("did not go through"),
+        "another order's: {page}"
+    );
     assert_eq!(ask("GET", "/o/T1-O1", "", "").status, 401);
     refusing("orders", 404, "There is no such order.", "[]");
     assert_eq!(ask("GET", "/o/T1-O1", "eve", "").status, 404);
