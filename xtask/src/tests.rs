@@ -75,7 +75,7 @@ pub fn on_v2(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Res
     Ok(())
 }
 
-/// Half of the time is for requests of anybody, half for those of an operator.
+/// A third of the time is for requests of anybody, of somebody who is signed in, and of an operator and admin.
 pub fn fuzz(workspace: &Workspace, minutes: u32, steps: &mut Steps) -> Result<()> {
     components::build_all(workspace, steps)?;
     let documents = steps.run("fuzzer", || documents::ready(workspace))?;
@@ -84,7 +84,7 @@ pub fn fuzz(workspace: &Workspace, minutes: u32, steps: &mut Steps) -> Result<()
         let mut fuzz = workspace.cargo();
         fuzz.args(["test", "--package", "system", "--test", "embedded", "fuzz::"]);
         fuzz.args(["--", "--nocapture", "--test-threads=1"]);
-        let seconds = (minutes * 30).to_string();
+        let seconds = (minutes * 20).to_string();
         process::run(fuzz.env(documents::VARIABLE, documents).env("TRELLIS_FUZZ_SECONDS", seconds))
     })
 }
