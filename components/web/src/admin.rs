@@ -1,4 +1,5 @@
 //! `/admin`: who has signed up, what each is trusted with, and who is kept out. Whoever is no admin finds there how to become the first.
+//! What the pages of admins share is here, too.
 
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
@@ -11,6 +12,9 @@ use crate::trellis::accounts::types::{AdminCode, ListedUser, NewRoles, UserPage}
 use crate::{origin, page, signing, time};
 
 const PATH: &str = "/admin";
+pub const KEYS: &str = "/admin/keys";
+/// The pages of admins, and what they are called.
+const PAGES: [(&str, &str); 2] = [(PATH, "People"), (KEYS, "Keys")];
 
 pub fn look(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     page::answer(shown(call, services, None))
@@ -20,8 +24,12 @@ pub fn look(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem
 pub fn set_roles(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     origin::check(call.request())?;
     let [user, roles] = call.form(["user", "roles"])?;
-    let roles = roles.split([' ', ',']).filter(|role| !role.is_empty()).map(str::to_owned).collect();
-    answer(call, services, services.set_roles(&user, &NewRoles { roles }))
+    answer(call, services, services.set_roles(&user, &NewRoles { roles: split(&roles) }))
+}
+
+/// The names of roles, as they are typed.
+pub fn split(roles: &str) -> Vec<String> {
+    roles.split([' ', ',']).filter(|role| !role.is_empty()).map(str::to_owned).collect()
 }
 
 pub fn block(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
@@ -42,12 +50,28 @@ fn answer(
     done: Result<Option<String>, Trouble>,
 ) -> Result<Response, Problem> {
     match done {
-        Ok(position) => {
-            let at = position.iter().map(|position| format!("?position={}", encoded(position)));
-            let seen = page::look_at(&format!("{PATH}{}", at.collect::<String>()));
-            Ok(page::known(page::answer(seen)?, position))
-        }
+        Ok(position) => look_again(PATH, position),
         Err(trouble) => page::answer(shown(call, services, Some(&trouble))),
+    }
+}
+
+/// Sends the browser to a page that has what was written.
+pub fn look_again(path: &str, position: Option<String>) -> Result<Response, Problem> {
+    let at = position.iter().map(|position| format!("?position={}", encoded(position)));
+    let seen = page::look_at(&format!("{path}{}", at.collect::<String>()));
+    Ok(page::known(page::answer(seen)?, position))
+}
+
+/// The ways from one page of admins to another.
+pub fn tabs(here: &str) -> Markup {
+    html! {
+        nav.tabs aria-label="For admins" {
+            ul {
+                @for (path, name) in PAGES {
+                    li { a href=(path) aria-current=[(path == here).then_some("page")] { (name) } }
+                }
+            }
+        }
     }
 }
 
@@ -65,6 +89,7 @@ fn shown(call: &Call<'_>, services: Services<'_>, trouble: Option<&Trouble>) -> 
     let status = trouble.or(users.as_ref().err()).map_or(200, Trouble::status);
     let main = html! {
         h1 { "People" }
+        (tabs(PATH))
         @if let Some(trouble) = trouble { (explained(trouble)) }
         @match &users {
             Ok(users) => (list(users)),

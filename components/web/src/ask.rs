@@ -8,7 +8,8 @@ use trellis_kit::{Descriptor, PageRequest, Problem, id, log};
 use crate::api::{Cx, Decision, Window};
 use crate::clients::{accounts, comments, moderation, orders, payments, posts, query, registry, tickets};
 use crate::trellis::accounts::types::{
-    AdminCode, Credentials, NewName, NewPassword, NewRoles, NewUser, SessionPage, SignedIn, UserPage,
+    AdminCode, Credentials, IssuedKey, KeyPage, NewKey, NewName, NewPassword, NewRoles, NewUser, SessionPage,
+    SignedIn, UserPage,
 };
 use crate::trellis::comments::types::{Comment, NewComment};
 use crate::trellis::moderation::types::{NewOutcome, Outcome, Verdict, VerdictPage};
@@ -171,6 +172,14 @@ impl<'a> Services<'a> {
         Ok(accounts::list_users(&self.reads(window), &part(window))?.value)
     }
 
+    pub fn keys(self, window: &Window) -> Result<KeyPage, Trouble> {
+        Ok(accounts::list_keys(&self.reads(window), &part(window))?.value)
+    }
+
+    pub fn issue_key(self, new: &NewKey) -> Result<Answer<IssuedKey>, Trouble> {
+        Ok(accounts::issue_key(&self.writes(), new)?)
+    }
+
     /// Each of these says at which position it was written.
     pub fn rename(self, to: &NewName) -> Result<Option<String>, Trouble> {
         Ok(accounts::rename(&self.writes(), to)?.position)
@@ -202,6 +211,10 @@ impl<'a> Services<'a> {
 
     pub fn unblock(self, user: &str) -> Result<Option<String>, Trouble> {
         Ok(accounts::unblock(&self.writes(), known(user)?)?.position)
+    }
+
+    pub fn end_key(self, id: &str) -> Result<Option<String>, Trouble> {
+        Ok(accounts::end_key(&self.writes(), known(id)?)?.position)
     }
 
     fn reads(self, window: &'a Window) -> Asker<'a> {

@@ -99,7 +99,10 @@ fn entry(field: &Field<'_>, wrong: Option<&str>, has_focus: bool) -> Markup {
 
 fn complaint<'t>(trouble: &'t Trouble, field: &str) -> Option<&'t str> {
     let Trouble::Refused(Problem { errors, .. }) = trouble else { return None };
-    errors.iter().find(|error| error.field == field).map(|error| error.message.as_str())
+    // A list is typed into one field: `roles.0` is a part of `roles`.
+    let of_field =
+        |name: &str| name.strip_prefix(field).is_some_and(|part| part.is_empty() || part.starts_with('.'));
+    errors.iter().find(|error| of_field(&error.field)).map(|error| error.message.as_str())
 }
 
 /// What is the matter, where it is not one field.

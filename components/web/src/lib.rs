@@ -12,6 +12,7 @@ mod feed;
 mod fields;
 mod flow;
 mod form;
+mod keys;
 mod market;
 mod moderation;
 mod money;
@@ -90,6 +91,9 @@ impl Service for Web {
         POST "/admin/roles" => |r| admin::set_roles(r, services(r.cx())),
         POST "/admin/block" => |r| admin::block(r, services(r.cx())),
         POST "/admin/code" => |r| admin::take_code(r, services(r.cx())),
+        GET "/admin/keys" => |r| keys::look(r, services(r.cx())),
+        POST "/admin/keys" => |r| keys::issue(r, services(r.cx())),
+        POST "/admin/keys/end" => |r| keys::end(r, services(r.cx())),
         GET "/assets/{file}" => |r| assets::answer(&r.param("file")),
     };
 

@@ -89,6 +89,12 @@ impl Blog {
         browser.shows(".whoever .author", name).await;
     }
 
+    /// What a program is answered that looks at a path and shows a token.
+    #[track_caller]
+    pub fn status_by(&self, path: &str, token: &str) -> u16 {
+        self.web.send(&Request::get(path).by(token)).unwrap().status
+    }
+
     /// Runs a command of `trellis` on it.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) {

@@ -137,3 +137,37 @@ async fn an_admin_says_what_people_are_trusted_with() {
     bob.open(&blog.url("/")).await;
     bob.shows("body", "blocked").await;
 }
+
+#[tokio::test]
+async fn an_admin_issues_a_key_for_programs_and_ends_it() {
+    for scripts in [Scripts::On, Scripts::Off] {
+        let blog = Blog::start();
+        let browser = Browser::start(scripts).await;
+        blog.person("olaf", &["admin"]);
+        blog.sign_in(&browser, "olaf", "/admin").await;
+        browser.press(".tabs a[href='/admin/keys']").await;
+        browser.shows("main", "There is none.").await;
+        look_at(&browser, "keys").await;
+        fill(&browser, &[("#name", "Nightly <report>"), ("#roles", "moderator not/one"), ("#days", "30")])
+            .await;
+        send(&browser, "#name").await;
+        browser.shows("#roles-wrong", "letters, digits").await;
+        assert_eq!(browser.value("#name").await, "Nightly <report>", "what was typed is kept");
+        look_at(&browser, "keys-wrong").await;
+        fill(&browser, &[("#roles", "moderator")]).await;
+        send(&browser, "#name").await;
+        browser.shows(".done", "It is not shown again").await;
+        browser.shows(".keys > li", "Nightly <report>").await;
+        look_at(&browser, "keys-issued").await;
+        let token = browser.run("return document.querySelector('#token').textContent").await;
+        let token = token.as_str().unwrap();
+        assert_eq!(blog.status_by("/moderation/queue", token), 200);
+
+        browser.open(&blog.url("/admin/keys")).await;
+        browser.shows(".keys > li", "moderator").await;
+        assert_eq!(browser.count("#token").await, 0, "it was shown once");
+        browser.press(".keys > li button").await;
+        browser.shows("main", "There is none.").await;
+        assert_eq!(blog.status_by("/moderation/queue", token), 401);
+    }
+}

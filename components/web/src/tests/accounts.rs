@@ -148,6 +148,8 @@ fn nobody_is_signed_in_or_out_or_changed_by_another_site() {
         ("/admin/roles", "user=bob&roles=admin"),
         ("/admin/block", "user=bob&blocked=yes"),
         ("/admin/code", "code=x"),
+        ("/admin/keys", "name=ci&roles=&days=1"),
+        ("/admin/keys/end", "key=key-1"),
     ] {
         for evil in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
             let refused = post(target, &[&ANN[..], &[evil]].concat(), body);
@@ -282,4 +284,89 @@ fn whoever_is_no_admin_is_asked_for_the_code() {
     answering("accounts", 200, "trellis-position: accounts:1:9\r\n", made);
     let answer = post("/admin/code", &ANN, "code=+abc%0D%0A");
     assert_eq!((answer.status, answer.header("location")), (303, Some("/admin?position=accounts%3A1%3A9")));
+}
+
+/// What accounts answer to whoever lists keys, and to whoever issues or ends one.
+fn keeping_keys(head: &'static str, body: &'static str) {
+    const KEYS: &str = r#"[{"id":"key-1","name":"<b>CI","roles":["moderator","operator"],"issued_at":"2026-01-01T00:00:00.000Z","ends_at":"2099-01-01T00:00:00.000Z"},{"id":"key-0","name":"Old","roles":[],"issued_at":"2025-01-01T00:00:00.000Z","ends_at":"2025-02-01T00:00:00.000Z"}]"#;
+    platform().listen("svc.accounts", move |request| {
+        let (head, body) = if request.starts_with(b"GET") { ("200 OK", KEYS) } else { (head, body) };
+        Some(format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes())
+    });
+    platform().take_exchanges();
+}
+
+#[test]
+fn a_key_is_issued_and_its_token_shown_that_once() {
+    behind_a_gateway();
+    keeping_keys(
+        "201 Created\r\ntrellis-position: accounts:1:9",
+        r#"{"key":{"id":"key-1","name":"<b>CI","roles":[],"issued_at":"x","ends_at":"y"},"token":"key-1.s3cr3t.7"}"#,
+    );
+    let issued = post("/admin/keys", &ANN, "name=%3Cb%3ECI&roles=+a+b,c+&days=30");
+    let html = text(&issued);
+    assert_eq!((issued.status, issued.header("cache-control")), (200, Some("no-store")));
+    assert_eq!(issued.header("trellis-position"), Some("accounts:1:9"), "the gateway waits for it");
+    assert!(html.contains(r#"<code class="token" id="token">key-1.s3cr3t.7</code>"#), "{html}");
+    assert!(html.contains("&lt;b&gt;CI") && !html.contains("<b>CI"), "{html}");
+    let [(method, target, body), (_, listed, _)] = asked_accounts().try_into().unwrap();
+    let new = r#"{"days":30,"name":"<b>CI","roles":["a","b","c"]}"#;
+    assert_eq!((method.as_str(), target.as_str(), body.as_str()), ("POST", "/keys", new));
+    assert_eq!(listed, "/keys?position=accounts%3A1%3A9", "it is in the list already");
+
+    let html = text(&look("/admin/keys"));
+    assert!(!html.contains("s3cr3t"), "{html}");
+    assert!(html.contains("moderator, operator"), "{html}");
+    assert_eq!(html.matches("<strong>over</strong>").count(), 1, "{html}");
+    assert_eq!(html.matches(r#"action="/admin/keys/end""#).count(), 2, "{html}");
+}
+
+#[test]
+fn a_key_that_cannot_be_issued_is_asked_for_again_with_what_was_typed() {
+    behind_a_gateway();
+    keeping_keys(
+        "422 X\r\ncontent-type: application/problem+json",
+        r#"{"title":"No","status":422,"errors":[{"field":"roles.1","message":"Must be letters."}]}"#,
+    );
+    let refused = post("/admin/keys", &ANN, "name=CI&roles=a+%C3%A4&days=30");
+    let html = text(&refused);
+    assert!(refused.status == 422 && html.contains(r#"id="roles-wrong">Must be letters."#), "{html}");
+    for (field, value) in [("name", "CI"), ("roles", "a ä"), ("days", "30")] {
+        assert_eq!(attribute(&html, &format!("<input id=\"{field}\""), "value"), value);
+    }
+    for days in ["", "x", "-1", "1.5", "99999999999"] {
+        asked("accounts");
+        let refused = post("/admin/keys", &ANN, &format!("name=CI&roles=&days={days}"));
+        assert!(refused.status == 422 && text(&refused).contains("days-wrong"), "{days}");
+        assert!(asked_accounts().iter().all(|(method, ..)| method == "GET"), "{days}");
+    }
+}
+
+#[test]
+fn a_key_is_ended_by_a_form() {
+    behind_a_gateway();
+    keeping_keys("204 No Content\r\ntrellis-position: accounts:1:9", "");
+    let answer = post("/admin/keys/end", &ANN, "key=key-1");
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (303, Some("/admin/keys?position=accounts%3A1%3A9"))
+    );
+    assert_eq!(asked_accounts(), [("DELETE".to_owned(), "/keys/key-1".to_owned(), String::new())]);
+    keeping_keys(
+        "404 X\r\ncontent-type: application/problem+json",
+        r#"{"title":"No","status":404,"detail":"None."}"#,
+    );
+    let refused = post("/admin/keys/end", &ANN, "key=key-2");
+    assert!(refused.status == 404 && text(&refused).contains("None."), "{refused:?}");
+}
+
+#[test]
+fn keys_are_for_admins() {
+    behind_a_gateway();
+    let anonymous = get("/admin/keys");
+    assert!(anonymous.status == 401 && text(&anonymous).contains("/signin?to=%2Fadmin%2Fkeys"));
+    refusing("accounts", 403, "This needs the role admin.", "[]");
+    for refused in [look("/admin/keys"), post("/admin/keys", &ANN, "name=CI&roles=&days=1")] {
+        assert!(refused.status == 403 && !text(&refused).contains("/admin/keys/end"), "{refused:?}");
+    }
 }
