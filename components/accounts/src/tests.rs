@@ -6,6 +6,7 @@ mod demotions;
 mod first_admin;
 mod interrupted;
 mod keys;
+mod pages;
 mod tries;
 
 use super::*;
