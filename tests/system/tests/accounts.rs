@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use system::{MIA, OLAF, Request, Response, Reuse, Trellis, eventually};
+use system::{Load, MIA, OLAF, Request, Response, Reuse, Trellis, eventually};
 use tempfile::tempdir;
 
 const PASSWORD: &str = "correct horse";
@@ -186,6 +186,61 @@ fn a_session_that_is_over_is_refused_from_the_answer_on() {
         );
         trellis.stop();
     }
+}
+
+/// While others read and write, sessions are ended one by one and all at once. Each token is shown again, by several at a time, so to any
+/// gateway that there is.
+#[test]
+fn of_a_thousand_sessions_that_are_ended_under_load_none_is_accepted_afterwards() {
+    const USERS: usize = 10;
+    const EACH: usize = 100;
+    const ONE_BY_ONE: usize = 50;
+    let data = tempdir().unwrap();
+    let trellis = Trellis::start(data.path());
+    let open = |user: usize| -> Vec<String> {
+        let email = format!("{user}@example.org");
+        let first = sign_up(&trellis, &email);
+        let more = (1..=EACH).map(|_| sign_in(&trellis, &email, PASSWORD));
+        std::iter::once(first).chain(more).map(|answer| token(&answer)).collect()
+    };
+    let status = |token: &String| trellis.send(&Request::get("/posts?limit=1").by(token)).status;
+    let end = |tokens: &Vec<String>| {
+        let (kept, others) = tokens.split_first().unwrap();
+        let one_by_one = others[..ONE_BY_ONE].iter().map(|token| {
+            let id = token.split('.').next().unwrap();
+            Request::new("DELETE", &format!("/users/sessions/{id}"))
+        });
+        for request in one_by_one.chain([Request::new("DELETE", "/users/sessions")]) {
+            let answer = trellis.send(&request.by(kept));
+            assert_eq!(answer.status, 204, "{answer:?}");
+        }
+        others.iter().map(status).collect::<Vec<u16>>()
+    };
+    let at_once = |work: &(dyn Fn(usize) -> Vec<u16> + Sync)| -> Vec<u16> {
+        std::thread::scope(|scope| {
+            let working: Vec<_> = (0..USERS).map(|user| scope.spawn(move || work(user))).collect();
+            working.into_iter().flat_map(|one| one.join().unwrap()).collect()
+        })
+    };
+    let all: Vec<Vec<String>> = std::thread::scope(|scope| {
+        let opening: Vec<_> = (0..USERS).map(|user| scope.spawn(move || open(user))).collect();
+        opening.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let count = |statuses: &[u16], of: u16| statuses.iter().filter(|status| **status == of).count();
+    let accepted = at_once(&|user| all[user][1..].iter().map(status).collect());
+    assert_eq!(count(&accepted, 200), USERS * EACH, "{accepted:?}");
+    let load = Load::start(&trellis, 14);
+    let refused = at_once(&|user| end(&all[user]));
+    // By others, and some time later: whoever has read before that it counts must not believe it still.
+    let later = at_once(&|user| all[(user + 1) % USERS][1..].iter().map(status).collect());
+    let written = load.finish();
+    println!("{} sessions ended beside {written}", USERS * EACH);
+    for refused in [refused, later] {
+        assert_eq!(count(&refused, 401), USERS * EACH, "{refused:?}");
+    }
+    let kept: Vec<u16> = all.iter().map(|tokens| status(&tokens[0])).collect();
+    assert_eq!(count(&kept, 200), USERS, "{kept:?}");
+    trellis.stop();
 }
 
 /// Neither what others read nor what the host writes has it.
