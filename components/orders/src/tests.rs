@@ -357,6 +357,31 @@ fn an_order_is_paid_by_one_payment() {
     assert_eq!(status(&order), Status::Paid);
 }
 
+#[test]
+fn what_comes_of_another_payment_changes_nothing() {
+    ticket();
+    let order = place(&caller("ann"), 1999).unwrap();
+    heard("p1", asked("p1", &order.id));
+    heard("p2", asked("p2", &order.id));
+    for other in [declined(), PaymentEvent::Succeeded] {
+        heard("p2", other);
+        assert_eq!(status(&order), Status::Paying);
+    }
+}
+
+#[test]
+fn an_offer_that_comes_late_changes_nothing() {
+    given::<Ticket>("t1", [listed("t1")]);
+    start::<Orders>();
+    let late = platform().deliver(Orders::NAME).unwrap();
+    given::<Ticket>("t1", [dearer()]);
+    let order = place(&caller("ann"), 2500).unwrap();
+    assert_eq!(deliver::<Orders>(&late), Ok(()));
+    cancel(&caller("ann"), &order).unwrap();
+    assert_eq!(place(&caller("bob"), 2500).unwrap().price, euros(2500));
+    assert_eq!(happened().iter().filter(|event| **event == "reservation.offered.v1").count(), 1);
+}
+
 /// The payments that were refused.
 fn refused() -> Vec<String> {
     let told = platform().stored("LOG_orders").into_iter().map(|stored| parse::<Json>(&stored.body));
@@ -388,6 +413,7 @@ fn an_order_that_is_being_paid_does_not_expire_until_that_has_failed() {
     since().when(|| place(&caller("bob"), 1999)).then_problem(409);
     heard("p1", declined());
     assert_eq!(status(&order), Status::Expired, "in the same decision");
+    assert_eq!(happened().last().unwrap(), "reservation.expired.v1");
     place(&caller("bob"), 1999).unwrap();
 }
 
