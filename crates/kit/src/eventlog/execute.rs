@@ -84,7 +84,7 @@ impl Cx {
     }
 
     /// For how long a caller wants to wait who says so in seconds. Whoever waits has an instance of the service meanwhile: 400 for more
-    /// than [`WAIT_MAX`].
+    /// than five.
     pub fn patience(seconds: Option<u32>) -> Result<Duration, Problem> {
         let patience = Duration::from_secs(seconds.unwrap_or_default().into());
         if patience > WAIT_MAX {

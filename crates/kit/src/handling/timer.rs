@@ -13,7 +13,7 @@
 //! the window is wide, and one that is put off waits in it as one that is not due.
 //!
 //! **What fails is tried as often as everywhere**, but how often it was delivered says nothing of that. So an attempt is counted
-//! in the bucket, before it is made, where an event is late and comes again: see [`tries`].
+//! in the bucket, before it is made, where an event is late and comes again (`tries`).
 
 use super::handler::{Handled, Handler};
 use super::reaction::Reaction;
