@@ -188,11 +188,14 @@ fn parameters(json: &mut Json, route: &Route, function: &Function, schemas: &mut
     let mut named = route.query.split('&');
     for takes in function.takes {
         match takes {
-            Takes::Query(schema) => json.object(|json| {
-                json.name("name").text(named.next().unwrap_or_default());
-                json.name("in").text("query");
-                schemas.write(json.name("schema"), schema);
-            }),
+            Takes::Query(schema) => match (named.next().unwrap_or_default(), &function.answers) {
+                (name @ "wait", Answers::Awaited(_)) => shared(json, name),
+                (name, _) => json.object(|json| {
+                    json.name("name").text(name);
+                    json.name("in").text("query");
+                    schemas.write(json.name("schema"), schema);
+                }),
+            },
             Takes::Page => ["limit", "after"].into_iter().for_each(|name| shared(json, name)),
             Takes::Word | Takes::Body(_) => {}
         }
