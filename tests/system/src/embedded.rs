@@ -16,7 +16,7 @@ use trellis_manifest::Manifest;
 
 use crate::application::{Application, command};
 use crate::manifest::{self, Setting};
-use crate::{PATIENCE, eventually};
+use crate::{Client, PATIENCE, Request, eventually};
 
 #[derive(Debug)]
 pub struct Embedded {
@@ -128,6 +128,15 @@ impl Embedded {
     /// Everything that it has printed.
     pub fn output(&self) -> String {
         self.output.lock().unwrap().clone()
+    }
+
+    /// What it tells whoever watches it.
+    #[track_caller]
+    pub fn metrics(&self) -> String {
+        let output = self.output();
+        let admin = output.lines().find_map(|line| line.strip_prefix("admin  http://")).unwrap();
+        let answer = Client::new(admin.parse().unwrap()).send(&Request::get("/metrics")).unwrap();
+        String::from_utf8(answer.body).unwrap()
     }
 }
 

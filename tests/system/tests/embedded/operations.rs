@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use system::{Client, Embedded, Nats, NoAnswer, Request, Response, eventually};
+use system::{Embedded, Nats, NoAnswer, Request, Response, eventually};
 use tempfile::tempdir;
 
 /// What `trellis status` says, and its exit code.
@@ -130,7 +130,7 @@ fn what_cannot_be_read_in_any_log_is_put_aside_by_whoever_follows_it_and_the_nex
         (found == expected).then_some(())
     });
 
-    let metrics = metrics(&trellis);
+    let metrics = trellis.metrics();
     for service in &services {
         let warned = expected.iter().filter(|letter| letter.starts_with(&format!("dead.{service}."))).count();
         let counted = format!("trellis_warnings_total{{component=\"{service}\"}} ");
@@ -153,14 +153,6 @@ fn what_cannot_be_read_in_any_log_is_put_aside_by_whoever_follows_it_and_the_nex
     }
     handled_again_or_removed(&trellis, &nats);
     trellis.stop();
-}
-
-/// What the host tells whoever watches it.
-fn metrics(trellis: &Embedded) -> String {
-    let output = trellis.output();
-    let admin = output.lines().find_map(|line| line.strip_prefix("admin  http://")).unwrap();
-    let answer = Client::new(admin.parse().unwrap()).send(&Request::get("/metrics")).unwrap();
-    String::from_utf8(answer.body).unwrap()
 }
 
 /// What becomes of dead letters by the hands of the operator.
