@@ -130,6 +130,16 @@ fn what_was_begun_happens_whoever_died() {
     }
 }
 
+/// A demotion that is told late, or again, is of one version, and that has its event.
+#[test]
+fn whoever_is_an_admin_again_remains_one() {
+    begin(&ADMINS[..2]);
+    demote("ann", "bob", false).unwrap();
+    Accounts::set_roles(&admin(Some("ann-1")), "bob".to_owned(), roles(&[ADMIN])).unwrap();
+    // It is told now.
+    assert_eq!(left(), ["ann", "bob"]);
+}
+
 /// Whoever runs all this has a key in the config, and is no user.
 #[test]
 fn a_key_of_the_config_demotes_the_last() {
