@@ -35,7 +35,7 @@ struct Tests {
 pub fn run(workspace: &Workspace, names: &[String], steps: &mut Steps) -> Result<()> {
     let mutants: Vec<Mutant> = chosen(all(&workspace.root.join(FOLDER))?, names)?;
     let copy = workspace.target.join("mutants");
-    steps.run("copy of the repository", || bring_up_to_date(&workspace.root, &copy))?;
+    steps.run("copy of the repository", || bring_up_to_date(workspace, &copy))?;
     let copied = Workspace::read_in(&copy)?;
     wit::fill(&copied)?;
     let copy = Copy { root: &copy, target: &workspace.target };
@@ -93,18 +93,10 @@ fn chosen(mutants: Vec<Mutant>, names: &[String]) -> Result<Vec<Mutant>> {
 }
 
 /// Makes the copy what the repository is. What is so already keeps its time, so that it is not built again.
-fn bring_up_to_date(root: &Path, copy: &Path) -> Result<()> {
-    let listed = process::output(Command::new("git").current_dir(root).args([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ]))?;
-    let wanted: BTreeSet<PathBuf> =
-        listed.split('\0').map(PathBuf::from).filter(|file| root.join(file).is_file()).collect();
+fn bring_up_to_date(workspace: &Workspace, copy: &Path) -> Result<()> {
+    let wanted: BTreeSet<PathBuf> = workspace.files()?.into_iter().collect();
     for file in &wanted {
-        files::write_if_changed(&copy.join(file), &files::read(&root.join(file))?)?;
+        files::write_if_changed(&copy.join(file), &files::read(&workspace.root.join(file))?)?;
     }
     let is_made = |file: &PathBuf| file.starts_with("wit/deps");
     for gone in files::below(copy)?.into_iter().filter(|file| !wanted.contains(file) && !is_made(file)) {

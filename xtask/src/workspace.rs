@@ -74,8 +74,8 @@ impl Workspace {
         command
     }
 
-    /// Every text file that is committed or about to be, with its path relative to the root.
-    pub fn text_files(&self) -> Result<Vec<(PathBuf, String)>> {
+    /// Every file that is committed or about to be, as its path relative to the root.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
         let listed = process::output(self.git().args([
             "ls-files",
             "-z",
@@ -83,9 +83,16 @@ impl Workspace {
             "--others",
             "--exclude-standard",
         ]))?;
+        let files = listed.split('\0').filter(|path| !path.is_empty()).map(PathBuf::from);
+        // One that was deleted is still listed.
+        Ok(files.filter(|path| self.root.join(path).is_file()).collect())
+    }
+
+    /// Those of them that are text, with what is in them.
+    pub fn text_files(&self) -> Result<Vec<(PathBuf, String)>> {
         let mut files = Vec::new();
-        for path in listed.split('\0').filter(|path| !path.is_empty()).map(PathBuf::from) {
-            // A file that was deleted is still listed, and one that is not UTF-8 is no text.
+        for path in self.files()? {
+            // What is not UTF-8 is no text.
             if let Ok(text) = std::fs::read_to_string(self.root.join(&path)) {
                 files.push((path, text));
             }

@@ -9,7 +9,7 @@ use crate::api::Page;
 use crate::ask::{Services, Trouble};
 use crate::fields::{Field, Fields, notice};
 use crate::trellis::accounts::types::{AdminCode, ListedUser, NewRoles, UserPage};
-use crate::{origin, page, signing, time};
+use crate::{ask, origin, page, signing, time};
 
 const PATH: &str = "/admin";
 pub const KEYS: &str = "/admin/keys";
@@ -57,8 +57,7 @@ fn answer(
 
 /// Sends the browser to a page that has what was written.
 pub fn look_again(path: &str, position: Option<String>) -> Result<Response, Problem> {
-    let at = position.iter().map(|position| format!("?position={}", encoded(position)));
-    let seen = page::look_at(&format!("{path}{}", at.collect::<String>()));
+    let seen = page::look_at(&ask::at(path, position.as_deref()));
     Ok(page::known(page::answer(seen)?, position))
 }
 

@@ -51,10 +51,7 @@ pub fn pay(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem>
     let [key, token] = call.form(["key", "token"])?;
     let (id, cx) = (call.param("id"), call.cx().with_key(key));
     match services.with(&cx).pay(&NewPayment { order_id: id.clone(), token }) {
-        Ok(payment) => {
-            let payment = encoded(&payment.id);
-            page::answer(page::look_at(&format!("{}?payment={payment}", path(&id))))
-        }
+        Ok(payment) => page::answer(page::look_at(&address(&id, Some(&payment.id)))),
         Err(trouble) => page::answer(shown(call, services, Some(&trouble))),
     }
 }
@@ -73,6 +70,15 @@ fn path(id: &str) -> String {
     format!("/o/{id}")
 }
 
+/// Where an order is shown, and which payment of it.
+pub fn address(id: &str, payment: Option<&str>) -> String {
+    format!("{}{}", path(id), spoken_of(payment))
+}
+
+fn spoken_of(payment: Option<&str>) -> String {
+    payment.map(|payment| format!("?payment={}", encoded(payment))).unwrap_or_default()
+}
+
 fn shown(call: &Call<'_>, services: Services<'_>, vain: Option<&Trouble>) -> Page {
     let (cx, path) = (services.cx(), path(&call.param("id")));
     if cx.caller.is_none() {
@@ -83,8 +89,8 @@ fn shown(call: &Call<'_>, services: Services<'_>, vain: Option<&Trouble>) -> Pag
         Err(Trouble::Refused(problem)) => return page::refusal(Some(cx), &problem),
         Err(trouble) => return page::in_vain(cx, "Your order", &trouble),
     };
-    let payment = standing.payment.iter().map(|payment| format!("?payment={}", encoded(&payment.id)));
-    let live = format!("{path}/live{}", payment.collect::<String>());
+    let payment = standing.payment.as_ref().map(|payment| payment.id.as_str());
+    let live = format!("{path}/live{}", spoken_of(payment));
     let main = html! {
         (heading(&standing.order, page::style(call)))
         @if let Some(trouble) = vain { (in_vain(trouble)) }

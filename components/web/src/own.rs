@@ -10,7 +10,7 @@ use crate::money::Style;
 use crate::trellis::orders::types::Status;
 use crate::trellis::query::types::{OwnOrder, OwnOrderPage, Sale, SalesPage, Total};
 use crate::trellis::tickets::types::Money;
-use crate::{page, signing, time};
+use crate::{order, page, signing, time};
 
 const PATH: &str = "/me";
 const HEADING: &str = "What is yours";
@@ -78,7 +78,7 @@ fn order_list(OwnOrderPage { items, next }: &OwnOrderPage, style: Style) -> Mark
 }
 
 fn order_entry(order: &OwnOrder, style: Style) -> Markup {
-    let payment = order.payment.iter().map(|payment| format!("?payment={}", encoded(&payment.id)));
+    let address = order::address(&order.id, order.payment.as_ref().map(|payment| payment.id.as_str()));
     let (state, words) = match order.status {
         Status::Reserved => {
             ("reserved", html! { "To be paid: your time is over " (time::left(&order.expires_at)) })
@@ -91,7 +91,7 @@ fn order_entry(order: &OwnOrder, style: Style) -> Markup {
     html! {
         li data-key=(order.id) data-state=(state) {
             article.ticket dir="auto" {
-                h3 { a href={ "/o/" (order.id) (payment.collect::<String>()) } { (order.title) } }
+                h3 { a href=(address) { (order.title) } }
                 p.price { (style.write(&order.price)) }
                 p.availability { (words) }
             }

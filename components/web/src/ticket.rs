@@ -10,7 +10,7 @@ use crate::offer::Typed;
 use crate::trellis::orders::types::NewOrder;
 use crate::trellis::query::types::ReadTicket;
 use crate::trellis::tickets::types::{Money, Status};
-use crate::{fields, market, offer, origin, page, post, signing, time};
+use crate::{fields, market, offer, order, origin, page, post, signing, time};
 
 /// What was sent in vain.
 enum Vain {
@@ -38,7 +38,7 @@ pub fn reserve(call: &Call<'_>, services: Services<'_>) -> Result<Response, Prob
     let price = Money { amount: amount.parse().map_err(broken)?, currency };
     let cx = call.cx().with_key(key);
     match services.with(&cx).reserve(&NewOrder { ticket_id: call.param("id"), price }) {
-        Ok(order) => page::answer(page::look_at(&format!("/o/{}", order.id))),
+        Ok(order) => page::answer(page::look_at(&order::address(&order.id, None))),
         Err(trouble) => page::answer(vainly(call, services, Vain::Reserved(trouble))),
     }
 }

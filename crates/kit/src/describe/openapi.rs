@@ -128,18 +128,18 @@ fn body(function: &Function) -> Option<&'static Schema> {
 }
 
 fn answer(json: &mut Json, route: &Route, answers: &Answers, schemas: &mut Schemas) {
-    if let Answers::Awaited(schema) = answers {
-        for answers in [Answers::Created(schema), Answers::Accepted(schema)] {
-            answer(json, route, &answers, schemas);
-        }
-        return;
-    }
     let (status, description, header, schema) = match answers {
         Answers::Ok(schema) => ("200", "It is so.", "", Some(schema)),
         Answers::Created(schema) => {
             ("201", "It is there now, or was made by this request before.", "Location", Some(schema))
         }
-        Answers::Accepted(schema) | Answers::Awaited(schema) => {
+        Answers::Awaited(schema) => {
+            for answers in [Answers::Created(schema), Answers::Accepted(schema)] {
+                answer(json, route, &answers, schemas);
+            }
+            return;
+        }
+        Answers::Accepted(schema) => {
             ("202", "It will be done, or was asked for by this request before.", "Location", Some(schema))
         }
         Answers::Made(schema) => ("201", "It is there now.", "", Some(schema)),
