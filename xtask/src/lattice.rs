@@ -37,7 +37,6 @@ pub use manifest::{on_every_host, on_hosts};
 pub use processes::Processes;
 pub use running::{Lattice, Plan};
 pub use tools::Tools;
-pub(crate) use tools::linted;
 pub use v2::V2;
 
 /// Tests of the whole find a lattice here.

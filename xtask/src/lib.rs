@@ -103,7 +103,6 @@ fn check(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
             "warnings",
         ]))
     })?;
-    lattice::linted(workspace, steps)?;
     steps.run_long("documentation", || {
         let mut doc = workspace.cargo();
         doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);

@@ -71,19 +71,6 @@ pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
     Ok(Tools { folder, nats_server })
 }
 
-/// Lints the sources, once for each content of them: what they depend on is checked first, which takes minutes.
-pub fn linted(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
-    let sources = workspace.root.join("lattice");
-    let done = cache::folder()?.join(format!("lattice-lints-{:016x}", fingerprint(&sources)?));
-    let lint = |_: &Path| {
-        steps.run_long("lints of lattice/ (minutes, the first time)", || {
-            let mut clippy = cargo(workspace, &sources, &["clippy", "--workspace", "--all-targets"]);
-            process::run(clippy.args(["--", "--deny", "warnings"]))
-        })
-    };
-    cache::filled_once(done, lint).map(drop)
-}
-
 fn folder(sources: &Path) -> Result<PathBuf> {
     Ok(cache::folder()?.join(format!("lattice-{:016x}", fingerprint(sources)?)))
 }
