@@ -3,7 +3,7 @@
 //!
 //! Whether anything needs building is cargo's decision; a component that came out the same is not copied again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
 use crate::files;
@@ -16,9 +16,6 @@ use crate::workspace::{Package, Workspace};
 const FOLDERS: [(&str, &str); 3] =
     [("components", "build"), ("deploy/v2", "build/v2"), ("tests/guests", "build/test")];
 
-/// Stack, data, and a heap that most calls need not grow: growing it changes what the process has mapped, for which a host
-/// stops all its threads.
-const MEMORY_MIB: u64 = 2;
 /// The first bytes of a component. A plain module has version 1 and layer 0 here.
 const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -55,35 +52,37 @@ pub fn build_these(workspace: &Workspace, names: &[String], steps: &mut Steps) -
     build_each(workspace, these, steps)
 }
 
+/// All at once: what they share is compiled once, and as many are linked at a time as there are processors.
 fn build_each(workspace: &Workspace, these: Vec<Component<'_>>, steps: &mut Steps) -> Result<()> {
     let toolchain = steps.run("compiler for components", toolchain::ready)?;
-    for component in these {
-        let name = format!("component {}", component.package.name);
-        steps.run(name, || build(workspace, &toolchain, &component))?;
-    }
-    Ok(())
+    steps.run_long("components", || build(workspace, &toolchain, &these))
 }
 
-fn build(workspace: &Workspace, toolchain: &Toolchain, component: &Component<'_>) -> Result<()> {
-    let package = component.package;
+fn build(workspace: &Workspace, toolchain: &Toolchain, these: &[Component<'_>]) -> Result<()> {
+    // A target folder of its own: native and wasm builds have different flags and would wait for each other's lock.
+    let target = workspace.target.join("wasm");
+    let mut cargo = toolchain.cargo(workspace)?;
+    cargo.args(["build", "--lib", "--profile", "component", "--target", toolchain::TARGET]);
+    cargo.arg("--target-dir").arg(&target);
+    for component in these {
+        cargo.args(["--package", &component.package.name]);
+    }
+    process::run(&mut cargo)?;
+    let built = target.join(toolchain::TARGET).join("component");
+    these.iter().try_for_each(|component| put(&built, component))
+}
+
+/// Puts a component where it belongs, unless it came out the same.
+fn put(built: &Path, Component { package, file }: &Component<'_>) -> Result<()> {
     let library = package.library.as_ref().ok_or_else(|| {
         Failure::new(format!("{} has no library, so it cannot be a component", package.name))
             .remedy(format!("add src/lib.rs to {}", package.folder.display()))
     })?;
-    // A target folder of its own: native and wasm builds have different flags and would wait for each other's lock.
-    let target = workspace.target.join("wasm");
-    let mut cargo = toolchain.cargo(workspace)?;
-    cargo.args(["rustc", "--package", &package.name, "--lib", "--crate-type", "cdylib"]);
-    cargo.args(["--profile", "component", "--target", toolchain::TARGET, "--target-dir"]).arg(&target);
-    let memory = package.memory.unwrap_or(MEMORY_MIB) << 20;
-    cargo.args(["--", "-C"]).arg(format!("link-arg=--initial-memory={memory}"));
-    process::run(&mut cargo)?;
-
-    let artifact = target.join(toolchain::TARGET).join("component").join(format!("{library}.wasm"));
+    let artifact = built.join(format!("{library}.wasm"));
     let bytes = files::read(&artifact)?;
     if !bytes.starts_with(COMPONENT_PREAMBLE) {
         return Err(Failure::new(format!("{} is not a component", artifact.display())));
     }
-    files::write_if_changed(&component.file, &bytes)?;
+    files::write_if_changed(file, &bytes)?;
     Ok(())
 }

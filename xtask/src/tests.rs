@@ -82,7 +82,7 @@ pub fn fuzz(workspace: &Workspace, minutes: u32, steps: &mut Steps) -> Result<()
     build_command(workspace, steps)?;
     steps.run_long("fuzz", || {
         let mut fuzz = workspace.cargo();
-        fuzz.args(["test", "--package", "system", "--test", "embedded", "fuzz::"]);
+        fuzz.args(["test", "--workspace", "--test", "embedded", "fuzz::"]);
         fuzz.args(["--", "--nocapture", "--test-threads=1"]);
         let seconds = (minutes * 20).to_string();
         process::run(fuzz.env(documents::VARIABLE, documents).env("TRELLIS_FUZZ_SECONDS", seconds))
@@ -95,7 +95,7 @@ pub fn chaos(workspace: &Workspace, seconds: u64, seed: Option<u64>, steps: &mut
     build_command(workspace, steps)?;
     steps.run_long("chaos", || {
         let mut test = workspace.cargo();
-        test.args(["test", "--package", "system", "--test", "embedded", "chaos::", "--", "--nocapture"]);
+        test.args(["test", "--workspace", "--test", "embedded", "chaos::", "--", "--nocapture"]);
         test.env("TRELLIS_CHAOS_SECONDS", seconds.to_string());
         test.envs(seed.map(|seed| ("TRELLIS_CHAOS_SEED", seed.to_string())));
         process::run(&mut test)
@@ -130,7 +130,5 @@ fn on_shared(workspace: &Workspace, folders: &[&str]) -> Result<Command> {
 
 /// Tests of the whole start it as users do, so it has to be there before they run.
 fn build_command(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
-    steps.run_long("command, as the tests use it", || {
-        process::run(workspace.cargo().args(["build", "--package", "trellis-cli"]))
-    })
+    steps.run_long("command, as the tests use it", || workspace.build("trellis").map(drop))
 }

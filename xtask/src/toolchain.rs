@@ -19,6 +19,10 @@ use crate::workspace::Workspace;
 
 pub const TARGET: &str = "wasm32-wasip2";
 
+/// With what a component begins, unless its build script says otherwise: stack, data, and a heap that most calls need not grow.
+/// Growing it changes what the process has mapped, for which a host stops all its threads.
+const MEMORY_MIB: u64 = 2;
+
 /// `rustup` or `debian`: take this way only. For trying out the second where the first works.
 const CHOICE: &str = "TRELLIS_WASM_TOOLCHAIN";
 
@@ -67,6 +71,7 @@ impl Toolchain {
             }
         };
         flags.extend(hidden_paths(workspace));
+        flags.extend(["-C".to_owned(), format!("link-arg=--initial-memory={}", MEMORY_MIB << 20)]);
         // What the caller sets for native builds (`-C target-cpu=native`, say) means nothing to this compiler.
         cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         Ok(cargo)

@@ -26,8 +26,6 @@ pub struct Package {
     pub is_member: bool,
     /// The name of the library target, as rustc writes it into file names.
     pub library: Option<String>,
-    /// With how many MiB of memory its component begins, if it says so: `[package.metadata.component] memory = 24`.
-    pub memory: Option<u64>,
 }
 
 impl Workspace {
@@ -66,6 +64,13 @@ impl Workspace {
         let mut command = process::cargo();
         command.current_dir(&self.root);
         command
+    }
+
+    /// Builds one of the programs, with the features of dependencies that the tests of the whole workspace have: chosen for its
+    /// package alone they are others, and nearly everything is compiled once more.
+    pub fn build(&self, program: &str) -> Result<PathBuf> {
+        process::run(self.cargo().args(["build", "--workspace", "--bin", program]))?;
+        Ok(self.target.join("debug").join(program))
     }
 
     pub fn git(&self) -> Command {
@@ -137,7 +142,6 @@ impl Package {
             library: library
                 .and_then(|target| target.get("name")?.as_str())
                 .map(|name| name.replace('-', "_")),
-            memory: package.pointer("/metadata/component/memory").and_then(Value::as_u64),
         })
     }
 }

@@ -25,10 +25,7 @@ impl Accounts {
     pub const CONFIGURATION: &str = "include \"accounts/accounts.conf\"\n";
 
     pub fn ready(workspace: &Workspace, steps: &mut Steps) -> Result<Self> {
-        steps.run_long("accounts", || {
-            process::run(workspace.cargo().args(["build", "--package", "nats-accounts"]))
-        })?;
-        Ok(Self { program: workspace.target.join("debug/nats-accounts") })
+        Ok(Self { program: steps.run_long("accounts", || workspace.build("nats-accounts"))? })
     }
 
     /// Makes them in a folder, for this manifest, and returns the manifest with credentials in it.
