@@ -1,7 +1,9 @@
-//! Writers and readers at work while something happens to what they write to.
+//! Writers, readers and traders at work while something happens to what they write to.
 //!
 //! Half of them come through the gateway, half go straight to the services, as the gateway does. They repeat what was not
 //! answered until it is.
+
+mod trade;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +20,10 @@ use crate::manifest::{ANN, MIA};
 use crate::nats::{Nats, NoAnswer};
 use crate::random::Random;
 
+pub(crate) use trade::{Trade, are_decided, assert_all_ended};
+
 const WRITERS: u64 = 8;
+const TRADERS: u64 = 2;
 /// Of those who comment on one post: its events are handled one after the other.
 const WRITERS_ON_ONE_POST: u64 = 2;
 /// Whoever gets no answer asks again after this, at first.
@@ -66,7 +71,14 @@ impl Load {
             let random = Random::new(seed.wrapping_add(writer + 1));
             std::thread::spawn(move || write(visitor, random, the_post.as_deref(), &stop))
         });
-        let writers = writers.collect();
+        let traders = (0..if post.is_some() { 0 } else { TRADERS }).map(|trader| {
+            let doors = Arc::clone(&doors);
+            let visitor =
+                Visitor { doors, by_gateway: trader % 2 == 0, name: format!("t{trader}"), repeated: 0 };
+            let (stop, random) = (Arc::clone(&stop), Random::new(seed.wrapping_sub(trader + 1)));
+            std::thread::spawn(move || trade_on(visitor, random, &stop))
+        });
+        let writers = writers.chain(traders).collect();
         let titles = post.iter().map(|(id, title)| (id.clone(), (*title).to_owned())).collect();
         Self { doors, stop, writers, before: Written { titles, ..Written::default() } }
     }
@@ -96,6 +108,7 @@ pub struct Written {
     /// The post, and the status that readers must come to see.
     pub comments: BTreeMap<String, (String, &'static str)>,
     pub overturned: u64,
+    pub(crate) trades: Vec<Trade>,
     /// Requests that had to be made again.
     pub repeated: u64,
 }
@@ -106,15 +119,17 @@ impl Written {
         self.comments.extend(other.comments);
         self.retitled += other.retitled;
         self.overturned += other.overturned;
+        self.trades.extend(other.trades);
         self.repeated += other.repeated;
     }
 }
 
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { titles, retitled, comments, overturned, repeated } = self;
-        let (posts, comments) = (titles.len(), comments.len());
-        write!(f, "{posts} posts, {retitled} retitled, {comments} comments, {overturned} overturned; ")?;
+        let Self { titles, retitled, comments, overturned, trades, repeated } = self;
+        let (posts, comments, trades) = (titles.len(), comments.len(), trades.len());
+        write!(f, "{posts} posts, {retitled} retitled, {comments} comments, {overturned} overturned, ")?;
+        write!(f, "{trades} trades; ")?;
         write!(f, "{repeated} requests had to be made again")
     }
 }
@@ -185,6 +200,20 @@ impl Visitor {
         let request = if self.by_gateway { request.by(MIA) } else { request.as_moderator() };
         self.write(service, &request)
     }
+}
+
+/// Trades until it is to stop.
+fn trade_on(mut visitor: Visitor, mut random: Random, stop: &AtomicBool) -> Written {
+    let mut written = Written::default();
+    for n in 0_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("{}-{n}", visitor.name);
+        written.trades.push(trade::trade(&mut visitor, &mut random, &key));
+    }
+    written.repeated = visitor.repeated;
+    written
 }
 
 fn body(value: &Value) -> String {

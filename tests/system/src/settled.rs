@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::application::Application;
 use crate::client::{Request, text};
-use crate::load::Written;
+use crate::load::{Written, are_decided, assert_all_ended};
 use crate::within;
 
 /// Waits until every event is handled and every service ready. Gives the services that have read models.
@@ -37,6 +37,10 @@ pub fn settled_within(patience: Duration, trellis: &Application) -> Vec<String> 
 /// Whatever was answered is there once, wherever it can be seen, and nothing besides.
 #[track_caller]
 pub fn assert_each_is_there_once(trellis: &Application, written: &Written) {
+    within(2 * crate::PATIENCE, "something has come of every payment", || {
+        are_decided(trellis, &written.trades)
+    });
+    settled_within(2 * crate::PATIENCE, trellis);
     let nats = trellis.nats();
     let all = |service: &str, path: &str| -> Vec<Value> {
         let mut items = Vec::new();
@@ -78,6 +82,7 @@ pub fn assert_each_is_there_once(trellis: &Application, written: &Written) {
     assert_eq!(events("posts"), json!(posts + written.retitled));
     assert_eq!(events("moderation"), json!(comments + written.overturned));
     assert_eq!(events("comments"), json!(2 * comments + written.overturned));
+    assert_all_ended(trellis, &written.trades);
 }
 
 /// The read models of one service, as they are stored.
