@@ -7,7 +7,7 @@ use trellis_subjects::jetstream::Acknowledgement;
 
 use crate::descriptor::Descriptor;
 use crate::jetstream;
-use crate::limits::ACK_WAIT;
+use crate::limits::{ACK_WAIT, OUTSIDE_TERM};
 use crate::platform::{self, Fault, Platform};
 
 /// A message of a durable consumer.
@@ -114,6 +114,11 @@ impl Term {
 
     pub fn is_over(&self) -> bool {
         platform::current().elapsed() >= self.end
+    }
+
+    /// How long there is to wait for a server outside.
+    pub fn left_for_outside(&self) -> Duration {
+        self.begun.saturating_add(OUTSIDE_TERM).saturating_sub(platform::current().elapsed())
     }
 
     /// When it is time to write what there is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::limits::PUT_OFF_MAX;
-use crate::platform::{self, Fault, Platform};
+use crate::platform::{self, Fault, Platform, SendError};
 use crate::problem::Problem;
 use crate::time::millis;
 use crate::undecodable::Undecodable;
@@ -42,6 +42,8 @@ pub enum Cause {
     Text(String),
     #[error(transparent)]
     Fault(#[from] Fault),
+    #[error(transparent)]
+    Send(#[from] SendError),
     #[error(transparent)]
     Problem(#[from] Problem),
     #[error(transparent)]

@@ -38,6 +38,7 @@
 //! | change an entity at most once, however often the same request comes | [`Cx::once`]: its answer stays that of the first time |
 //! | keep entities in order that belong to one other | [`Cx::create_below`]: they are its family, and share its partition. The ids of a family begin with that of its root, and then `-` |
 //! | both: one like for each caller and post | [`Cx::execute`] with an id of `{post}-` and [`id::derived`] |
+//! | ask a server that is no part of the application | [`Reaction::send`] or [`Cx::send`], with a link to an `http-client` in `wadm.yaml`; [`outgoing`] has the rest |
 //! | know what only the operator knows, as the key of another service | [`config::secret`], and `secrets` in `wadm.yaml` |
 //! | keep what nobody else may read | [`Service::PRIVATE`], and `Self::PRIVATE_LOG => function` in [`reactions!`] for what follows from it |
 //! | list what belongs to a caller, or to anything else that is of another family | [`Lists::of_anybody`] |
@@ -102,6 +103,7 @@
 //! | `address-header` | the header in which it says where the request comes from |
 //! | `jetstream-api` | how the subjects of requests to JetStream begin where services are kept apart; `$JS.API` if unset |
 //! | `replicas` | how many servers keep a copy of the service's streams; 1 if unset |
+//! | `outgoing-origins` | the servers outside that may be asked, as JSON: `["https://api.example.com"]`; none if unset |
 //! | `own-bucket` | `on` where a bucket is called what it is opened as, as on wasmCloud 2: it is opened by the name of the service |
 //!
 //! # How it is built
@@ -145,6 +147,7 @@ mod macros;
 mod messages;
 mod models;
 mod object;
+pub mod outgoing;
 pub mod platform;
 mod position;
 mod problem;

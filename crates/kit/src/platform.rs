@@ -9,6 +9,7 @@ mod fault;
 mod interface;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
+mod sending;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
@@ -16,5 +17,7 @@ pub use fault::Fault;
 pub use interface::{Entry, Level, Platform};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use memory::current;
+pub(crate) use sending::Origin;
+pub use sending::SendError;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use wasm::{current, is_of};

@@ -18,6 +18,7 @@ mod known;
 mod late;
 mod message;
 mod once;
+mod outgoing;
 mod position;
 mod private;
 mod readiness;

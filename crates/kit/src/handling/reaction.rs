@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::{Request, Response};
 use serde::Serialize;
 
 use crate::contract::types::Context;
@@ -9,7 +10,12 @@ use crate::cx::Cx;
 use crate::delivery::Term;
 use crate::eventlog::{Aggregate, Event, Incoming};
 use crate::id;
+use crate::outgoing;
+use crate::platform::SendError;
 use crate::problem::Problem;
+
+/// With less than that left, it is better to begin anew.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The means to react to an event. It is like a [`Cx`], but what is created belongs to the event: a redelivered event
 /// finds what it created before. Nothing is begun when the event may already be with somebody else.
@@ -75,6 +81,22 @@ impl Reaction {
         decide: impl FnMut(Option<&A>) -> Result<Option<A::Event>, Problem>,
     ) -> Result<A, Problem> {
         self.in_time()?.execute(id, decide)
+    }
+
+    /// Sends a request to a server outside, and waits for its answer: so long, and 8 seconds at most, or what is left of 9 for the
+    /// event. What is sent is sent again if the event comes again, so have the server know it by a key.
+    pub fn send(
+        &self,
+        request: &Request<Vec<u8>>,
+        patience: Duration,
+    ) -> Result<Response<Vec<u8>>, SendError> {
+        let left = self.term.left_for_outside();
+        if left < SHORTEST_PATIENCE {
+            return Err(SendError::NotSent(
+                "what came before it took the time that there is for an event".to_owned(),
+            ));
+        }
+        outgoing::send(request, patience.min(left))
     }
 
     fn in_time(&self) -> Result<&Cx, Problem> {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::{Request, Response};
 use secrecy::SecretString;
 
 use super::fault::Fault;
+use super::sending::SendError;
 
 /// What a host gives to a service. Any call may be the last one of this instance.
 pub trait Platform {
@@ -14,6 +16,9 @@ pub trait Platform {
     fn request(&self, subject: &str, body: &[u8], patience: Duration) -> Result<Vec<u8>, Fault>;
     /// Sends a message and waits for nothing.
     fn publish(&self, subject: &str, body: &[u8]) -> Result<(), Fault>;
+
+    /// Sends a request to a server outside, once, and waits for its answer, however long that is on its way.
+    fn send(&self, request: &Request<Vec<u8>>, patience: Duration) -> Result<Response<Vec<u8>>, SendError>;
 
     /// The value of a key in the service's own bucket.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault>;

@@ -13,12 +13,15 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::{Request, Response};
 use secrecy::SecretString;
 use trellis_names as names;
 
 use super::batch::{self, Provider};
 use super::fault::Fault;
 use super::interface::{Entry, Level, Platform};
+use super::sending::{Origin, SendError};
+use crate::limits::OUTSIDE_BODY_MAX;
 use jetstream::Streams;
 pub use jetstream::{Delivery, Stored};
 
@@ -50,6 +53,9 @@ pub enum Harm {
 /// Somebody else who answers requests; no answer is one that never comes.
 type Listener = Rc<dyn Fn(&[u8]) -> Option<Vec<u8>>>;
 
+/// A server outside; no answer is one that never comes.
+type Server = Rc<dyn Fn(&Request<Vec<u8>>) -> Option<Response<Vec<u8>>>>;
+
 /// A request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
@@ -79,6 +85,7 @@ struct State {
     /// Writes to the bucket that have not arrived yet.
     under_way: Vec<Entry>,
     listeners: BTreeMap<String, Listener>,
+    servers: BTreeMap<Origin, Server>,
     published: Vec<(String, Vec<u8>)>,
     /// Whether there is nobody who keeps streams.
     has_no_jetstream: bool,
@@ -181,6 +188,26 @@ impl Memory {
         self.0.borrow_mut().listeners.remove(subject);
     }
 
+    /// Lets a server outside answer, or never answer, what is sent to its origin: `https://api.example.com`. One that nobody plays
+    /// refuses connections. Config `outgoing-origins` has to allow it, as everywhere.
+    ///
+    /// A call to it can be [harmed](Self::harm) as any other. With [`Harm::NotDone`] it has got nothing, and with
+    /// [`Harm::AnswerLost`] it has answered; the service cannot tell these from each other.
+    #[track_caller]
+    pub fn serve(
+        &self,
+        origin: &str,
+        server: impl Fn(&Request<Vec<u8>>) -> Option<Response<Vec<u8>>> + 'static,
+    ) {
+        self.0.borrow_mut().servers.insert(origin_of(origin), Rc::new(server));
+    }
+
+    /// The server refuses connections from now on.
+    #[track_caller]
+    pub fn unserve(&self, origin: &str) {
+        self.0.borrow_mut().servers.remove(&origin_of(origin));
+    }
+
     /// The bucket's contents.
     pub fn bucket(&self) -> BTreeMap<String, Vec<u8>> {
         self.0.borrow().bucket.clone()
@@ -279,6 +306,16 @@ impl Memory {
         garbled: Option<T>,
         act: impl FnOnce(&mut State) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        self.disturbed(what, garbled, |memory| act(&mut memory.0.borrow_mut()))
+    }
+
+    /// The same, for what others do who may use the platform themselves.
+    fn disturbed<T>(
+        &self,
+        what: &str,
+        garbled: Option<T>,
+        act: impl FnOnce(&Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let harm = {
             let mut state = self.0.borrow_mut();
             let call = state.calls;
@@ -290,23 +327,22 @@ impl Memory {
         };
         let lost = || Fault::unanswered(what, "request timed out");
         match harm {
-            None => act(&mut self.0.borrow_mut()),
+            None => act(self),
             Some(Harm::NotDone | Harm::UnderWay) => Err(lost()),
-            Some(Harm::AnswerLost) => act(&mut self.0.borrow_mut()).and(Err(lost())),
-            Some(Harm::AnswerGarbled) => act(&mut self.0.borrow_mut()).and_then(|_| garbled.ok_or_else(lost)),
+            Some(Harm::AnswerLost) => act(self).and(Err(lost())),
+            Some(Harm::AnswerGarbled) => act(self).and_then(|_| garbled.ok_or_else(lost)),
             Some(Harm::DiesBefore) => {
                 self.0.borrow_mut().dead = true;
                 Err(lost())
             }
             Some(Harm::DiesAfter) => {
-                let mut state = self.0.borrow_mut();
-                let done = act(&mut state);
-                state.dead = true;
+                let done = act(self);
+                self.0.borrow_mut().dead = true;
                 done.and(Err(lost()))
             }
             Some(Harm::Meanwhile(other)) => {
                 other(self);
-                act(&mut self.0.borrow_mut())
+                act(self)
             }
         }
     }
@@ -367,6 +403,14 @@ impl Provider for Memory {
     }
 }
 
+#[track_caller]
+fn origin_of(text: &str) -> Origin {
+    match Origin::parse(text) {
+        Some(origin) => origin,
+        None => panic!("{text:?} is no origin, which is https://<host>"),
+    }
+}
+
 /// SplitMix64.
 fn next(chance: &mut u64) -> u64 {
     *chance = chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -406,6 +450,30 @@ impl Platform for Memory {
             }
             Ok(())
         })
+    }
+
+    fn send(&self, request: &Request<Vec<u8>>, patience: Duration) -> Result<Response<Vec<u8>>, SendError> {
+        let Some(origin) = Origin::of(request.uri()) else {
+            return Err(SendError::NotSent(format!("{} is no URL of a server", request.uri())));
+        };
+        let garbled = Response::new(b"<html>".to_vec());
+        let sent = self.disturbed(&origin.to_string(), Some(Ok(garbled)), |memory| {
+            let server = memory.0.borrow().servers.get(&origin).cloned();
+            let Some(server) = server else {
+                return Ok(Err(SendError::NotSent("connection refused".to_owned())));
+            };
+            Ok(match server(request) {
+                Some(response) if response.body().len() <= OUTSIDE_BODY_MAX => Ok(response),
+                Some(_) => {
+                    Err(SendError::Unknown(format!("the answer has more than {OUTSIDE_BODY_MAX} bytes")))
+                }
+                None => {
+                    memory.advance(patience);
+                    Err(SendError::Unknown(format!("no answer within {patience:?}")))
+                }
+            })
+        });
+        sent.unwrap_or_else(|fault| Err(SendError::Unknown(fault.to_string())))
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {

@@ -1,10 +1,13 @@
 //! The platform of a component: the imports of the common world.
 
+mod sending;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use http::{Request, Response};
 use secrecy::SecretString;
 use wasmcloud_component::wasi::keyvalue::{atomics, batch, store};
 use wasmcloud_component::wasi::logging::logging;
@@ -14,6 +17,7 @@ use wasmcloud_component::wasmcloud::messaging::{consumer, types::BrokerMessage};
 use super::batch as many;
 use super::fault::Fault;
 use super::interface::{Entry, Level, Platform};
+use super::sending::SendError;
 use crate::config;
 
 #[allow(unsafe_code, missing_debug_implementations, reason = "written by the binding generator")]
@@ -113,6 +117,10 @@ impl Platform for Wasm {
         let message = BrokerMessage { subject: subject.to_owned(), body: body.to_vec(), reply_to: None };
         consumer::publish(&message)
             .map_err(|error| Fault::new(format!("cannot publish on {subject}: {error}")))
+    }
+
+    fn send(&self, request: &Request<Vec<u8>>, patience: Duration) -> Result<Response<Vec<u8>>, SendError> {
+        sending::send(request, patience)
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
