@@ -21,10 +21,10 @@ pub(crate) mod secrets;
 pub(crate) struct Capabilities {
     pub(crate) clocks: clocks::ClocksCtx,
     pub(crate) config: config::ConfigCtx,
+    pub(crate) http: http::HttpCtx,
     pub(crate) keyvalue: keyvalue::KeyValueCtx,
     pub(crate) logging: logging::LoggingCtx,
     pub(crate) messaging: messaging::MessagingCtx,
     pub(crate) random: random::RandomCtx,
     pub(crate) secrets: secrets::SecretsCtx,
-    pub(crate) http_client: bool,
 }

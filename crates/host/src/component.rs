@@ -168,11 +168,8 @@ impl Component {
     }
 
     async fn instantiate(&self) -> wasmtime::Result<Instance> {
-        let probe = Probe {
-            component: self.name.clone(),
-            instance: self.made.fetch_add(1, Ordering::Relaxed),
-            observer: self.observer.clone(),
-        };
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let probe = Probe::new(self.name.clone(), number, self.observer.clone());
         let state = State::new(self.capabilities.clone(), probe, &self.limits, self.line_bytes_max);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);

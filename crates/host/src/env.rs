@@ -7,6 +7,7 @@ pub use trellis_broker::{Clock, SystemClock, TokioClock};
 use trellis_store::Store;
 
 use crate::observe::Observer;
+pub use crate::outside::{Nobody, Outside, World};
 pub use crate::randomness::{Randomness, SeededRandomness, SystemRandomness};
 use crate::secrets::Secrets;
 use crate::threads::RequestThreads;
@@ -18,25 +19,28 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<dyn Randomness>,
     pub secrets: Secrets,
+    /// Servers that are no part of the application.
+    pub outside: Arc<dyn Outside>,
     /// Sees, and may disturb, every host call. `None` costs nothing.
     pub observer: Option<Arc<dyn Observer>>,
     pub options: Options,
 }
 
 impl Env {
-    /// The real clock and the operating system's randomness.
+    /// The real clock, the operating system's randomness, and the world outside.
     pub fn real(store: Store, options: Options) -> Env {
         Env {
             store,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             secrets: Secrets::default(),
+            outside: Arc::new(World),
             observer: None,
             options,
         }
     }
 
-    /// Time from `clock` (a [`TokioClock`]) and randomness from `seed`. Nothing ticks in the background: a
+    /// Time from `clock` (a [`TokioClock`]) and randomness from `seed`; outside there is nobody, unless the simulation says who. Nothing ticks in the background: a
     /// guest that loops for ever is not interrupted here, because interrupting it would depend on how fast the machine is.
     pub fn simulated(store: Store, clock: Arc<dyn Clock>, seed: u64, observer: Arc<dyn Observer>) -> Env {
         Env {
@@ -44,6 +48,7 @@ impl Env {
             clock,
             randomness: Arc::new(SeededRandomness::new(seed)),
             secrets: Secrets::default(),
+            outside: Arc::new(Nobody),
             observer: Some(observer),
             options: Options { epoch_thread: false, ..Options::default() },
         }
@@ -103,6 +108,8 @@ pub struct Limits {
     /// How many bytes of request bodies there can be at once, over all connections: of those that are being read and of those
     /// that are being handled. Each takes several times as much inside, for what it becomes there.
     pub request_bodies_bytes_max: usize,
+    /// The largest body of a request to a server outside, and of its answer.
+    pub outside_body_bytes_max: usize,
     /// Concurrent calls of a component whose manifest does not say.
     pub instances_default: usize,
     /// How many instances there can be beyond what the manifest asks for, when components are scaled or others started. It
@@ -122,6 +129,7 @@ impl Default for Limits {
             queue_len_max: 4096,
             request_body_bytes_max: 1 << 20,
             request_bodies_bytes_max: 64 << 20,
+            outside_body_bytes_max: 1 << 20,
             instances_default: 32,
             instances_spare: 128,
         }

@@ -21,7 +21,7 @@ const FREE: [&str; 11] = [
 ];
 
 /// Interfaces that need a link, and the capability to link to. Without a link to an HTTP client outgoing requests are refused
-/// when they are made: code that can make them is in every component that answers HTTP.
+/// when they are made: a service may make them only where it is configured to.
 const LINKED: [(&str, &str); 4] = [
     ("wasi:keyvalue/store", "keyvalue-nats"),
     ("wasi:keyvalue/atomics", "keyvalue-nats"),

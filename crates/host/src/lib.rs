@@ -34,6 +34,7 @@ pub mod manifest;
 mod metrics;
 pub mod observe;
 mod output;
+pub mod outside;
 mod permissions;
 mod permits;
 mod problem;

@@ -163,6 +163,12 @@ impl Maker {
         Capabilities {
             clocks: capabilities::clocks::ClocksCtx { clock: self.env.clock.clone(), started: self.started },
             config: capabilities::config::ConfigCtx { values: told(plan) },
+            http: capabilities::http::HttpCtx {
+                outside: linked("wasi:http/outgoing-handler").then(|| self.env.outside.clone()),
+                time_max: self.env.options.limits.call_time_max,
+                body_bytes_max: self.env.options.limits.outside_body_bytes_max,
+                metrics: metrics.clone(),
+            },
             keyvalue: capabilities::keyvalue::KeyValueCtx::new(self.env.store.clone(), buckets),
             logging: capabilities::logging::LoggingCtx {
                 line_bytes_max: self.env.options.log_line_bytes_max,
@@ -175,7 +181,6 @@ impl Maker {
             },
             random: capabilities::random::RandomCtx { randomness: self.env.randomness.clone() },
             secrets: capabilities::secrets::SecretsCtx { values: secrets },
-            http_client: linked("wasi:http/outgoing-handler"),
         }
     }
 }

@@ -26,12 +26,14 @@ pub(crate) struct ComponentMetrics {
     pub(crate) instances_made: Counter,
     pub(crate) refused_messages: Counter,
     pub(crate) warnings: Counter,
+    pub(crate) outgoing_requests: Counter,
+    pub(crate) outgoing_answers: Counter,
 }
 
 /// What a counter is called, what it means, and where it is.
 type Metric = (&'static str, &'static str, fn(&ComponentMetrics) -> &Counter);
 
-const METRICS: [Metric; 6] = [
+const METRICS: [Metric; 8] = [
     ("trellis_http_calls_total", "HTTP requests given to a component.", |m| &m.http_calls),
     ("trellis_message_calls_total", "Messages given to a component.", |m| &m.message_calls),
     ("trellis_failed_calls_total", "Calls that trapped, overran, were refused or gave no response.", |m| {
@@ -44,6 +46,12 @@ const METRICS: [Metric; 6] = [
         |m| &m.refused_messages,
     ),
     ("trellis_warnings_total", "Lines of a component's log that warn, or tell of an error.", |m| &m.warnings),
+    ("trellis_outgoing_requests_total", "Requests of a component to servers outside.", |m| {
+        &m.outgoing_requests
+    }),
+    ("trellis_outgoing_answers_total", "Whole answers of servers outside to a component.", |m| {
+        &m.outgoing_answers
+    }),
 ];
 
 /// All counters in Prometheus' text format.

@@ -4,6 +4,7 @@
 //! [`Transcript::hash`]. A seed decides which calls are late and which instances die half-way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -88,9 +89,19 @@ pub(crate) struct Probe {
     pub(crate) component: Arc<str>,
     pub(crate) instance: u64,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Probe {
+    pub(crate) fn new(component: Arc<str>, instance: u64, observer: Option<Arc<dyn Observer>>) -> Probe {
+        Probe { component, instance, observer, ended: Arc::default() }
+    }
+
+    /// Ends the instance at its next host call: for what the host does beside it, and where nothing can be ended.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
     /// An asynchronous call begins.
     pub(crate) async fn enter(
         &self,
@@ -124,6 +135,9 @@ impl Probe {
 
     fn observe(&self, name: &'static str, moment: Moment, add: impl FnOnce(&mut Fingerprint)) -> Verdict {
         let Some(observer) = &self.observer else { return Verdict::Proceed };
+        if self.ended.load(Ordering::Relaxed) {
+            return Verdict::Crash;
+        }
         let mut fingerprint = Fingerprint::default();
         add(&mut fingerprint);
         let (component, instance, hash) = (&*self.component, self.instance, fingerprint.finish());

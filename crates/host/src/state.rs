@@ -46,7 +46,7 @@ impl State {
             .stderr(output::Lines::new(probe.component.clone(), output::Stream::Err, line_bytes_max));
         State {
             table,
-            hooks: Hooks::new(capabilities.http_client),
+            hooks: Hooks::new(capabilities.http.clone(), probe.clone()),
             capabilities,
             probe,
             limiter: Limiter::new(limits),
