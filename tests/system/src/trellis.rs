@@ -3,6 +3,8 @@
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use trellis_manifest::Manifest;
+
 use crate::application::Application;
 use crate::deployed::Deployed;
 use crate::embedded::Embedded;
@@ -74,17 +76,24 @@ impl Trellis {
 
     #[track_caller]
     pub fn start_reusing(data: &Path, settings: &[Setting<'_>], reuse: Reuse) -> Self {
+        Self::start_deploying(data, &configured(settings), reuse)
+    }
+
+    /// The same, with a manifest that has been made of a configured one.
+    #[track_caller]
+    pub fn start_on(data: &Path, manifest: &Manifest) -> Self {
+        Self::start_deploying(data, manifest, Reuse::Default)
+    }
+
+    #[track_caller]
+    fn start_deploying(data: &Path, manifest: &Manifest, reuse: Reuse) -> Self {
         if let Some(lattice) = folder(LATTICE) {
-            return Self(Host::Lattice(Box::new(Deployed::on_lattice(
-                &lattice,
-                data,
-                &configured(settings),
-            ))));
+            return Self(Host::Lattice(Box::new(Deployed::on_lattice(&lattice, data, manifest))));
         }
         if let Some(v2) = folder(V2) {
-            return Self(Host::V2(Box::new(Deployed::on_v2(&v2, data, &configured(settings)))));
+            return Self(Host::V2(Box::new(Deployed::on_v2(&v2, data, manifest))));
         }
-        Self(Host::Embedded(Embedded::start_configured(data, settings, reuse.arguments())))
+        Self(Host::Embedded(Embedded::start_on(data, manifest, reuse.arguments())))
     }
 
     /// What it runs on: how many messages a call of a component is depends on that.

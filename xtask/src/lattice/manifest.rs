@@ -1,6 +1,7 @@
 //! wadm.yaml, made to run here: its image references become files of this machine, and its addresses those that this lattice
 //! has. Nothing else is changed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use trellis_manifest::types::{
@@ -34,6 +35,8 @@ pub struct Provider {
 const NATS_SCHEME: &str = "nats://";
 /// Of an image that is none: the host itself does what a provider would.
 const BUILTIN_SCHEME: &str = "wasmcloud+builtin://";
+/// The provider by which components ask servers outside. There is no crate of it, and the host has one built in.
+const HTTP_CLIENT: &str = "http-client";
 /// How subjects begin on which hosts of wasmCloud 1 say what happens.
 const WASMCLOUD_1_EVENTS: &str = "wasmbus.evt.";
 /// The provider that has the one address of the application.
@@ -49,9 +52,10 @@ impl Deployment {
     /// With image references that this machine has: files below `root`, and archives of providers.
     pub fn here(manifest: &Manifest, root: &Path, tools: &Tools) -> Result<Self> {
         Self::with_images(manifest, &|image| {
-            let file = match image.strip_prefix(FILE) {
-                Some(file) => root.join(file),
-                None => tools.archive(image_name(image))?,
+            let file = match (image.strip_prefix(FILE), image_name(image)) {
+                (Some(file), _) => root.join(file),
+                (None, HTTP_CLIENT) => return Some(format!("{BUILTIN_SCHEME}{HTTP_CLIENT}")),
+                (None, name) => tools.archive(name)?,
             };
             Some(format!("{FILE}{}", file.display()))
         })
@@ -149,10 +153,11 @@ impl Deployment {
         }
     }
 
-    /// What a host has to be told to allow, as it is off by default.
-    pub fn features(&self) -> Vec<String> {
+    /// What a host has to be told to allow, as it is off by default: what is built in of this application, and the HTTP client for
+    /// whatever is deployed later.
+    pub fn features(&self) -> BTreeSet<String> {
         let builtins = self.manifest.images().filter_map(|image| image.strip_prefix(BUILTIN_SCHEME));
-        builtins.map(|name| format!("builtin-{name}")).collect()
+        builtins.chain([HTTP_CLIENT]).map(|name| format!("builtin-{name}")).collect()
     }
 
     pub fn providers(&self) -> impl Iterator<Item = Provider> {
@@ -378,13 +383,26 @@ spec:
 
     #[test]
     fn what_the_host_does_itself_stays_and_has_to_be_allowed() {
-        assert!(deployment().features().is_empty());
+        let features = |deployment: Deployment| deployment.features().into_iter().collect::<Vec<_>>();
+        assert_eq!(features(deployment()), ["builtin-http-client"]);
         let text = MANIFEST
             .replace("registry.example:5000/wasmcloud/http-server:0.27.0", "wasmcloud+builtin://http-server");
         let deployment = with_images(&text);
         let text = deployment.manifest.to_string();
         assert!(text.contains("image: wasmcloud+builtin://http-server\n"), "{text}");
-        assert_eq!(deployment.features(), ["builtin-http-server"]);
+        assert_eq!(features(deployment), ["builtin-http-client", "builtin-http-server"]);
+    }
+
+    #[test]
+    fn servers_outside_are_asked_by_the_host_itself() {
+        let text = MANIFEST.replace(
+            "registry.example:5000/wasmcloud/http-server:0.27.0",
+            "ghcr.io/wasmcloud/http-client:0.13.1",
+        );
+        let tools = Tools::in_folder(Path::new("/cache"), "nats-server".into());
+        let deployment = Deployment::here(&manifest(&text), Path::new("/root"), &tools).unwrap();
+        assert!(deployment.manifest.images().any(|image| image == "wasmcloud+builtin://http-client"));
+        assert!(deployment.providers().any(|provider| provider.image == "http-client"));
     }
 
     #[test]
