@@ -132,7 +132,7 @@ fn follow_payments(event: &Recorded<PaymentEvent>, reaction: &Reaction) -> Resul
             PaymentEvent::Requested(_) => reservation.pay(&payment.order_id, &payment.id, &now),
             PaymentEvent::Succeeded => reservation.paid(&payment.id, true, &now),
             PaymentEvent::Failed(_) => reservation.paid(&payment.id, false, &now),
-            PaymentEvent::Refused => None,
+            PaymentEvent::Prepared(_) | PaymentEvent::Refused => None,
         })
     })?;
     Ok(())

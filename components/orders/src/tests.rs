@@ -36,6 +36,7 @@ play! {
     Payments: sources::PAYMENTS {
         Payment.id by PaymentEvent: |before, event| match event {
             PaymentEvent::Requested(payment) => Some(payment.clone()),
+            PaymentEvent::Prepared(_) => before,
             PaymentEvent::Succeeded => before.map(|payment| Payment { status: PaymentStatus::Succeeded, ..payment }),
             PaymentEvent::Failed(_) => before.map(|payment| Payment { status: PaymentStatus::Failed, ..payment }),
             PaymentEvent::Refused => before.map(|payment| Payment { status: PaymentStatus::Refused, ..payment }),
@@ -86,6 +87,8 @@ fn asked(payment: &str, order: &str) -> PaymentEvent {
         amount: euros(1999),
         status: PaymentStatus::Requested,
         reason: None,
+        processor: None,
+        processor_id: None,
         requested_at: "2026-01-01T00:00:00.000Z".to_owned(),
         version: 1,
     })
@@ -345,6 +348,8 @@ fn an_order_is_paid_by_one_payment() {
     since().when(|| withdraw(&caller("sue"))).then_problem(409);
     since().when(|| place(&caller("bob"), 1999)).then_problem(409);
     heard("p2", PaymentEvent::Refused);
+    heard("p1", PaymentEvent::Prepared("pi".to_owned()));
+    assert_eq!(status(&order), Status::Paying, "what the processor calls it decides nothing");
     heard("p1", PaymentEvent::Succeeded);
     let paid = get(&caller("ann"), &order).unwrap();
     assert_eq!((paid.status, paid.payment.as_deref()), (Status::Paid, Some("p1")));

@@ -5,23 +5,32 @@
 //!
 //! **The processor is asked under the id of the payment**, so however often it is asked, it takes the money once. One that has not
 //! decided is asked again later: for a day, after which an operator has to look.
+//!
+//! **What it tells unasked is a reason to ask it**, and no more than that.
 
+mod nudge;
+mod processor;
+mod refund;
 mod sandbox;
 mod service;
+mod stripe;
 #[cfg(test)]
 mod tests;
 
-use api::{Cx, Guest, NewPayment, Payment, Problem};
+use api::{Cx, Guest, NewPayment, PageRequest, Payment, Problem, RefundPage};
+use nudge::Nudge;
+use refund::REFUNDS;
 use sandbox::{Charge, Outcome};
 use service::Payments;
 use thiserror::Error;
 use trellis::orders::events::ReservationEvent;
 use trellis::orders::types::{Order, Reservation, Status as OrderStatus};
 use trellis::payments::events::PaymentEvent;
-use trellis::payments::types::Status;
+use trellis::payments::types::{Processor, Refund, Status};
 use trellis_kit::http::Awaited;
 use trellis_kit::{
-    Aggregate, Entity, Failure, Reaction, Recorded, Route, Service, Timers, Wire, id, routes, timers,
+    Aggregate, Entity, Failure, OPERATOR, Projections, Reaction, Recorded, Route, Service, Timers, Wire, id,
+    projections, routes, timers,
 };
 
 trellis_kit::bindings!(payments: orders);
@@ -34,13 +43,20 @@ impl Service for Payments {
     const ROUTES: &[Route] = routes! {
         POST "/payments?wait" => awaited(Self::pay),
         GET "/payments/{id}" => ok(Self::get),
+        only(OPERATOR) GET "/payments/refunds" => page(Self::refunds),
+        POST "/payments/webhooks/stripe" => stripe::hear,
     };
-    const ENTITIES: &[Entity] = &[Entity::of::<Payment>(), Entity::of::<Charge>()];
+    const ENTITIES: &[Entity] =
+        &[Entity::of::<Payment>(), Entity::of::<Charge>(), Entity::of::<Refund>(), Entity::of::<Nudge>()];
     /// Who knows a token can charge the card.
     const PRIVATE: &[Entity] = &[Entity::of::<Means>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
+    const PROJECTIONS: Projections = projections! { sources::PAYMENTS => refund::follow };
     /// A processor may take its time with one payment; that holds up none of the others.
-    const TIMERS: Timers = timers! { sources::ORDERS => at_once(follow_order) };
+    const TIMERS: Timers = timers! {
+        sources::ORDERS => at_once(follow_order),
+        sources::PAYMENTS => at_once(nudge::follow),
+    };
 }
 
 /// What a payment is made with.
@@ -72,12 +88,19 @@ impl Guest for Payments {
         let own = payment.filter(|payment| cx.caller.as_ref() == Some(&payment.buyer));
         Ok(own.ok_or(PaymentError::NoSuchPayment)?)
     }
+
+    fn refunds(cx: &Cx, page: PageRequest) -> Result<RefundPage, Problem> {
+        cx.require(OPERATOR)?;
+        let listed = REFUNDS.list(&cx.views()?, &page)?;
+        Ok(RefundPage { items: listed.items, next: listed.next })
+    }
 }
 
 /// Asks for a payment, which its order decides on.
 fn request(cx: &Cx, new: &NewPayment) -> Result<Payment, Problem> {
     let buyer = cx.caller.clone().ok_or(PaymentError::NobodyKnown)?;
-    sandbox::expect_token("token", &new.token)?;
+    let processor = processor::configured()?;
+    processor::expect_token(processor, "token", &new.token)?;
     let order = order(cx, &new.order_id)?.filter(|order| order.buyer == buyer);
     let order = order.ok_or(PaymentError::UnknownOrder)?;
     let means: Means = cx.create(new, |id| MeansEvent::Shown(Means { id, token: new.token.clone() }))?;
@@ -94,6 +117,8 @@ fn request(cx: &Cx, new: &NewPayment) -> Result<Payment, Problem> {
             amount: order.price,
             status: Status::Requested,
             reason: None,
+            processor: Some(processor),
+            processor_id: None,
             requested_at: cx.now(),
             version: 1,
         })
@@ -189,6 +214,9 @@ fn charge(id: &str, reaction: &Reaction) -> Result<(), Failure> {
         return Ok(());
     }
     let means: Means = reaction.load(id)?;
+    if payment.processor == Some(Processor::Stripe) {
+        return stripe::charge(reaction, &payment, &means.token);
+    }
     let said = match sandbox::charge(reaction, &payment, &means.token)? {
         Outcome::Succeeded => PaymentEvent::Succeeded,
         Outcome::Declined(why) => PaymentEvent::Failed(why.to_owned()),
@@ -215,14 +243,18 @@ impl Aggregate for Payment {
             let PaymentEvent::Requested(payment) = event else { return None };
             return Some(payment.clone());
         };
-        let (status, reason) = match event {
+        if before.status != Status::Requested {
+            return None;
+        }
+        let after = Self { version: before.version + 1, ..before };
+        Some(match event {
             PaymentEvent::Requested(_) => return None,
-            PaymentEvent::Refused => (Status::Refused, None),
-            PaymentEvent::Succeeded => (Status::Succeeded, None),
-            PaymentEvent::Failed(why) => (Status::Failed, Some(why.clone())),
-        };
-        let version = before.version + 1;
-        (before.status == Status::Requested).then_some(Self { status, reason, version, ..before })
+            PaymentEvent::Prepared(_) if after.processor_id.is_some() => return None,
+            PaymentEvent::Prepared(by) => Self { processor_id: Some(by.clone()), ..after },
+            PaymentEvent::Refused => Self { status: Status::Refused, ..after },
+            PaymentEvent::Succeeded => Self { status: Status::Succeeded, ..after },
+            PaymentEvent::Failed(why) => Self { status: Status::Failed, reason: Some(why.clone()), ..after },
+        })
     }
 }
 

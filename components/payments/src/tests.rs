@@ -1,5 +1,7 @@
 //! What payments promises, in the words of the domain, and how it looks over HTTP.
 
+mod stripe;
+
 use std::time::Duration;
 
 use trellis_kit::platform::memory::Harm;

@@ -18,6 +18,11 @@ impl Context {
         instant::rfc3339(platform::current().now_ms())
     }
 
+    /// The same in seconds since 1970, as servers outside write it.
+    pub fn seconds(&self) -> u64 {
+        platform::current().now_ms() / 1000
+    }
+
     /// A time before this call, written in the same way: of two such texts the lesser is the earlier.
     pub fn ago(&self, time: Duration) -> String {
         instant::rfc3339(platform::current().now_ms().saturating_sub(millis(time)))

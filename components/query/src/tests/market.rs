@@ -77,6 +77,7 @@ play! {
             };
             match event {
                 PaymentEvent::Requested(payment) => Some(payment.clone()),
+                PaymentEvent::Prepared(_) => now(PaymentStatus::Requested, None),
                 PaymentEvent::Refused => now(PaymentStatus::Refused, None),
                 PaymentEvent::Succeeded => now(PaymentStatus::Succeeded, None),
                 PaymentEvent::Failed(why) => now(PaymentStatus::Failed, Some(why)),
@@ -152,6 +153,8 @@ fn paid_by(order: &str, events: impl IntoIterator<Item = PaymentEvent>) {
         amount: euros(1999),
         status: PaymentStatus::Requested,
         reason: None,
+        processor: None,
+        processor_id: None,
         requested_at: TIME.to_owned(),
         version: 1,
     });

@@ -14,4 +14,5 @@ mod operations;
 mod origins;
 mod slow_clients;
 mod slow_services;
+mod stripe;
 mod trace;
