@@ -6,8 +6,8 @@
 //!     .header("idempotency-key", &payment.id)
 //!     .body(form.into_bytes())?;
 //! match reaction.send(&request, Duration::from_secs(5)) {
-//!     Ok(response) if response.status().is_success() => …,
-//!     Ok(response) => …,
+//!     Ok(response) if response.status().is_success() => note(&response),
+//!     Ok(response) => note_refused(&response),
 //!     // It is as if nobody had asked.
 //!     Err(error @ SendError::NotSent(_)) => Err(Failure::later(A_WHILE, error)),
 //!     // It may be done, or not, or be done in a while: ask whether it is, or the same again with the same key.
