@@ -31,6 +31,11 @@ impl Failure {
         Failure { code: DATA, what: format!("the data directory {directory} cannot be used: {error}") }
     }
 
+    /// The same, with what to do about it.
+    pub(crate) fn remedy(self, remedy: &str) -> Failure {
+        Failure { what: format!("{}; {remedy}", self.what), ..self }
+    }
+
     pub(crate) fn report(self) -> ExitCode {
         eprintln!("error: {}", self.what);
         ExitCode::from(self.code)

@@ -2,10 +2,12 @@
 
 mod connection;
 mod control;
+mod demo;
 mod dlq;
 mod events;
 mod failure;
 mod forget;
+mod http;
 mod jetstream;
 mod orders;
 mod replay;
@@ -45,6 +47,8 @@ struct Cli {
 enum Command {
     /// Run the application of a manifest until a signal
     Up(up::Up),
+    /// Let a few people write, sell and buy on an empty site, as something to look at
+    Demo(demo::Demo),
     /// Say whether all is well with a running application, and where not
     Status(status::Status),
     /// Stop a service of a running application: nobody finds it any more, and what it has begun is finished
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
     log_to_stderr(cli.log);
     let result = match cli.command {
         Command::Up(up) => up.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Status(status) => status.run(),
         Command::Replay(replay) => replay.run(),
         Command::Forget(forget) => forget.run(),

@@ -6,6 +6,7 @@ mod accounts;
 mod chaos;
 mod components;
 mod crash;
+mod demo;
 mod first_admin;
 mod fuzz;
 mod lifecycle;
