@@ -35,6 +35,17 @@ fn who_tries_often_is_slowed_down_and_the_owner_elsewhere_is_not() {
     assert_eq!(tried(&at("6.6.6.6"), "ann@example.org", PASSWORD), 200, "never for good");
 }
 
+/// Which go well is known when they have been compared, and by then many others may be on their way.
+#[test]
+fn a_try_too_many_is_not_even_compared_and_those_that_go_well_count() {
+    start::<Accounts>();
+    Accounts::sign_up(&at("10.0.0.1"), new("ann@example.org")).unwrap();
+    let before = passwords::runs();
+    let statuses: Vec<u16> = (0..12).map(|_| tried(&at("10.0.0.1"), "ann@example.org", PASSWORD)).collect();
+    assert_eq!(statuses, [[200; 10].as_slice(), &[429; 2]].concat());
+    assert_eq!(passwords::runs() - before, 10);
+}
+
 #[test]
 fn what_many_addresses_try_at_one_account_is_counted_together() {
     start::<Accounts>();

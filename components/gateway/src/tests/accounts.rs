@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use trellis_kit::platform::Platform;
+
 use super::*;
 use crate::trellis::accounts::events::{ApiKeyEvent, SessionEvent, UserEvent};
 use crate::trellis::accounts::types::{ApiKey, Session, Sessions, Term, User};
@@ -427,6 +429,19 @@ fn while_an_event_of_accounts_waits_for_long_nobody_is_taken_for_who_they_were()
     platform().lose_stream("LOG_accounts");
     platform().advance(Duration::from_secs(4));
     assert_ne!(all().0, 503, "what was noted last holds while the server does not say");
+}
+
+/// Where nothing is delivered, nothing waits for long either.
+#[test]
+fn while_not_all_events_of_accounts_come_nobody_is_taken_for_who_they_were() {
+    ann();
+    assert_eq!(with(&token("ann-1")).status, 200);
+    let away = "$JS.API.CONSUMER.DELETE.LOG_accounts.gateway-g1-3";
+    platform().request(away, b"{}", Duration::from_secs(1)).unwrap();
+    platform().advance(Duration::from_secs(4));
+    let told = assert_problem(&with(&token("ann-1")), 503)["detail"].to_string();
+    assert!(told.contains("Not all events of accounts come here yet."), "{told}");
+    assert_eq!(get("/blog").status, 200, "who needs nobody to be known goes on");
 }
 
 #[test]

@@ -68,7 +68,14 @@ fn a_ticket_says_whether_it_can_be_had_and_by_whom() {
 fn as_long_as_nothing_has_happened_a_form_has_one_key() {
     answering("query", 200, "", &ticket("for_sale", "null"));
     let key = |page: &str| attribute(page, "name=\"key\"", "value");
-    assert_eq!(key(&seen("/market/T1", "bob")), key(&seen("/market/T1", "bob")));
+    let reserve = key(&seen("/market/T1", "bob"));
+    assert_eq!(key(&seen("/market/T1", "bob")), reserve);
+    let free_again = ticket("for_sale", "null").replace("\"reservation\":3", "\"reservation\":5");
+    let another = ticket("for_sale", "null").replace("\"id\":\"T1\"", "\"id\":\"T2\"");
+    for (other, why) in [(free_again, "what was reserved and is free again"), (another, "another ticket")] {
+        answering("query", 200, "", &other);
+        assert_ne!(key(&seen("/market/T1", "bob")), reserve, "{why}");
+    }
     answering("orders", 200, "", ORDER);
     let first = key(&seen("/o/T1-O1", "bob"));
     assert_eq!(key(&seen("/o/T1-O1", "bob")), first);

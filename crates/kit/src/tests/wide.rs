@@ -221,6 +221,9 @@ fn it_is_tried_again_when_it_says_and_not_before() {
     assert_eq!(run::<Couriers>(LONGEST_PAUSE), 1);
     platform().step_clock(7_200_000);
     assert_eq!(run::<Couriers>(LONGEST_PAUSE), 1);
+    // Nor is one that is set back by less than the event is old.
+    platform().step_clock(-600_000);
+    assert_eq!(run::<Couriers>(LONGEST_PAUSE), 1);
 }
 
 #[test]
