@@ -4,21 +4,20 @@
 //! answered until it is.
 
 mod trade;
+mod visitor;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::application::Application;
-use crate::client::{Client, Request, Response, text};
-use crate::manifest::{ANN, MIA};
-use crate::nats::{Nats, NoAnswer};
+use crate::client::{Request, text};
 use crate::random::Random;
+use visitor::{Doors, Visitor, body};
 
 pub(crate) use trade::{Trade, are_decided, assert_all_ended};
 
@@ -26,10 +25,6 @@ const WRITERS: u64 = 8;
 const TRADERS: u64 = 2;
 /// Of those who comment on one post: its events are handled one after the other.
 const WRITERS_ON_ONE_POST: u64 = 2;
-/// Whoever gets no answer asks again after this, at first.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
-/// Nobody may have to ask for longer than this.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 
 /// Writers at work, each in a thread of its own.
 #[derive(Debug)]
@@ -52,7 +47,7 @@ impl Load {
     #[track_caller]
     pub fn on_one_post(on: &Application, seed: u64) -> Self {
         let doors = Arc::new(Mutex::new(Doors::of(on)));
-        let mut author = Visitor { doors, by_gateway: false, name: "author".to_owned(), repeated: 0 };
+        let mut author = Visitor::new(&doors, false, "author".to_owned());
         let title = "The post of all comments";
         let new = Request::post("/posts", body(&json!({ "title": title })));
         let id = text(&author.write_as_itself("posts", new.header("idempotency-key", "author"))["id"]);
@@ -66,15 +61,13 @@ impl Load {
         let count = if post.is_some() { WRITERS_ON_ONE_POST } else { WRITERS };
         let writers = (0..count).map(|writer| {
             let (name, by_gateway) = (format!("w{writer}"), writer % 2 == 0 && post.is_none());
-            let visitor = Visitor { doors: Arc::clone(&doors), by_gateway, name, repeated: 0 };
+            let visitor = Visitor::new(&doors, by_gateway, name);
             let (stop, the_post) = (Arc::clone(&stop), the_post.clone());
             let random = Random::new(seed.wrapping_add(writer + 1));
             std::thread::spawn(move || write(visitor, random, the_post.as_deref(), &stop))
         });
         let traders = (0..if post.is_some() { 0 } else { TRADERS }).map(|trader| {
-            let doors = Arc::clone(&doors);
-            let visitor =
-                Visitor { doors, by_gateway: trader % 2 == 0, name: format!("t{trader}"), repeated: 0 };
+            let visitor = Visitor::new(&doors, trader % 2 == 0, format!("t{trader}"));
             let (stop, random) = (Arc::clone(&stop), Random::new(seed.wrapping_sub(trader + 1)));
             std::thread::spawn(move || trade_on(visitor, random, &stop))
         });
@@ -134,74 +127,6 @@ impl fmt::Display for Written {
     }
 }
 
-/// Where the application is reached by now.
-#[derive(Clone, Copy, Debug)]
-struct Doors {
-    gateway: Client,
-    services: Nats,
-}
-
-impl Doors {
-    #[track_caller]
-    fn of(application: &Application) -> Self {
-        Self { gateway: application.client(), services: application.nats() }
-    }
-}
-
-/// A writer, and its way in: through the gateway, to which it shows a key, or straight to a service, which it tells what
-/// the gateway would.
-struct Visitor {
-    doors: Arc<Mutex<Doors>>,
-    by_gateway: bool,
-    name: String,
-    repeated: u64,
-}
-
-impl Visitor {
-    /// Sends a request that may be repeated, until the answer is one that `is_final`.
-    fn send(&mut self, service: &str, request: &Request, is_final: impl Fn(&Response) -> bool) -> Response {
-        let begun = Instant::now();
-        // Longer and longer: an application that is busy is not made busier.
-        let (mut patience, mut pause) = (ANSWER_TIME_MAX, Duration::from_millis(50));
-        loop {
-            let doors = *self.doors.lock().unwrap();
-            let answer = if self.by_gateway {
-                doors.gateway.send(request).map_err(NoAnswer::from)
-            } else {
-                doors.services.patient_for(patience).send(service, request)
-            };
-            if let Ok(answer) = &answer
-                && is_final(answer)
-            {
-                return answer.clone();
-            }
-            assert!(begun.elapsed() < GIVE_UP_AFTER, "{}: {request:?} gets no answer: {answer:?}", self.name);
-            self.repeated += 1;
-            std::thread::sleep(pause);
-            patience = (patience * 2).min(8 * ANSWER_TIME_MAX);
-            pause = (pause * 2).min(ANSWER_TIME_MAX / 4);
-        }
-    }
-
-    /// What does not exist may not be known yet to whoever is asked: that is asked again.
-    fn write(&mut self, service: &str, request: &Request) -> Value {
-        let answer = self.send(service, request, |answer| answer.status < 500 && answer.status != 404);
-        assert!(matches!(answer.status, 200 | 201), "{}: {request:?}: {answer:?}", self.name);
-        answer.json()
-    }
-
-    fn write_as_itself(&mut self, service: &str, request: Request) -> Value {
-        let request =
-            if self.by_gateway { request.by(ANN) } else { request.header("trellis-caller", &self.name) };
-        self.write(service, &request)
-    }
-
-    fn write_as_moderator(&mut self, service: &str, request: Request) -> Value {
-        let request = if self.by_gateway { request.by(MIA) } else { request.as_moderator() };
-        self.write(service, &request)
-    }
-}
-
 /// Trades until it is to stop.
 fn trade_on(mut visitor: Visitor, mut random: Random, stop: &AtomicBool) -> Written {
     let mut written = Written::default();
@@ -214,10 +139,6 @@ fn trade_on(mut visitor: Visitor, mut random: Random, stop: &AtomicBool) -> Writ
     }
     written.repeated = visitor.repeated;
     written
-}
-
-fn body(value: &Value) -> String {
-    value.to_string()
 }
 
 /// Writes and reads until it is to stop. Each title is changed and each verdict overturned once at most, so that a request

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Visitor, body};
+use super::visitor::{Visitor, body};
 use crate::application::Application;
 use crate::client::{Request, Response, text};
 use crate::manifest::{ANN, OLAF};
