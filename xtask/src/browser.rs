@@ -1,14 +1,21 @@
-//! The browser that the tests of the pages look through: Chromium and its driver, from the machine's own packages.
+//! The browser that the tests of the pages look through: Chromium and its driver, from the machine's own packages; and what they
+//! hold pages to, from npm, in the version that `tests/browser` pins.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{Failure, Result};
+use crate::packages;
 use crate::process;
+use crate::workspace::Workspace;
 
 /// Tests look here, or in the search path.
 const BROWSER: &str = "TRELLIS_CHROMIUM";
 const DRIVER: &str = "TRELLIS_CHROMEDRIVER";
+/// The folder of what npm installs.
+const RULES: &str = "TRELLIS_PAGE_RULES";
+
+const PINNED: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// What the program is called by those who package it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -16,21 +23,36 @@ const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "goog
 const PACKAGES: [&str; 4] = ["chromium", "chromium-driver", "fonts-noto-core", "fonts-noto-color-emoji"];
 
 pub struct Browser {
+    programs: Programs,
+    rules: PathBuf,
+}
+
+struct Programs {
     browser: PathBuf,
     driver: PathBuf,
 }
 
 impl Browser {
-    /// Tells a program, and what it starts, where they are.
+    /// Tells a program, and what it starts, where all of it is.
     pub fn tell(&self, command: &mut Command) {
-        command.env(BROWSER, &self.browser).env(DRIVER, &self.driver);
+        let Programs { browser, driver } = &self.programs;
+        command.env(BROWSER, browser).env(DRIVER, driver).env(RULES, &self.rules);
     }
 }
 
+pub fn ready(workspace: &Workspace) -> Result<Browser> {
+    let programs = programs()?;
+    if let Some(rules) = std::env::var_os(RULES).map(PathBuf::from) {
+        return Ok(Browser { programs, rules });
+    }
+    let rules = packages::ready("page-rules", &workspace.root.join("tests/browser"), &PINNED, packages::npm)?;
+    Ok(Browser { programs, rules })
+}
+
 /// Finds both, or installs them where that is allowed.
-pub fn ready() -> Result<Browser> {
-    if let Some(browser) = found() {
-        return check(browser);
+fn programs() -> Result<Programs> {
+    if let Some(programs) = found() {
+        return check(programs);
     }
     install()?;
     let missing =
@@ -38,11 +60,11 @@ pub fn ready() -> Result<Browser> {
     check(found().ok_or_else(missing)?)
 }
 
-fn found() -> Option<Browser> {
+fn found() -> Option<Programs> {
     let named = |variable| std::env::var_os(variable).map(PathBuf::from);
     let browser = named(BROWSER).or_else(|| NAMES.into_iter().find_map(in_search_path))?;
     let driver = named(DRIVER).or_else(|| in_search_path("chromedriver"))?;
-    Some(Browser { browser, driver })
+    Some(Programs { browser, driver })
 }
 
 fn in_search_path(name: &str) -> Option<PathBuf> {
@@ -72,15 +94,15 @@ fn install() -> Result<()> {
 }
 
 /// A driver drives the browser of its own version only.
-fn check(browser: Browser) -> Result<Browser> {
-    let (of_browser, of_driver) = (version(&browser.browser)?, version(&browser.driver)?);
+fn check(programs: Programs) -> Result<Programs> {
+    let (of_browser, of_driver) = (version(&programs.browser)?, version(&programs.driver)?);
     if of_browser == of_driver {
-        return Ok(browser);
+        return Ok(programs);
     }
     Err(Failure::new(format!(
         "{} has version {of_browser}, {} has version {of_driver}",
-        browser.browser.display(),
-        browser.driver.display()
+        programs.browser.display(),
+        programs.driver.display()
     ))
     .remedy("install both in the same version"))
 }

@@ -20,7 +20,7 @@ const LATTICE_TESTS: &str = "lattice-tests";
 pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Result<()> {
     components::build_all(workspace, steps)?;
     let nats_server = steps.run("nats-server", nats::ready)?;
-    let browser = steps.run("browser", browser::ready)?;
+    let browser = steps.run("browser", || browser::ready(workspace))?;
     let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
     build_command(workspace, steps)?;
     steps.run_long("tests", || {

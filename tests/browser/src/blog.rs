@@ -95,6 +95,18 @@ impl Blog {
         self.web.send(&Request::get(path).by(token)).unwrap().status
     }
 
+    /// The paths of all pages, as web says them.
+    #[track_caller]
+    pub fn pages(&self) -> Vec<String> {
+        let all = self.web.send(&Request::get("/registry?limit=100").by(OLAF)).unwrap().json();
+        let web =
+            all.as_array().unwrap().iter().find(|service| service["name"] == "web").expect("it is there");
+        let routes = web["routes"].as_array().unwrap().iter().filter(|route| route["method"] == "GET");
+        let paths = routes.map(|route| route["path"].as_str().unwrap().to_owned());
+        // A part of a page, or a file of it.
+        paths.filter(|path| !path.ends_with("/live") && !path.starts_with("/assets/")).collect()
+    }
+
     /// Runs a command of `trellis` on it.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) {

@@ -1,8 +1,15 @@
 //! What every page is held to, however it is looked at.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::Browser;
+
+/// Where axe-core is.
+const RULES: &str = "TRELLIS_PAGE_RULES";
+/// How many of its rules speak of any page of ours, at least.
+const RULES_MIN: u64 = 10;
 
 /// Looks at the page on a desk and on a phone, in the light and in the dark, and keeps a picture of each.
 pub async fn look_at(browser: &Browser, name: &str) {
@@ -13,11 +20,50 @@ pub async fn look_at(browser: &Browser, name: &str) {
         for (device, width, height) in [("desk", 1100, 900), ("phone", 320, 640)] {
             browser.size(width, height).await;
             check_width(browser, &format!("{name} {device}"), width).await;
+            check_rules(browser, &format!("{name} {device} {look}")).await;
             browser.picture(&format!("{name}-{device}-{look}")).await;
         }
     }
     browser.dark(false).await;
     browser.size(1100, 900).await;
+}
+
+/// How much a page may take, with all that it brings along, and in how many requests.
+const BYTES_MAX: u64 = 60 * 1024;
+const REQUESTS_MAX: u64 = 3;
+
+/// The page was just opened, and is light: uncompressed, with scripts and style.
+pub async fn check_weight(browser: &Browser, page: &str) {
+    let weight = browser
+        .run(
+            "const all = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+                 .filter(({ initiatorType }) => initiatorType !== 'fetch');
+             return [all.reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0), all.length];",
+        )
+        .await;
+    let (bytes, requests) = (weight[0].as_u64().unwrap(), weight[1].as_u64().unwrap());
+    println!("{page}: {bytes} bytes in {requests} requests");
+    assert!(bytes <= BYTES_MAX && requests <= REQUESTS_MAX, "{page}: {bytes} bytes in {requests} requests");
+}
+
+/// It is as axe-core has it, which knows the rules of WCAG, and more besides. The driver brings it along: the page itself could not.
+async fn check_rules(browser: &Browser, page: &str) {
+    let folder = std::env::var_os(RULES).expect("TRELLIS_PAGE_RULES: `cargo xtask test` sets it");
+    if browser.run("return typeof axe").await == "undefined" {
+        let file = PathBuf::from(folder).join("node_modules/axe-core/axe.min.js");
+        browser.run(&std::fs::read_to_string(file).unwrap()).await;
+    }
+    let found = browser
+        .run(
+            "document.getAnimations().forEach((animation) => animation.finish());
+             const said = ({ id, help, nodes }) =>
+                 [id, help, nodes.map(({ html, failureSummary }) => [html, failureSummary])];
+             return axe.run(document, { preload: false, resultTypes: ['violations'] })
+                 .then(({ passes, violations }) => [passes.length, violations.map(said)]);",
+        )
+        .await;
+    assert_eq!(found[1], Value::Array(vec![]), "{page}");
+    assert!(found[0].as_u64().unwrap() >= RULES_MIN, "{page}: only {} rules applied", found[0]);
 }
 
 /// One document, in a language, with its parts named, and nothing that cannot be told by its name.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use browser::{Blog, Browser, Scripts, look_at};
+use browser::{Blog, Browser, Scripts, check_weight, look_at};
 use serde_json::Value;
 
 const RESERVE: &str = "form:has(input[name=amount]) button";
@@ -244,22 +244,8 @@ async fn who_has_signed_out_elsewhere_or_whose_server_has_died_goes_on_where_the
     ann.shows(STANDING, "Paid. The ticket is yours").await;
 }
 
-/// How much a page takes, with all that it brings along, and in how many requests.
-async fn cost(browser: &Browser) -> (u64, u64) {
-    let cost = browser
-        .run(
-            "const all = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-                 .filter(({ initiatorType }) => initiatorType !== 'fetch');
-             return [all.reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0), all.length];",
-        )
-        .await;
-    (cost[0].as_u64().unwrap(), cost[1].as_u64().unwrap())
-}
-
 #[tokio::test]
 async fn every_page_fits_is_accessible_and_light() {
-    const BYTES_MAX: u64 = 60 * 1024;
-    const REQUESTS_MAX: u64 = 3;
     let blog = Blog::start();
     let [sue, ann] = people(&blog, ["sue", "ann"], Scripts::On).await;
     ann.open(&blog.url("/market")).await;
@@ -313,12 +299,7 @@ async fn every_page_fits_is_accessible_and_light() {
     for (name, browser, path) in pages {
         browser.open(&blog.url(path)).await;
         browser.find("h1").await;
-        let (bytes, requests) = cost(browser).await;
-        println!("{name}: {bytes} bytes in {requests} requests");
-        assert!(
-            bytes <= BYTES_MAX && requests <= REQUESTS_MAX,
-            "{name}: {bytes} bytes in {requests} requests"
-        );
+        check_weight(browser, name).await;
         look_at(browser, name).await;
     }
     sue.open(&blog.url("/market/new")).await;
