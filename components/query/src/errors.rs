@@ -9,7 +9,7 @@ pub enum QueryError {
     NoSuchPost,
     #[error("There is no such ticket.")]
     NoSuchTicket,
-    #[error("Sign in to see your orders and sales.")]
+    #[error("Sign in to see what is yours.")]
     NobodyKnown,
 }
 

@@ -39,6 +39,8 @@ const MODERATOR: &str = "moderator";
 
 /// All posts, as they came.
 const POSTS: Series<Post> = Series::new(sources::POSTS, "post", "feed");
+/// The posts of each author, as they came. What is anonymous is nobody's.
+const POSTS_OF: Lists = Lists::of_anybody(sources::POSTS, "posts-of");
 const COMMENTS: Docs<Comment> = Docs::new(sources::COMMENTS, "comment");
 /// The comments of each post, as they came.
 const COMMENTS_OF: Lists = Lists::new(sources::COMMENTS, "of");
@@ -62,6 +64,7 @@ impl Service for Query {
         GET "/posts/{id}" => page(Self::get),
         GET "/tickets" => page(Self::tickets),
         GET "/tickets/{id}" => ok(Self::ticket),
+        GET "/users/currentuser/posts" => page(Self::own_posts),
         GET "/orders" => page(Self::orders),
         GET "/sales" => page(Self::sales),
     };
@@ -74,22 +77,22 @@ impl Service for Query {
         sources::ORDERS => market::follow_orders,
         sources::PAYMENTS => market::follow_payments,
     };
-    /// The list holds posts since 2, and authors have names since 3.
-    const VIEWS_SCHEMA: u32 = 3;
+    /// The list holds posts since 2, authors have names since 3, and lists of what they wrote since 4.
+    const VIEWS_SCHEMA: u32 = 4;
 }
 
 impl Guest for Query {
     fn feed(cx: &Cx, page: PageRequest) -> Result<FeedPage, Problem> {
         let views = cx.views()?;
         let listed = POSTS.list_with(&THREADS, &views, &page)?;
-        let items = listed.items.into_iter().filter_map(|(post, thread)| {
-            let Thread { count, newest } = thread.unwrap_or_default();
-            let readable = newest.into_iter().filter(|comment| may_read(cx, comment));
-            Some(with_comments(cx, post?, count, readable.take(SHOWN_IN_FEED)))
-        });
-        let mut items: Vec<ReadPost> = items.collect();
-        name(&views, &mut items)?;
-        Ok(FeedPage { items, next: listed.next })
+        in_feed(cx, &views, listed.items, listed.next)
+    }
+
+    fn own_posts(cx: &Cx, page: PageRequest) -> Result<FeedPage, Problem> {
+        let (author, views) = (cx.caller.as_deref().ok_or(QueryError::NobodyKnown)?, cx.views()?);
+        let listed = POSTS_OF.list(&views, author, &page)?;
+        let posts = POSTS.docs().get_each_with(&THREADS, &views, &listed.ids)?;
+        in_feed(cx, &views, posts, listed.next)
     }
 
     fn get(cx: &Cx, id: String, comments: PageRequest) -> Result<PostPage, Problem> {
@@ -119,6 +122,23 @@ impl Guest for Query {
     fn sales(cx: &Cx, page: PageRequest) -> Result<SalesPage, Problem> {
         market::sales(cx, &page)
     }
+}
+
+/// Posts, each with the newest few comments that the caller may read.
+fn in_feed(
+    cx: &Cx,
+    views: &Reader,
+    posts: Vec<(Option<Post>, Option<Thread>)>,
+    next: Option<String>,
+) -> Result<FeedPage, Problem> {
+    let items = posts.into_iter().filter_map(|(post, thread)| {
+        let Thread { count, newest } = thread.unwrap_or_default();
+        let readable = newest.into_iter().filter(|comment| may_read(cx, comment));
+        Some(with_comments(cx, post?, count, readable.take(SHOWN_IN_FEED)))
+    });
+    let mut items: Vec<ReadPost> = items.collect();
+    name(views, &mut items)?;
+    Ok(FeedPage { items, next })
 }
 
 /// Adds the names of all authors.
@@ -158,7 +178,10 @@ fn with_comments(cx: &Cx, post: Post, count: u64, comments: impl IntoIterator<It
 
 fn follow_posts(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
     match &event.data {
-        PostEvent::Created(post) => POSTS.add(writer, &post.id, post),
+        PostEvent::Created(post) => {
+            POSTS.add(writer, &post.id, post)?;
+            post.author.as_ref().map_or(Ok(()), |author| POSTS_OF.add(writer, author, &post.id))
+        }
         PostEvent::Retitled(_) => POSTS.change(writer, &event.entity, &event.state()?),
     }
 }

@@ -132,6 +132,30 @@ fn an_unknown_id_is_answered_with_404() {
 }
 
 #[test]
+fn own_posts_are_those_of_the_caller_newest_first_as_they_are_now() {
+    tell_posts(&["p1", "p2", "p3"]);
+    for (id, author) in [("p4", Some("bob")), ("p5", None)] {
+        let PostEvent::Created(post) = created(id) else { unreachable!() };
+        given::<Post>(id, [PostEvent::Created(Post { author: author.map(str::to_owned), ..post })]);
+    }
+    given::<Post>("p1", [retitled("Changed")]);
+    tell_comments(&["p1-a"]);
+    read();
+    let own = |cx: &Cx| Query::own_posts(cx, page(100)).unwrap().items;
+    let titles = |cx: &Cx| own(cx).into_iter().map(|post| post.title).collect::<Vec<_>>();
+    assert_eq!(titles(&caller("ann")), ["About p3", "About p2", "Changed"]);
+    assert_eq!(titles(&caller("bob")), ["About p4"]);
+    assert_eq!((own(&caller("eve")), own(&caller(""))), (vec![], vec![]));
+    assert_eq!(own(&caller("ann"))[2], feed(&caller("ann"))[4], "as the feed has it");
+    assert_eq!(Query::own_posts(&anonymous(), page(1)).unwrap_err().status, 401);
+    let first = Query::own_posts(&caller("ann"), page(2)).unwrap();
+    assert_eq!(first.items.len(), 2);
+    let rest = PageRequest { limit: Some(2), after: first.next };
+    let rest = Query::own_posts(&caller("ann"), rest).unwrap();
+    assert_eq!((rest.items.len(), rest.items[0].id.as_str(), rest.next), (1, "p1", None));
+}
+
+#[test]
 fn a_post_shows_all_its_comments_and_the_feed_the_newest() {
     tell_posts(&["p1", "p2"]);
     tell_comments(&["p1-a", "p1-b", "p1-c", "p1-d"]);
@@ -274,6 +298,10 @@ fn over_http() {
         let shown: ReadPost = json(&request::<Query>("GET", "/posts/p1", &[who], ""));
         assert_eq!(shown.comments[0].content.as_deref(), Some("This is p1-c"), "{who:?}");
     }
+    let own: Vec<ReadPost> =
+        json(&request::<Query>("GET", "/users/currentuser/posts", &[("x-caller", "ann")], ""));
+    assert_eq!(own.iter().map(|post| post.id.as_str()).collect::<Vec<_>>(), ["p2", "p1"]);
+    assert_eq!(send::<Query>("GET", "/users/currentuser/posts", "").status, 401);
     assert_eq!(send::<Query>("POST", "/posts", "{}").status, 405);
     for bad in ["/posts/p1?limit=0", "/posts/p1?limit=101", "/posts/p1?after=x", "/posts?after=x"] {
         assert_eq!(send::<Query>("GET", bad, "").status, 400, "{bad}");

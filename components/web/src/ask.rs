@@ -29,6 +29,9 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// How many services the page of flows has room for.
 const FLOWS_MAX: u32 = 100;
 
+/// How many entries a list has of several on one page.
+const BESIDE_OTHERS: u32 = 10;
+
 /// Why there is nothing to show.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trouble {
@@ -88,12 +91,16 @@ impl<'a> Services<'a> {
         Ok(query::ticket(&self.reads(window), known(id)?)?)
     }
 
+    pub fn own_posts(self, window: &Window) -> Result<Answer<FeedPage>, Trouble> {
+        Ok(query::own_posts(&self.reads(window), &one_of_several(window))?)
+    }
+
     pub fn orders(self, window: &Window) -> Result<Answer<OwnOrderPage>, Trouble> {
-        Ok(query::orders(&self.reads(window), &part(window))?)
+        Ok(query::orders(&self.reads(window), &one_of_several(window))?)
     }
 
     pub fn sales(self, window: &Window) -> Result<Answer<SalesPage>, Trouble> {
-        Ok(query::sales(&self.reads(window), &part(window))?)
+        Ok(query::sales(&self.reads(window), &one_of_several(window))?)
     }
 
     pub fn offer(self, offer: &Offer) -> Result<Answer<Ticket>, Trouble> {
@@ -244,6 +251,11 @@ pub fn at(path: &str, position: Option<&str>) -> String {
 /// The part of a list that a page shows.
 fn part(window: &Window) -> PageRequest {
     PageRequest { limit: None, after: window.after.clone() }
+}
+
+/// The part of a list that a page shows beside others: there is less room for each.
+fn one_of_several(window: &Window) -> PageRequest {
+    PageRequest { limit: Some(BESIDE_OTHERS), ..part(window) }
 }
 
 /// An id, if it could be one: nobody is asked for what cannot be there.

@@ -137,6 +137,7 @@ fn beginning(text: &str) -> &str {
     text.char_indices().nth(LATEST_MAX).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-fn comments(count: u64) -> String {
+/// How many comments there are.
+pub fn comments(count: u64) -> String {
     if count == 0 { "no comments".to_owned() } else { post::comments(count) }
 }

@@ -1,4 +1,4 @@
-//! `/me`: what somebody has ordered, and what they have sold, with what that comes to.
+//! `/me`: what somebody has ordered, what they have sold, with what that comes to, and what they have written.
 
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
@@ -8,23 +8,24 @@ use crate::api::{Page, Window};
 use crate::ask::{Services, Trouble};
 use crate::money::Style;
 use crate::trellis::orders::types::Status;
-use crate::trellis::query::types::{OwnOrder, OwnOrderPage, Sale, SalesPage, Total};
+use crate::trellis::query::types::{FeedPage, OwnOrder, OwnOrderPage, ReadPost, Sale, SalesPage, Total};
 use crate::trellis::tickets::types::Money;
-use crate::{order, page, signing, time};
+use crate::{feed, order, page, signing, time};
 
 const PATH: &str = "/me";
 const HEADING: &str = "What is yours";
 
-/// Which list the page shows a later part of; the other is left out then.
-fn window(call: &Call<'_>, name: &str) -> Option<Window> {
-    let after = |of: &str| call.query(of).map(str::to_owned);
-    let others = [ORDERS, SALES].into_iter().any(|other| other != name && after(other).is_some());
-    (!others).then(|| Window { after: after(name), ..page::window(call) })
-}
-
 /// The lists, as the address calls them.
 const ORDERS: &str = "orders";
 const SALES: &str = "sales";
+const POSTS: &str = "posts";
+
+/// Which list the page shows a later part of; the others are left out then.
+fn window(call: &Call<'_>, name: &str) -> Option<Window> {
+    let after = |of: &str| call.query(of).map(str::to_owned);
+    let others = [ORDERS, SALES, POSTS].into_iter().any(|other| other != name && after(other).is_some());
+    (!others).then(|| Window { after: after(name), ..page::window(call) })
+}
 
 pub fn look(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
     page::answer(shown(call, services))
@@ -37,9 +38,11 @@ fn shown(call: &Call<'_>, services: Services<'_>) -> Page {
     }
     let orders = window(call, ORDERS).map(|window| services.orders(&window));
     let sales = window(call, SALES).map(|window| services.sales(&window));
+    let posts = window(call, POSTS).map(|window| services.own_posts(&window));
     let refused = [
         orders.as_ref().and_then(|read| read.as_ref().err()),
         sales.as_ref().and_then(|read| read.as_ref().err()),
+        posts.as_ref().and_then(|read| read.as_ref().err()),
     ];
     for trouble in refused.iter().flatten() {
         if let Trouble::Refused(problem) = trouble {
@@ -56,6 +59,10 @@ fn shown(call: &Call<'_>, services: Services<'_>) -> Page {
         @if let Some(read) = &sales {
             h2 #sales { "Your sales" }
             @match read { Ok(read) => (sale_list(&read.value, style)), Err(_) => (unreadable()) }
+        }
+        @if let Some(read) = &posts {
+            h2 #posts { "Your posts" }
+            @match read { Ok(read) => (post_list(&read.value)), Err(_) => (unreadable()) }
         }
         @if orders.is_none() || sales.is_none() { p.pager { a href=(PATH) { "The newest" } } }
     };
@@ -128,6 +135,31 @@ fn sale_entry(sale: &Sale, style: Style) -> Markup {
                 h3 { a href={ "/market/" (sale.ticket_id) } { (sale.title) } }
                 p.price { (style.write(&sale.price)) }
                 p.about { "Sold " (time::shown(&sale.sold_at)) }
+            }
+        }
+    }
+}
+
+fn post_list(FeedPage { items, next }: &FeedPage) -> Markup {
+    html! {
+        @if items.is_empty() && next.is_none() {
+            div.empty { p { "You have written nothing yet. " a href="/" { "Write one" } "." } }
+        } @else {
+            ul.market { @for post in items { (post_entry(post)) } }
+        }
+        (more(POSTS, next.as_deref(), "Earlier posts"))
+    }
+}
+
+fn post_entry(ReadPost { id, title, created_at, comment_count, .. }: &ReadPost) -> Markup {
+    let path = format!("/p/{id}");
+    html! {
+        li data-key=(id) {
+            article.ticket dir="auto" {
+                h3 { a href=(path) { (title) } }
+                p.about {
+                    (time::shown(created_at)) " · " a href={ (path) "#comments" } { (feed::comments(*comment_count)) }
+                }
             }
         }
     }

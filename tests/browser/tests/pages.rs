@@ -37,6 +37,9 @@ async fn every_page_is_accessible_and_light() {
     blog.wait_for_verdicts(&post, 3);
     ann.open(&blog.url("/")).await;
     ann.send("What to sow in March").await;
+    ann.open(&blog.url("/me")).await;
+    ann.shows_when_reloaded("#posts + .market > li", "What to sow in March").await;
+    assert_eq!(ann.count("#posts + .market > li").await, 1, "what nobody has signed is nobody's");
     ann.open(&blog.url("/market/new")).await;
     ann.fill("[name=title]", "A concert of peas").await;
     ann.fill("[name='price.amount']", "19.99").await;

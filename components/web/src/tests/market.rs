@@ -219,9 +219,14 @@ fn what_is_yours_has_totals_as_you_write_them() {
     let order = ORDER.replace("\"buyer\":\"bob\",", "\"seller_name\":null,");
     platform().listen("svc.query", move |exchange| {
         let sales = r#"{"totals":[{"currency":"EUR","count":2,"amount":123456},{"currency":"JPY","count":1,"amount":null}],"items":[{"order_id":"T1-O1","ticket_id":"T1","title":"Concert","price":{"amount":1999,"currency":"EUR"},"sold_at":"2026-11-20T04:01:12.345Z"}]}"#;
-        let is_of_sales = exchange.starts_with(b"GET /sales");
-        let body = if is_of_sales { sales.to_owned() } else { format!("[{order}]") };
-        Some(format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes())
+        let (body, next) = match exchange.split(|byte| *byte == b'?').next().unwrap() {
+            b"GET /sales" => (sales.to_owned(), ""),
+            b"GET /users/currentuser/posts" => {
+                (format!("[{POST}]"), "link: </users/currentuser/posts?after=c1>; rel=\"next\"\r\n")
+            }
+            _ => (format!("[{order}]"), ""),
+        };
+        Some(format!("HTTP/1.1 200 X\r\n{next}content-length: {}\r\n\r\n{body}", body.len()).into_bytes())
     });
     let page = seen("/me", "bob");
     for words in [
@@ -230,8 +235,13 @@ fn what_is_yours_has_totals_as_you_write_them() {
         "JPY: more than can be counted",
         "To be paid",
         "href=\"/o/T1-O1\"",
+        "<a href=\"/p/P1\">Hello</a>",
+        "<a rel=\"next\" href=\"/me?posts=c1\">Earlier posts</a>",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
+    let earlier = seen("/me?posts=c1", "bob");
+    assert!(earlier.contains("Hello") && !earlier.contains("Your orders"), "{earlier}");
+    assert!(earlier.contains("href=\"/me\">The newest"), "{earlier}");
     assert_eq!(ask("GET", "/me", "", "").status, 401);
 }
