@@ -82,6 +82,8 @@ pub enum Task {
         /// These only: the names of files in tests/mutants
         names: Vec<String>,
     },
+    /// Make the picture anew that README shows
+    Screenshots,
     /// Run every test, or those that the filter names
     Test {
         /// Run those of the whole application on a real wasmCloud lattice, by default of one host and one NATS server

@@ -16,6 +16,9 @@ use crate::workspace::Workspace;
 /// The package of tests that need what `cargo xtask lattice build` builds.
 const LATTICE_TESTS: &str = "lattice-tests";
 
+/// What README shows at its top.
+const PICTURE: &str = "docs/pages.webp";
+
 /// `filter` goes to the test runner as it is: names of tests, or its own options.
 pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Result<()> {
     components::build_all(workspace, steps)?;
@@ -72,6 +75,22 @@ pub fn on_v2(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Res
     steps.run("v2 down", || V2::down(&folder))?;
     result?;
     steps.summary();
+    Ok(())
+}
+
+/// The picture of the pages that README shows, made anew by the test that sees that it is small.
+pub fn screenshots(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    components::build_all(workspace, steps)?;
+    let browser = steps.run("browser", || browser::ready(workspace))?;
+    build_command(workspace, steps)?;
+    steps.run_long("picture", || {
+        let mut test = runner(workspace, &["--workspace", "--test", "readme"]);
+        browser.tell(&mut test);
+        process::run(&mut test)
+    })?;
+    let (taken, kept) = (workspace.target.join("screenshots/readme.webp"), workspace.root.join(PICTURE));
+    files::write_if_changed(&kept, &files::read(&taken)?)?;
+    eprintln!("xtask: {PICTURE}");
     Ok(())
 }
 

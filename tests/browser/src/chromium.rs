@@ -204,12 +204,21 @@ impl Browser {
 
     /// Keeps a picture of the whole page.
     pub async fn picture(&self, name: &str) {
-        let asked = json!({ "format": "png", "captureBeyondViewport": true });
+        self.keep(&format!("{name}.png"), json!({ "format": "png", "captureBeyondViewport": true })).await;
+    }
+
+    /// Keeps a picture of what the window shows, for others to load. Returns how many bytes it has.
+    pub async fn small_picture(&self, name: &str) -> usize {
+        self.keep(&format!("{name}.webp"), json!({ "format": "webp", "quality": 80 })).await
+    }
+
+    async fn keep(&self, name: &str, asked: Value) -> usize {
         let taken = self.devtools("Page.captureScreenshot", asked).await;
-        let png = BASE64.decode(taken["data"].as_str().unwrap()).unwrap();
+        let picture = BASE64.decode(taken["data"].as_str().unwrap()).unwrap();
         let folder = pictures();
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
+        std::fs::write(folder.join(name), &picture).unwrap();
+        picture.len()
     }
 
     /// Asks again until there is an answer.
