@@ -45,6 +45,7 @@ trellis_kit::export!(Accounts);
 impl Service for Accounts {
     const NAME: &str = "accounts";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("platform");
     const PARTITIONS: u32 = sources::ACCOUNTS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/users/signup" => made(Self::sign_up),

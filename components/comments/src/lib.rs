@@ -39,6 +39,7 @@ const OF_POST: Lists = Lists::new(sources::COMMENTS, "of-post");
 impl Service for Comments {
     const NAME: &str = "comments";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("blog");
     const PARTITIONS: u32 = sources::COMMENTS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/posts/{id}/comments" => created(Self::create),

@@ -21,6 +21,7 @@ pub struct Expiration;
 impl Service for Expiration {
     const NAME: &str = "expiration";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("market");
     const PARTITIONS: u32 = sources::EXPIRATION.partitions;
     const ROUTES: &[Route] = routes! {
         only(OPERATOR) GET "/deadlines/{order}" => ok(Self::get),

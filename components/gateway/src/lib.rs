@@ -45,6 +45,7 @@ pub struct Gateway;
 impl Service for Gateway {
     const NAME: &str = "gateway";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("platform");
     /// There is one policy.
     const PARTITIONS: u32 = sources::GATEWAY.partitions;
     const ROUTES: &[Route] = routes! {

@@ -69,6 +69,7 @@ fn description(name: &str, routes: &[&str]) -> Outline {
         version: "1.0.0".to_owned(),
         routes: routes.iter().map(route).collect(),
         stream: None,
+        group: None,
         partitions: 0,
         projects: Vec::new(),
         reacts_to: Vec::new(),

@@ -38,6 +38,7 @@ const LOOKS_MAX: u32 = 5;
 impl Service for Moderation {
     const NAME: &str = "moderation";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("blog");
     const PARTITIONS: u32 = sources::MODERATION.partitions;
     const ROUTES: &[Route] = routes! {
         only(MODERATOR) GET "/moderation/queue?status" => page(Self::queue),

@@ -35,6 +35,7 @@ const ORDERS: Docs<Order> = Docs::new(sources::ORDERS, "order");
 impl Service for Orders {
     const NAME: &str = "orders";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("market");
     const PARTITIONS: u32 = sources::ORDERS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/orders" => created(Self::place),

@@ -39,6 +39,7 @@ trellis_kit::export!(Payments);
 impl Service for Payments {
     const NAME: &str = "payments";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("market");
     const PARTITIONS: u32 = sources::PAYMENTS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/payments?wait" => awaited(Self::pay),

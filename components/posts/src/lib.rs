@@ -26,6 +26,7 @@ const POSTS: Series<Post> = Series::new(sources::POSTS, "post", "feed");
 impl Service for Posts {
     const NAME: &str = "posts";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("blog");
     const PARTITIONS: u32 = sources::POSTS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/posts" => created(Self::create),

@@ -57,6 +57,7 @@ struct Thread {
 impl Service for Query {
     const NAME: &str = "query";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("platform");
     /// It has nothing to tell that others have not told.
     const PARTITIONS: u32 = 0;
     const ROUTES: &[Route] = routes! {

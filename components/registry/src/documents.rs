@@ -18,19 +18,42 @@ pub fn follow(event: &Recorded<DocumentsEvent>, writer: &Writer<'_>) -> Result<(
 
 /// What a service says, and its documents apart from that.
 pub fn apart(said: Description) -> (Outline, Parts) {
-    let Description { name, version, routes, stream, partitions, projects, reacts_to, openapi, asyncapi } =
-        said;
+    let Description {
+        name,
+        version,
+        routes,
+        group,
+        stream,
+        partitions,
+        projects,
+        reacts_to,
+        openapi,
+        asyncapi,
+    } = said;
     let documents = id_of(&openapi, &asyncapi);
-    let outline = Outline { name, version, routes, stream, partitions, projects, reacts_to, documents };
+    let outline =
+        Outline { name, version, routes, group, stream, partitions, projects, reacts_to, documents };
     (outline, Parts { openapi, asyncapi })
 }
 
 /// Both together again. Documents are noted after the service that says them, and again if they never were.
 pub fn whole(views: &Reader, outline: Outline) -> Result<Description, Problem> {
-    let Outline { name, version, routes, stream, partitions, projects, reacts_to, documents } = outline;
+    let Outline { name, version, routes, group, stream, partitions, projects, reacts_to, documents } =
+        outline;
     let parts = PARTS.get(views, &documents)?;
     let Parts { openapi, asyncapi } = parts.ok_or_else(|| RegistryError::NoDocumentsYet(name.clone()))?;
-    Ok(Description { name, version, routes, stream, partitions, projects, reacts_to, openapi, asyncapi })
+    Ok(Description {
+        name,
+        version,
+        routes,
+        group,
+        stream,
+        partitions,
+        projects,
+        reacts_to,
+        openapi,
+        asyncapi,
+    })
 }
 
 /// Notes documents that are new.

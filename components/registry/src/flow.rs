@@ -18,6 +18,7 @@ pub fn of(others: Others, service: Registered) -> Result<Flow, Problem> {
     });
     Ok(Flow {
         service: name,
+        group: description.group,
         presence,
         stream: description.stream,
         events: log.events,

@@ -84,8 +84,18 @@ fn check(subject: &str, body: &[u8]) -> Result<Description, String> {
     }
     let said: Description =
         serde_json::from_slice(body).map_err(|error| format!("what it said is no description ({error})"))?;
-    let Description { name, version, routes, stream, partitions, projects, reacts_to, openapi, asyncapi } =
-        &said;
+    let Description {
+        name,
+        version,
+        routes,
+        group,
+        stream,
+        partitions,
+        projects,
+        reacts_to,
+        openapi,
+        asyncapi,
+    } = &said;
     let is_name = |name: &String| name.len() <= NAME_LEN_MAX && id::is_valid(name);
     if !is_name(name) {
         return Err(format!("{name:.80?} is not a name of 1 to {NAME_LEN_MAX} letters, digits, - and _"));
@@ -96,6 +106,9 @@ fn check(subject: &str, body: &[u8]) -> Result<Description, String> {
     let its = |what: &str| Err(format!("the {what} of {name} cannot be"));
     if version.len() > NAME_LEN_MAX || !version.bytes().all(|byte| byte.is_ascii_graphic()) {
         return its("version");
+    }
+    if !group.as_ref().is_none_or(is_name) {
+        return its("group");
     }
     if routes.len() > ROUTES_MAX || !routes.iter().all(is_route) {
         return its("routes");

@@ -6,13 +6,14 @@
 mod catalogue;
 mod documents;
 mod error;
+mod events;
 mod flow;
 mod hello;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use api::{Cx, DescribedService, FlowPage, Guest, PageRequest, Problem, ServicePage};
+use api::{Cx, DescribedService, EventPage, FlowPage, Guest, PageRequest, Problem, ServicePage, Trace};
 use catalogue::{CATALOGUE, Catalogue, THE_CATALOGUE};
 use error::RegistryError;
 use trellis::registry::events::{DocumentsEvent, ServiceEvent};
@@ -40,12 +41,15 @@ const ALL: Index = Index::new(sources::REGISTRY, "all");
 impl Service for Registry {
     const NAME: &str = "registry";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("platform");
     /// Events of all services are in one order, so that it is known who was there first.
     const PARTITIONS: u32 = sources::REGISTRY.partitions;
     const ROUTES: &[Route] = routes! {
         only(OPERATOR) GET "/registry" => page(Self::list),
         only(OPERATOR) GET "/registry/{name}" => ok(Self::get),
         only(OPERATOR) GET "/registry/flow" => page(Self::flow),
+        only(OPERATOR) GET "/registry/{name}/events" => page(Self::list_events),
+        only(OPERATOR) GET "/registry/traces/{id}?around" => ok(Self::find_trace),
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Registered>(), Entity::of::<Documents>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
@@ -91,6 +95,19 @@ impl Guest for Registry {
         let items =
             services.into_iter().map(|service| flow::of(others, service)).collect::<Result<_, _>>()?;
         Ok(FlowPage { items, next: listed.next })
+    }
+
+    fn list_events(cx: &Cx, name: String, page: PageRequest) -> Result<EventPage, Problem> {
+        if SERVICES.get(&cx.views()?, &name)?.is_none() {
+            return Err(RegistryError::NoSuchService.into());
+        }
+        events::list(Others::of::<Self>(), &name, &page)
+    }
+
+    fn find_trace(cx: &Cx, id: String, around: Option<String>) -> Result<Trace, Problem> {
+        let catalogue = CATALOGUE.get(&cx.views()?, THE_CATALOGUE)?.unwrap_or_default();
+        let services = catalogue.services.into_iter().map(|entry| entry.name).collect();
+        events::find_trace(Others::of::<Self>(), id, services, around.as_deref())
     }
 }
 

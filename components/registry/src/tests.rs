@@ -1,5 +1,7 @@
 //! What the registry promises: who says hello is registered, who is silent goes, and nothing else changes anything.
 
+mod events;
+
 use std::time::Duration;
 
 use trellis_kit::platform::Level;
@@ -26,6 +28,7 @@ fn description(name: &str, routes: &[(&str, &str)]) -> Description {
         name: name.to_owned(),
         version: "1.0.0".to_owned(),
         routes: routes.iter().map(|(method, path)| route(method, path)).collect(),
+        group: Some("blog".to_owned()),
         stream: Some(format!("LOG_{name}")),
         partitions: 8,
         projects: vec!["posts".to_owned()],
@@ -168,6 +171,9 @@ fn an_invalid_hello_changes_nothing_and_is_logged() {
         with("name", 5.into()),
         with("version", "1\n2".into()),
         with("version", "1".repeat(65).into()),
+        with("group", "".into()),
+        with("group", "a b".into()),
+        with("group", "g".repeat(65).into()),
         with("partitions", (-1).into()),
         with("partitions", 1025.into()),
         with("stream", "LOG_other".into()),
@@ -194,9 +200,14 @@ fn an_invalid_hello_changes_nothing_and_is_logged() {
         let lines = platform().take_lines();
         assert!(lines.len() == 1 && lines[0].1.contains("said hello"), "{shown}: {lines:?}");
     }
+    // A service that was built before it could say so is of no group.
+    let mut said = good();
+    said.as_object_mut().unwrap().remove("group");
+    hear("blog", said.to_string().as_bytes()).unwrap();
+    assert_eq!(history("blog").len(), 1);
     // What is known to nobody yet is no reason to refuse the rest.
     hear("blog", &with("mood", "good".into())).unwrap();
-    assert_eq!(history("blog").len(), 1);
+    assert_eq!(history("blog").len(), 2);
 }
 
 #[test]
@@ -344,6 +355,7 @@ fn the_flow_shows_what_is_on_its_way() {
     let flows = Registry::flow(&anonymous(), page(10)).unwrap().items;
     let flow = |name: &str| flows.iter().find(|flow| flow.service == name).unwrap();
     let registry = flow("registry");
+    assert_eq!(registry.group.as_deref(), Some("blog"), "as it says itself");
     assert_eq!(
         (registry.events, registry.dead_letters, registry.consumers.len()),
         (4, 0, 1),

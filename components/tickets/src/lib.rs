@@ -32,6 +32,7 @@ const TICKETS: Series<Ticket> = Series::new(sources::TICKETS, "ticket", "all");
 impl Service for Tickets {
     const NAME: &str = "tickets";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("market");
     const PARTITIONS: u32 = sources::TICKETS.partitions;
     const ROUTES: &[Route] = routes! {
         POST "/tickets" => created(Self::create),

@@ -63,7 +63,7 @@ pub(crate) fn hello(routes: Routes) -> Result<(), Fault> {
         .publish(&names::hello_subject(routes.service.name), describe(routes).to_string().as_bytes())
 }
 
-/// Name, version, routes, log and sources, and its parts of the two documents as text.
+/// Name, version, routes, group, log and sources, and its parts of the two documents as text.
 pub(crate) fn describe(routes: Routes) -> Value {
     let service = routes.service;
     let route = |route: &Route| {
@@ -75,7 +75,7 @@ pub(crate) fn describe(routes: Routes) -> Value {
     let reacts: BTreeSet<_> = service.told_reactions().map(|followed| followed.source).collect();
     let stream = (service.partitions > 0).then(|| names::log_stream(service.name));
     json!({
-        "name": service.name, "version": service.version, "routes": listed,
+        "name": service.name, "version": service.version, "routes": listed, "group": service.group,
         "stream": stream, "partitions": service.partitions, "projects": projects, "reacts_to": reacts,
         "openapi": openapi::of(routes), "asyncapi": asyncapi::of(service),
     })

@@ -10,6 +10,8 @@ use crate::schema::Schema;
 pub struct Descriptor {
     pub name: &'static str,
     pub version: &'static str,
+    /// The services that it is one of, as people think of them.
+    pub group: Option<&'static str>,
     /// Into how many its log is divided; 0 is no log.
     pub partitions: u32,
     /// How many schemas its read models have had.

@@ -390,21 +390,27 @@ pub fn state(stream: &str) -> Result<StreamState, StreamError> {
     Ok(state)
 }
 
-/// How many messages were stored lately. They stand in the order of their times, so the first of them is looked for from the
-/// end in longer and longer steps, and then between two steps: few are read, however many there are.
+/// How many messages were stored lately.
 fn lately(stream: &str, first: u64, last: u64) -> Result<u64, StreamError> {
     let since = platform::current().now_ms().saturating_sub(millis(LATELY));
-    let is_late = |seq: u64| -> Result<bool, StreamError> {
-        Ok(next(stream, ">", seq)?.is_some_and(|message| !instant::is_before(&message.time, since)))
+    Ok(last + 1 - first_since(stream, first, last, since)?)
+}
+
+/// The sequence of the first message that was stored at a time or after it, to the second; the one after the last if there is none.
+/// Messages stand in the order of their times, so it is looked for from the end in longer and longer steps, and then between
+/// two steps: few are read, however many there are.
+pub fn first_since(stream: &str, first: u64, last: u64, since_ms: u64) -> Result<u64, StreamError> {
+    let is_since = |seq: u64| -> Result<bool, StreamError> {
+        Ok(next(stream, ">", seq)?.is_some_and(|message| !instant::is_before(&message.time, since_ms)))
     };
-    if last == 0 || !is_late(last)? {
-        return Ok(0);
+    if last == 0 || !is_since(last)? {
+        return Ok(last + 1);
     }
-    // All from `known` on came lately, and nothing before `old`.
+    // All from `known` on are of that time, and nothing before `old`.
     let (mut known, mut old, mut step) = (last, first, 1);
     while known > old {
         let probe = last.saturating_sub(step).max(first);
-        if !is_late(probe)? {
+        if !is_since(probe)? {
             old = probe + 1;
             break;
         }
@@ -413,9 +419,9 @@ fn lately(stream: &str, first: u64, last: u64) -> Result<u64, StreamError> {
     }
     while known > old {
         let middle = old + (known - old) / 2;
-        if is_late(middle)? { known = middle } else { old = middle + 1 }
+        if is_since(middle)? { known = middle } else { old = middle + 1 }
     }
-    Ok(last - known + 1)
+    Ok(known)
 }
 
 fn consumer_state(info: &Value) -> ConsumerState {
@@ -434,6 +440,14 @@ fn consumer_state(info: &Value) -> ConsumerState {
 pub fn last(stream: &str) -> Result<u64, StreamError> {
     let last = info(stream)?.pointer("/state/last_seq").and_then(Value::as_u64);
     last.ok_or_else(|| garbled(&names::api_subject(operation::STREAM_INFO, stream)).into())
+}
+
+/// The first and the last sequence of the messages that a stream holds; none if it holds none.
+pub fn range(stream: &str) -> Result<Option<(u64, u64)>, StreamError> {
+    let info = info(stream)?;
+    let number = |pointer: &str| info.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    let (first, last) = (number("/state/first_seq"), number("/state/last_seq"));
+    Ok((number("/state/messages") > 0).then_some((first, last)))
 }
 
 /// How many messages a stream holds.

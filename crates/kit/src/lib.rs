@@ -44,6 +44,7 @@
 //! | list what belongs to a caller, or to anything else that is of another family | [`Lists::of_anybody`] |
 //! | count, by what they belong to | [`Docs::update`] of a document of the same family; each event changes it once |
 //! | add up what belongs to a caller, or to anything else that is of another family | [`Shares::update`]: whoever reads puts the shares together |
+//! | stand beside others on the page of what flows | [`Service::GROUP`] |
 //! | refuse what does not go | an enum of the service's own errors (`thiserror`), and `impl From` of that for [`Problem`]: what each is in HTTP |
 //! | let in callers with a role only | `only("moderator")` before the route |
 //! | let in callers only who are known | `cx.caller`, or else [`Problem::unauthorized`] |

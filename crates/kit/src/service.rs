@@ -19,6 +19,9 @@ pub trait Service: 'static {
     const VERSION: &'static str;
     const ROUTES: &'static [Route];
 
+    /// The services that it is one of, as people think of them: `market`. They are shown beside each other.
+    const GROUP: Option<&'static str> = None;
+
     /// What it keeps in its log.
     const ENTITIES: &'static [Entity] = &[];
 
@@ -97,6 +100,7 @@ impl<S: Service> Described for S {
     const DESCRIPTOR: &'static Descriptor = &Descriptor {
         name: S::NAME,
         version: S::VERSION,
+        group: S::GROUP,
         partitions: S::PARTITIONS,
         views_schema: S::VIEWS_SCHEMA,
         entities: S::ENTITIES,

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use crate::instant;
 use crate::platform::{self, Platform};
 
 /// Time since some fixed moment, which never jumps: for how long something took.
 pub fn elapsed() -> Duration {
     platform::current().elapsed()
+}
+
+/// The time from 1970 to an instant that is written as this kit writes them: `2026-11-20T04:01:12.345Z`.
+pub fn since_1970(instant: &str) -> Option<Duration> {
+    instant::parse(instant).map(Duration::from_millis)
 }
 
 /// Waits a little before trying again, each time longer and never as long as anybody else.

@@ -12,10 +12,12 @@ pub struct Trace {
 impl Trace {
     /// Continues the trace of a caller, or starts one when it sent none or nonsense.
     pub fn accept(traceparent: Option<&str>) -> Self {
-        match traceparent {
-            Some(text) if is_valid(text) => Self { text: text.to_owned() },
-            _ => Self::start(),
-        }
+        traceparent.and_then(Self::read).unwrap_or_else(Self::start)
+    }
+
+    /// The trace that a text names, if it is well-formed.
+    pub fn read(traceparent: &str) -> Option<Self> {
+        is_valid(traceparent).then(|| Self { text: traceparent.to_owned() })
     }
 
     fn start() -> Self {

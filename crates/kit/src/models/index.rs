@@ -73,6 +73,17 @@ struct Item(u64, String);
 /// The part of a lane that is open.
 const HEAD: &str = "head";
 
+impl PageRequest {
+    /// How many are asked for at most, if so many can be had at once.
+    pub fn limit(&self) -> Result<usize, Problem> {
+        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
+        if (1..=LIMIT_MAX).contains(&limit) {
+            return Ok(limit as usize);
+        }
+        Err(Problem::malformed(format!("limit must be a number from 1 to {LIMIT_MAX}.")))
+    }
+}
+
 /// What the list shows, by id.
 pub(super) type Shown = BTreeMap<String, Box<RawValue>>;
 
@@ -245,10 +256,7 @@ impl OpenLane<'_> {
 impl Pages {
     /// The ids that a page request asks for.
     fn list(&self, reader: &Reader, request: &PageRequest) -> Result<(Listed, Shown), Problem> {
-        let limit = request.limit.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Problem::malformed(format!("limit must be a number from 1 to {LIMIT_MAX}.")));
-        }
+        let limit = request.limit()?;
         let cursor = match &request.after {
             Some(text) => Some(Cursor::decode(text, self.lanes.len()).ok_or_else(bad_cursor)?),
             None => None,
@@ -256,7 +264,6 @@ impl Pages {
         // A list that was begun in one generation is read on in it: it stays where it is until after the next
         // rebuild.
         let (generation, mut lanes, shown) = self.lanes(reader, cursor.as_ref())?;
-        let limit = limit as usize;
         let mut ids = Vec::with_capacity(limit);
         let mut before = cursor.map_or(u64::MAX, |cursor| cursor.before);
         while ids.len() < limit {
