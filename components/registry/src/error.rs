@@ -8,11 +8,11 @@ pub enum RegistryError {
     #[error("There is no such service.")]
     NoSuchService,
     #[error("A trace is known by 32 digits from 0 to 9 and a to f.")]
-    NoTrace,
+    WrongTrace,
     #[error("Must be a time, as 2026-11-20T04:01:12.345Z.")]
-    NoTime,
-    #[error("That is no place in this list.")]
-    NoPlace,
+    WrongTime,
+    #[error("Must be what the page before ended with.")]
+    WrongCursor,
     /// They are noted after the service that says them.
     #[error("the documents of {0} are not known yet")]
     NoDocumentsYet(String),
@@ -21,9 +21,9 @@ pub enum RegistryError {
 impl From<RegistryError> for Problem {
     fn from(error: RegistryError) -> Self {
         match error {
-            RegistryError::NoSuchService | RegistryError::NoTrace => Self::not_found(error.to_string()),
-            RegistryError::NoTime => Self::invalid("around", error.to_string()),
-            RegistryError::NoPlace => Self::malformed(error.to_string()),
+            RegistryError::NoSuchService | RegistryError::WrongTrace => Self::not_found(error.to_string()),
+            RegistryError::WrongTime => Self::invalid("around", error.to_string()),
+            RegistryError::WrongCursor => Self::malformed(error.to_string()),
             RegistryError::NoDocumentsYet(_) => Self::unavailable(error),
         }
     }

@@ -20,7 +20,7 @@ const LOOK_TIME: Duration = Duration::from_millis(1500);
 const TRACE_LEN_MAX: usize = 100;
 
 pub fn list(others: Others, service: &str, page: &PageRequest) -> Result<EventPage, Problem> {
-    let before = page.after.as_deref().map(|after| after.parse().map_err(|_| RegistryError::NoPlace));
+    let before = page.after.as_deref().map(|after| after.parse().map_err(|_| RegistryError::WrongCursor));
     let (events, next) = others.events(service, before.transpose()?, page.limit()?)?;
     let items = events.into_iter().map(|event| listed(service, event)).collect();
     Ok(EventPage { items, next: next.map(|seq| seq.to_string()) })
@@ -33,9 +33,9 @@ pub fn find_trace(
     around: Option<&str>,
 ) -> Result<Trace, Problem> {
     if id.len() != 32 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(RegistryError::NoTrace.into());
+        return Err(RegistryError::WrongTrace.into());
     }
-    let around = around.map(|time| since_1970(time).ok_or(RegistryError::NoTime)).transpose()?;
+    let around = around.map(|time| since_1970(time).ok_or(RegistryError::WrongTime)).transpose()?;
     let (mut events, mut looks) = (Vec::new(), Vec::new());
     for Looked { service, events: seen, is_all } in
         others.look_through(services, around, LOOKED_AT, LOOK_TIME)?

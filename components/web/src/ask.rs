@@ -17,7 +17,7 @@ use crate::trellis::orders::types::{NewOrder, ReadOrder};
 use crate::trellis::payments::types::{NewPayment, Payment};
 use crate::trellis::posts::types::{NewPost, Post};
 use crate::trellis::query::types::{FeedPage, OwnOrderPage, PostPage, ReadTicket, ReadTicketPage, SalesPage};
-use crate::trellis::registry::types::Flow;
+use crate::trellis::registry::types::{EventPage, Flow, Trace};
 use crate::trellis::tickets::types::{Offer, Ticket};
 use crate::trellis::web::types::Shown;
 
@@ -157,6 +157,17 @@ impl<'a> Services<'a> {
     pub fn flows(self) -> Result<Vec<Flow>, Trouble> {
         let first = PageRequest { limit: Some(FLOWS_MAX), after: None };
         Ok(registry::flow(&self.asker(READ_PATIENCE), &first)?.value.items)
+    }
+
+    /// The last events of a service, or those before what a page ended with.
+    pub fn events(self, service: &str, after: Option<&str>) -> Result<EventPage, Trouble> {
+        let part = PageRequest { limit: None, after: after.map(str::to_owned) };
+        Ok(registry::list_events(&self.asker(READ_PATIENCE), known(service)?, &part)?.value)
+    }
+
+    pub fn trace(self, id: &str, around: Option<&str>) -> Result<Trace, Trouble> {
+        let around = around.map(str::to_owned);
+        Ok(registry::find_trace(&self.asker(READ_PATIENCE), known(id)?, around)?.value)
     }
 
     pub fn sign_up(self, new: &NewUser) -> Result<SignedIn, Trouble> {

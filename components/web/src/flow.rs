@@ -1,192 +1,230 @@
-//! `/flow`: which services there are, what each has told, and who has yet to hear it, as a picture and as a table.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! `/flow`: which services there are, what each has told, and who has yet to hear it, as a picture and as a table; of one of
+//! them, its last events as well: what happened to which entity, and nothing of what was said.
 
 use maud::{Markup, html};
+use trellis_kit::http::encoded;
 use trellis_kit::services::LATELY;
 
 use crate::api::Page;
 use crate::ask::{Services, Trouble};
-use crate::page;
-use crate::trellis::registry::types::{Flow, Presence};
+use crate::backlog::{Backlog, PATH, at, backlogs};
+use crate::trellis::registry::types::{EventPage, Flow, ListedEvent, Presence};
+use crate::{map, page, time};
 
-/// The picture: how wide it is, where its lines begin and end, and how high one name is.
-const WIDTH: usize = 340;
-const FROM: usize = 124;
-const TO: usize = WIDTH - FROM;
-const ROW: usize = 36;
-const NAME_LEN_MAX: usize = 14;
+const LIVE: &str = "/flow/live";
 
-pub fn page(services: Services<'_>) -> Page {
-    let read = services.flows();
+/// What is shown: everything, or beside that one service.
+struct Shown {
+    flows: Vec<Flow>,
+    one: Option<One>,
+}
+
+struct One {
+    service: String,
+    events: Result<EventPage, Trouble>,
+    /// Whether there are later events than these.
+    is_older: bool,
+}
+
+pub fn page(services: Services<'_>, chosen: Option<&str>, after: Option<&str>) -> Page {
+    let read = read(services, chosen, after);
     if let Err(Trouble::Refused(problem)) = &read {
         return page::refusal(Some(services.cx()), problem);
     }
-    let status = read.as_ref().err().map_or(200, Trouble::status);
-    let shown = read.as_ref().map_or_else(|_| unreadable(), |flows| show(flows));
+    let status = match &read {
+        Err(trouble) => trouble.status(),
+        Ok(Shown { one: Some(One { events: Err(trouble), .. }), .. }) => trouble.status(),
+        Ok(_) => 200,
+    };
+    let shown = read.as_ref().map_or_else(|_| unreadable(), show);
+    let live = chosen.map_or_else(|| LIVE.to_owned(), |service| at(LIVE, service));
     let main = html! {
         h1 { "What flows" }
         p.lead {
             "Each service writes what happens into a log of its own, and hears of the others from theirs. Nobody waits for \
              anybody: who was away catches up."
         }
-        (page::kept_up_to_date(Some("/flow/live"), &shown))
+        (page::kept_up_to_date(after.is_none().then_some(live.as_str()), &shown))
     };
-    page::document(Some(services.cx()), status, "What flows", &main)
+    page::document(Some(services.cx()), status, chosen.unwrap_or("What flows"), &main)
 }
 
 /// The same, as it is now.
-pub fn live(services: Services<'_>) -> Result<Markup, Trouble> {
-    Ok(show(&services.flows()?))
+pub fn live(services: Services<'_>, chosen: Option<&str>) -> Result<Markup, Trouble> {
+    Ok(show(&read(services, chosen, None)?))
 }
 
-/// Who hears a log, and how much of it they have yet to hear.
-#[derive(Debug, Default, Clone, Copy)]
-struct Backlog {
-    waiting: u64,
-    under_way: u64,
-    redelivered: u64,
-    not_due: u64,
+fn read(services: Services<'_>, chosen: Option<&str>, after: Option<&str>) -> Result<Shown, Trouble> {
+    let mut flows = services.flows()?;
+    flows.retain(|flow| flow.presence != Presence::Gone);
+    flows.sort_by(|one, other| one.service.cmp(&other.service));
+    let one = chosen.map(|service| One {
+        service: service.to_owned(),
+        events: services.events(service, after),
+        is_older: after.is_some(),
+    });
+    Ok(Shown { flows, one })
 }
 
-fn backlogs(flow: &Flow) -> BTreeMap<&str, Backlog> {
-    let mut backlogs: BTreeMap<&str, Backlog> = BTreeMap::new();
-    for consumer in &flow.consumers {
-        let backlog = backlogs.entry(&consumer.service).or_default();
-        backlog.waiting += consumer.waiting;
-        backlog.under_way += consumer.under_way;
-        backlog.redelivered += consumer.redelivered;
-        backlog.not_due += consumer.not_due.unwrap_or_default();
-    }
-    backlogs
-}
-
-fn show(flows: &[Flow]) -> Markup {
-    let mut there: Vec<&Flow> = flows.iter().filter(|flow| flow.presence != Presence::Gone).collect();
-    there.sort_by(|one, other| one.service.cmp(&other.service));
-    let logs: Vec<&Flow> = there.iter().filter(|flow| flow.stream.is_some()).copied().collect();
+fn show(Shown { flows, one }: &Shown) -> Markup {
+    let there: Vec<&Flow> = flows.iter().collect();
+    let chosen = one.as_ref().map(|one| one.service.as_str());
     html! {
-        @if there.is_empty() {
+        @if flows.is_empty() {
             div.empty { p { "No service has said anything of itself yet." } }
         } @else {
-            ul.services aria-label="Services" { @for flow in &there { (service(flow)) } }
-        }
-        @if !logs.is_empty() {
-            (picture(&logs))
-            (table(&logs))
-        }
-    }
-}
-
-fn service(flow: &Flow) -> Markup {
-    let (state, word) = match flow.presence {
-        Presence::Present => ("present", None),
-        Presence::Missing | Presence::Gone => ("missing", Some("is away")),
-    };
-    html! {
-        li data-key=(flow.service) data-state=(state) {
-            (flow.service)
-            @if let Some(word) = word { " " (word) }
-        }
-    }
-}
-
-/// Logs on the left, those who hear them on the right.
-fn picture(logs: &[&Flow]) -> Markup {
-    let heard: Vec<_> = logs.iter().map(|flow| backlogs(flow)).collect();
-    let followers: BTreeSet<&str> = heard.iter().flat_map(|backlogs| backlogs.keys().copied()).collect();
-    let height = ROW * logs.len().max(followers.len());
-    let place = |nth: usize, of: usize| (2 * nth + 1) * height / (2 * of.max(1));
-    let right = |name: &str| {
-        let nth = followers.iter().position(|known| *known == name).unwrap_or_default();
-        place(nth, followers.len())
-    };
-    html! {
-        svg.map viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label="Who hears which log; the table says the same" {
-            @for (nth, (flow, backlogs)) in logs.iter().zip(&heard).enumerate() {
-                @let left = place(nth, logs.len());
-                @for (follower, backlog) in backlogs {
-                    path data-key={ (flow.service) "-" (follower) } data-state=(state(flow, backlog))
-                        d=(line(left, right(follower))) {}
+            div.flows {
+                // What was asked for comes first, also where there is room for one column alone.
+                @if let Some(one) = one { (told(&there, one)) }
+                div.overview {
+                    (map::picture(&there, chosen))
+                    p.hint { "An arrow leads to who hears a log. A thick line: events flow. A broken one: some wait." }
                 }
-                (name(&flow.service, 0, left, "start"))
+                @if one.is_none() { (logs(&there)) }
             }
-            @for follower in &followers { (name(follower, WIDTH, right(follower), "end")) }
         }
-        p.hint { "Logs are on the left, who hears them on the right. A thick line: events flow. A broken one: some wait." }
     }
 }
 
-fn state(flow: &Flow, backlog: &Backlog) -> &'static str {
-    match (backlog.waiting, flow.lately) {
-        (1.., _) => "behind",
-        (0, 1..) => "flowing",
-        (0, 0) => "idle",
-    }
-}
-
-fn line(left: usize, right: usize) -> String {
-    let middle = WIDTH / 2;
-    format!("M{FROM} {left}C{middle} {left} {middle} {right} {TO} {right}")
-}
-
-fn name(text: &str, x: usize, y: usize, anchor: &str) -> Markup {
-    let short: String = match text.char_indices().nth(NAME_LEN_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    };
-    html! {
-        text data-key={ (anchor) "-" (text) } x=(x) y=(y) text-anchor=(anchor) dominant-baseline="middle" { (short) }
-    }
-}
-
-fn table(logs: &[&Flow]) -> Markup {
+/// All that have a log, a line or two for each.
+fn logs(there: &[&Flow]) -> Markup {
     html! {
         table.flow {
-            caption { "Events that somebody has yet to hear" }
+            caption { "Logs" }
             thead {
                 tr {
-                    th scope="col" { "Log" }
+                    th scope="col" { "Of" }
+                    th scope="col" { "Events" }
+                    th scope="col" { "A second" }
+                    th scope="col" { "Waiting" }
+                }
+            }
+            tbody {
+                @for flow in there.iter().filter(|flow| flow.stream.is_some()) { (log(flow)) }
+            }
+        }
+    }
+}
+
+fn log(flow: &Flow) -> Markup {
+    let backlogs = backlogs(flow);
+    let heard_by =
+        |name: &&str| if **name == flow.service { "itself".to_owned() } else { (*name).to_owned() };
+    let heard_by: Vec<String> = backlogs.keys().map(heard_by).collect();
+    let waiting: u64 = backlogs.values().map(|backlog| backlog.waiting).sum();
+    html! {
+        tr data-key=(flow.service) data-state=[(waiting > 0).then_some("behind")] {
+            th scope="row" {
+                a href=(at(PATH, &flow.service)) { (flow.service) }
+                @if heard_by.is_empty() { span { "Nobody hears it." } }
+                @else { span { "heard by " (heard_by.join(", ")) } }
+                (dead_letters(flow))
+            }
+            td { (grouped(flow.events)) }
+            td { (rate(flow.lately)) }
+            td { (grouped(waiting)) }
+        }
+    }
+}
+
+fn dead_letters(flow: &Flow) -> Markup {
+    html! {
+        @if flow.dead_letters > 0 {
+            span.wrong { (plural(flow.dead_letters, "event")) " that it could not handle" }
+        }
+    }
+}
+
+/// One service: who hears it, and its last events.
+fn told(there: &[&Flow], one: &One) -> Markup {
+    let flow = there.iter().find(|flow| flow.service == one.service);
+    html! {
+        section.told data-key=(one.service) {
+            h2 { (one.service) }
+            @if let Some(flow) = flow { (standing(flow)) }
+            @match &one.events {
+                Ok(events) => { (listed(one, events)) }
+                Err(Trouble::Refused(problem)) => {
+                    p.notice { (problem.detail.as_deref().unwrap_or(&problem.title)) }
+                }
+                Err(_) => { p.notice { "Its events cannot be read right now." } }
+            }
+            p.pager { a href=(PATH) { "All services" } }
+        }
+    }
+}
+
+fn standing(flow: &Flow) -> Markup {
+    html! {
+        @if flow.presence == Presence::Missing { p.notice { "It is away. What it is to hear waits for it." } }
+        @if flow.stream.is_some() {
+            p.about { (plural(flow.events, "event")) " · " (rate(flow.lately)) " per second" (dead_letters(flow)) }
+            (followers(flow))
+        } @else {
+            p.about { "It has no log: it only hears others." (dead_letters(flow)) }
+        }
+    }
+}
+
+fn followers(flow: &Flow) -> Markup {
+    let backlogs = backlogs(flow);
+    html! {
+        table.flow {
+            caption.unseen { "Who hears it" }
+            thead {
+                tr {
+                    th scope="col" { "Heard by" }
                     th scope="col" { "Waiting" }
                     th scope="col" { "In hand" }
                     th scope="col" { "Again" }
                 }
             }
-            @for flow in logs { (rows(flow)) }
+            tbody {
+                @for (follower, Backlog { waiting, under_way, redelivered, not_due }) in &backlogs {
+                    tr data-key=(follower) data-state=[(*waiting > 0).then_some("behind")] {
+                        th scope="row" {
+                            @if *follower == flow.service { "itself" } @else { a href=(at(PATH, follower)) { (follower) } }
+                            @if *not_due > 0 { span { (plural(*not_due, "event")) " not due yet" } }
+                        }
+                        td { (grouped(*waiting)) }
+                        td { (grouped(*under_way)) }
+                        td { (grouped(*redelivered)) }
+                    }
+                }
+                @if backlogs.is_empty() { tr { td colspan="4" { "Nobody hears it." } } }
+            }
         }
     }
 }
 
-fn rows(flow: &Flow) -> Markup {
-    let backlogs = backlogs(flow);
+fn listed(one: &One, EventPage { items, next }: &EventPage) -> Markup {
     html! {
-        tbody data-key=(flow.service) {
-            tr {
-                th.log scope="rowgroup" colspan="4" {
-                    strong { (flow.service) } " "
-                    span { (plural(flow.events, "event")) " · " (rate(flow.lately)) " per second" }
-                    @if flow.dead_letters > 0 {
-                        " " span.wrong { (plural(flow.dead_letters, "event")) " that it could not handle" }
-                    }
-                }
-            }
-            @for (follower, Backlog { waiting, under_way, redelivered, not_due }) in &backlogs {
-                tr data-key=(follower) data-state=[(*waiting > 0).then_some("behind")] {
-                    th scope="row" {
-                        (follower)
-                        @if *not_due > 0 { " " span { "(" (plural(*not_due, "event")) " not due yet)" } }
-                    }
-                    td { (grouped(*waiting)) }
-                    td { (grouped(*under_way)) }
-                    td { (grouped(*redelivered)) }
-                }
-            }
-            @if backlogs.is_empty() { tr { td colspan="4" { "Nobody hears it." } } }
+        @if !items.is_empty() || one.is_older {
+            h3 { @if one.is_older { "Older events" } @else { "Last events" } }
+            ol.told-events { @for event in items { (event_in_list(event)) } }
+        }
+        @if let Some(next) = next {
+            p.pager { a rel="next" href={ (at(PATH, &one.service)) "&after=" (encoded(next)) } { "Older events" } }
         }
     }
 }
 
-fn unreadable() -> Markup {
+fn event_in_list(event: &ListedEvent) -> Markup {
+    html! {
+        li data-key=(event.seq) data-kind="event" {
+            p { strong { (event.kind) } " " span.about { (time::shown(&event.time)) } }
+            p.about {
+                code { (event.entity) }
+                @if let Some(trace) = &event.trace {
+                    " " a href={ "/flow/traces/" (encoded(trace)) "?around=" (encoded(&event.time)) } { "Trace" }
+                }
+            }
+        }
+    }
+}
+
+/// What there is while the registry is away.
+pub fn unreadable() -> Markup {
     html! {
         div.notice {
             strong { "This cannot be read right now" }
@@ -195,7 +233,7 @@ fn unreadable() -> Markup {
     }
 }
 
-fn plural(count: u64, what: &str) -> String {
+pub fn plural(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 

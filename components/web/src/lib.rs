@@ -8,11 +8,13 @@ mod account;
 mod admin;
 mod ask;
 mod assets;
+mod backlog;
 mod feed;
 mod fields;
 mod flow;
 mod form;
 mod keys;
+mod map;
 mod market;
 mod moderation;
 mod money;
@@ -27,6 +29,7 @@ mod signing;
 mod tests;
 mod ticket;
 mod time;
+mod trace;
 
 use api::{Cx, Decision, Guest, Page, Queue, Window};
 use ask::Services;
@@ -44,6 +47,7 @@ pub struct Web;
 impl Service for Web {
     const NAME: &str = "web";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    const GROUP: Option<&str> = Some("platform");
     /// It has nothing to tell.
     const PARTITIONS: u32 = 0;
     const ASKS: Asks = clients::ASKED;
@@ -76,8 +80,13 @@ impl Service for Web {
         GET "/me" => |r| own::look(r, services(r.cx())),
         GET "/moderation" => |r| page::answer(Self::moderation(r.cx(), moderation::asked_for(r)?)),
         POST "/moderation" => |r| page::answer(Self::decide(r.cx(), moderation::said(r)?)),
-        only(OPERATOR) GET "/flow" => |r| page::answer(Self::flow(r.cx())),
-        only(OPERATOR) GET "/flow/live" => |r| page::part(r, flow::live(services(r.cx()))),
+        only(OPERATOR) GET "/flow" => |r| page::answer(Self::flow(r.cx(), word(r, "service"), word(r, "after"))),
+        only(OPERATOR) GET "/flow/live" => |r| {
+            page::part(r, flow::live(services(r.cx()), word(r, "service").as_deref()))
+        },
+        only(OPERATOR) GET "/flow/traces/{id}" => |r| {
+            page::answer(Self::trace(r.cx(), r.param("id"), word(r, "around")))
+        },
         GET "/signup" => signing::sign_up_page,
         POST "/signup" => |r| signing::sign_up(r, services(r.cx())),
         GET "/signin" => signing::sign_in_page,
@@ -141,8 +150,12 @@ impl Guest for Web {
         moderation::page(services(cx), &queue, None)
     }
 
-    fn flow(cx: &Cx) -> Page {
-        flow::page(services(cx))
+    fn flow(cx: &Cx, service: Option<String>, after: Option<String>) -> Page {
+        flow::page(services(cx), service.as_deref(), after.as_deref())
+    }
+
+    fn trace(cx: &Cx, id: String, around: Option<String>) -> Page {
+        trace::page(services(cx), &id, around.as_deref())
     }
 
     fn decide(cx: &Cx, decision: Decision) -> Page {
@@ -153,6 +166,11 @@ impl Guest for Web {
 /// The services, for the pages.
 fn services(cx: &Cx) -> Services<'_> {
     Services::new(Web::DESCRIPTOR, cx)
+}
+
+/// What the address says under a name, if anything.
+fn word(call: &Call<'_>, name: &str) -> Option<String> {
+    call.query(name).filter(|word| !word.is_empty()).map(str::to_owned)
 }
 
 /// What was typed into a form of ours, and the context with the key that makes it count once.

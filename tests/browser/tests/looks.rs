@@ -30,8 +30,6 @@ async fn everything_fits_and_is_accessible() {
         blog.write(&format!("Filler number {n}"));
     }
     let browser = Browser::start(Scripts::On).await;
-    blog.person("olaf", &["operator"]);
-    blog.sign_in(&browser, "olaf", "/").await;
     let pages = [
         ("feed", "/".to_owned()),
         ("feed-older", blog.older("/")),
@@ -39,7 +37,6 @@ async fn everything_fits_and_is_accessible() {
         ("post-older", blog.older(&format!("/p/{busy}"))),
         ("post-rtl", format!("/p/{}", posts[1])),
         ("missing", "/p/nothing".to_owned()),
-        ("flow", "/flow".to_owned()),
     ];
     for (name, path) in &pages {
         browser.open(&blog.url(path)).await;
@@ -104,37 +101,6 @@ async fn services_that_are_away_are_spoken_of_and_lose_nothing() {
     let blog = blog.restart_deaf(&[]);
     browser.shows(".feed > li:first-child", "Written blindly").await;
     drop(blog);
-}
-
-/// What is on its way to a service that is away is seen to wait, and to arrive once it is back.
-#[tokio::test]
-async fn the_flow_page_follows_the_events() {
-    let blog = Blog::start();
-    blog.write("While everybody listens");
-    let browser = Browser::start(Scripts::On).await;
-    browser.open(&blog.url("/flow")).await;
-    browser.shows("h1", "This is for those who are signed in").await;
-    browser.press("main a[href='/signin']").await;
-    browser.shows("h1", "Sign in").await;
-    blog.person("olaf", &["operator"]);
-    blog.sign_in(&browser, "olaf", "/flow").await;
-    browser.shows(".services", "query").await;
-    browser.run("window.same = document").await;
-    assert_eq!(browser.count(".services [data-state=missing]").await, 0);
-    blog.run(&["stop", "query"]);
-    browser.shows(".services [data-state=missing]", "query is away").await;
-    blog.send_form("/", "title", "While query is away");
-    browser.shows("tbody[data-key=posts] tr[data-key=query]", "query 1 0 0").await;
-    assert_eq!(browser.count(".map [data-key=posts-query][data-state=behind]").await, 1);
-    look_at(&browser, "flow-behind").await;
-    blog.run(&["start", "query"]);
-    browser.shows("tbody[data-key=posts] tr[data-key=query]", "query 0 0 0").await;
-    browser
-        .eventually("nobody is away", async || {
-            (browser.count(".services [data-state=missing]").await == 0).then_some(())
-        })
-        .await;
-    assert_eq!(browser.run("return window.same === document").await, true, "the page was not loaded again");
 }
 
 #[tokio::test]
