@@ -1,7 +1,9 @@
-// What the five processes share: where each one listens, how it starts, and how it tells the event bus something.
+// What the processes share: where each one listens, how it starts, and how it tells the event bus something.
 import express from "express";
 
 const address = (service) => process.env[`${service.toUpperCase()}_ADDRESS`];
+
+export const isThere = (service) => address(service) !== undefined;
 
 export const app = express();
 app.use(express.json());

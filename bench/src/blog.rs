@@ -62,7 +62,7 @@ impl Ground<'_> {
     }
 
     fn side_by_side(&self) -> Result<()> {
-        let express = Express::start(self.express)?;
+        let express = Express::blog(self.express)?;
         drop(self.blog("blog", &[])?);
         // Its components are compiled by now, as they are for everybody but the first.
         let fresh = self.blog("fresh", &["--reuse", "1"])?;
@@ -125,7 +125,7 @@ impl Ground<'_> {
     /// The feed with few posts and with many, and what of it is the way through the gateway.
     fn grown(&self, most: u64) -> Result<()> {
         let blog = self.blog("grown", &[])?;
-        let express = Express::start(self.express)?;
+        let express = Express::blog(self.express)?;
         let mut rows = Vec::new();
         let mut there = 0;
         for posts in [FEW, MANY, most] {

@@ -1,4 +1,5 @@
-//! The five processes of the blog as one would write it with Express: nothing durable, and a client that knows every address.
+//! The processes of the blog and of the market as one would write them with Express: nothing durable, and a client that knows every
+//! address.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -11,30 +12,41 @@ use crate::machine;
 use crate::server::Server;
 
 /// In the order in which they start: all the others talk to the bus.
-const PROCESSES: [&str; 5] = ["bus", "posts", "comments", "moderation", "query"];
+const BLOG: [&str; 5] = ["bus", "posts", "comments", "moderation", "query"];
+const MARKET: [&str; 4] = ["bus", "tickets", "orders", "payments"];
 
 #[derive(Debug)]
 pub struct Express {
+    names: &'static [&'static str],
+    /// In the same order.
     processes: Vec<Server>,
     /// From the start of the first to the last one's answer.
     pub up_in: Duration,
 }
 
 impl Express {
-    pub fn start(folder: &Path) -> Result<Self> {
-        let addresses = PROCESSES.map(|name| free_address().map(|address| (variable(name), address)));
-        let addresses: Vec<_> = addresses.into_iter().collect::<Result<_>>()?;
+    pub fn blog(folder: &Path) -> Result<Self> {
+        Self::start(folder, &BLOG)
+    }
+
+    pub fn market(folder: &Path) -> Result<Self> {
+        Self::start(folder, &MARKET)
+    }
+
+    fn start(folder: &Path, names: &'static [&'static str]) -> Result<Self> {
+        let addresses = names.iter().map(|name| free_address().map(|address| (variable(name), address)));
+        let addresses: Vec<_> = addresses.collect::<Result<_>>()?;
         let started = Instant::now();
-        let processes = PROCESSES.iter().map(|name| {
+        let processes = names.iter().map(|name| {
             let mut node = Command::new("node");
             node.arg(folder.join(format!("{name}.js"))).envs(addresses.iter().cloned());
             Server::start(node)
         });
-        Ok(Self { processes: processes.collect::<Result<_>>()?, up_in: started.elapsed() })
+        Ok(Self { names, processes: processes.collect::<Result<_>>()?, up_in: started.elapsed() })
     }
 
     pub fn address(&self, name: &str) -> Result<&str> {
-        let position = PROCESSES.iter().position(|known| *known == name);
+        let position = self.names.iter().position(|known| *known == name);
         let process = position.and_then(|position| self.processes.get(position));
         Ok(&process.with_context(|| format!("there is no process {name}"))?.address)
     }

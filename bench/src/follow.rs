@@ -65,7 +65,7 @@ impl Site<'_> {
 }
 
 /// Asks until the answer has that in it.
-async fn see(connection: &mut Connection, path: &str, what: &str) -> Result<()> {
+pub async fn see(connection: &mut Connection, path: &str, what: &str) -> Result<()> {
     let deadline = Instant::now() + SEEN_WITHIN;
     let request = get(path);
     loop {

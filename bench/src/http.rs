@@ -103,21 +103,36 @@ pub fn create_post(n: u64) -> Vec<u8> {
 }
 
 pub fn post(path: &str, body: &str) -> Vec<u8> {
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+    let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+    request("POST", path, &head, body)
 }
 
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
+    request("GET", path, "", "")
+}
+
+/// The same request by whoever shows this token.
+pub fn by(token: &str, request: &[u8]) -> Vec<u8> {
+    let shown = format!("\r\nAuthorization: Bearer {token}");
+    let end = request.windows(2).position(|window| window == b"\r\n").unwrap_or(request.len());
+    let (line, rest) = request.split_at(end);
+    [line, shown.as_bytes(), rest].concat()
+}
+
+pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}").into_bytes()
 }
 
 /// The first id in an answer: of a post, or of the newest of a list.
 pub fn first_id(answer: &[u8]) -> Result<String> {
+    first(answer, "id")
+}
+
+/// The first value of a field in an answer, which is text.
+pub fn first(answer: &[u8], field: &str) -> Result<String> {
     let text = std::str::from_utf8(answer).context("an answer that is not text")?;
-    let (_, after) = text.split_once(r#""id":""#).context("an answer without an id")?;
+    let after = text.split_once(&format!(r#""{field}":""#)).map(|(_, after)| after);
+    let after = after.with_context(|| format!("an answer without {field}: {text}"))?;
     Ok(after.split('"').next().unwrap_or_default().to_owned())
 }
 
@@ -146,8 +161,8 @@ pub struct Figures {
 }
 
 /// Each side, an address and what it is asked, as often as the others.
-pub fn in_turn<const SIDES: usize>(
-    sides: [(&str, Request); SIDES],
+pub fn in_turn<const SIDES: usize, R: Fn(u64) -> Vec<u8> + Clone + 'static>(
+    sides: [(&str, R); SIDES],
     connections: usize,
     expected: u16,
 ) -> Result<[Figures; SIDES]> {
@@ -155,19 +170,19 @@ pub fn in_turn<const SIDES: usize>(
 }
 
 /// With rounds of another length.
-pub fn in_turn_for<const SIDES: usize>(
+pub fn in_turn_for<const SIDES: usize, R: Fn(u64) -> Vec<u8> + Clone + 'static>(
     round: Duration,
-    sides: [(&str, Request); SIDES],
+    sides: [(&str, R); SIDES],
     connections: usize,
     expected: u16,
 ) -> Result<[Figures; SIDES]> {
     let mut outcomes: [Vec<Outcome>; SIDES] = std::array::from_fn(|_| Vec::new());
-    for (address, request) in sides {
-        load::run(address, connections, Until::Elapsed(round / 4), expected, request)?;
+    for (address, request) in &sides {
+        load::run(address, connections, Until::Elapsed(round / 4), expected, request.clone())?;
     }
     for _ in 0..ROUNDS {
-        for ((address, request), outcomes) in sides.into_iter().zip(&mut outcomes) {
-            outcomes.push(load::run(address, connections, Until::Elapsed(round), expected, request)?);
+        for ((address, request), outcomes) in sides.iter().zip(&mut outcomes) {
+            outcomes.push(load::run(address, connections, Until::Elapsed(round), expected, request.clone())?);
         }
     }
     Ok(outcomes.map(|rounds| {

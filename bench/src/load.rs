@@ -47,6 +47,10 @@ impl Outcome {
     }
 }
 
+pub fn micros(time: Duration) -> u32 {
+    time.as_micros().try_into().unwrap_or(u32::MAX)
+}
+
 /// What `share` of these, in their order, stayed under.
 pub fn percentile_us(sorted: &[u32], share: f64) -> u32 {
     let last = sorted.len().saturating_sub(1);
@@ -72,11 +76,38 @@ pub fn run(
 ) -> Result<Outcome> {
     let plan = Plan::new(until, Duration::ZERO, request);
     block_on(send(address, connections, expected, plan.clone()))?;
-    let elapsed = plan.started.elapsed();
-    let mut latencies_us = plan.latencies_us.take();
-    latencies_us.sort_unstable();
-    ensure!(!latencies_us.is_empty(), "not one request of the run was answered");
-    Ok(Outcome { elapsed, latencies_us })
+    plan.outcome()
+}
+
+/// Sends each of these once, and returns the answers in the same order.
+pub fn each(
+    address: &str,
+    connections: usize,
+    expected: u16,
+    requests: Vec<Vec<u8>>,
+) -> Result<(Outcome, Vec<Vec<u8>>)> {
+    let count = requests.len();
+    let request = move |n: u64| requests.get(n as usize).cloned().unwrap_or_default();
+    let plan = Plan::keeping_answers(Until::Requests(count as u64), request);
+    block_on(send(address, connections, expected, plan.clone()))?;
+    let mut answers = plan.answers.take().unwrap_or_default();
+    answers.sort_unstable_by_key(|(n, _)| *n);
+    Ok((plan.outcome()?, answers.into_iter().map(|(_, answer)| answer).collect()))
+}
+
+/// Sends so many requests a second, over as many connections as that takes. Each is timed from when it was due, so that one which
+/// had to wait for the answer to another is no faster for that.
+pub async fn paced(
+    address: &str,
+    per_second: u32,
+    until: Until,
+    expected: u16,
+    request: impl Fn(u64) -> Vec<u8> + 'static,
+) -> Result<Outcome> {
+    const CONNECTIONS: usize = 16;
+    let plan = Plan::new(until, Duration::from_secs(1) / per_second, request);
+    send(address, CONNECTIONS, expected, plan.clone()).await?;
+    plan.outcome()
 }
 
 /// Sends so many requests a second, or fewer if the other side is slower, for as long as `work` takes.
@@ -125,16 +156,50 @@ struct Plan<R> {
     next: Cell<u64>,
     request: R,
     latencies_us: RefCell<Vec<u32>>,
+    /// If anybody wants to know.
+    answers: RefCell<Option<Vec<Answer>>>,
+}
+
+/// Which request it is to, and all of it.
+type Answer = (u64, Vec<u8>);
+
+/// A request, which it is, and when it is due.
+struct Taken {
+    n: u64,
+    request: Vec<u8>,
+    due: Instant,
 }
 
 impl<R: Fn(u64) -> Vec<u8>> Plan<R> {
     fn new(until: Until, interval: Duration, request: R) -> Rc<Self> {
-        let (started, next, latencies_us) = (Instant::now(), Cell::new(0), RefCell::default());
-        Rc::new(Self { started, until, interval, next, request, latencies_us })
+        Rc::new(Self {
+            started: Instant::now(),
+            until,
+            interval,
+            next: Cell::new(0),
+            request,
+            latencies_us: RefCell::default(),
+            answers: RefCell::default(),
+        })
     }
 
-    /// The next request, and when it is due.
-    fn take(&self) -> Option<(Vec<u8>, Instant)> {
+    /// As fast as it goes.
+    fn keeping_answers(until: Until, request: R) -> Rc<Self> {
+        let plan = Self::new(until, Duration::ZERO, request);
+        plan.answers.replace(Some(Vec::new()));
+        plan
+    }
+
+    fn outcome(&self) -> Result<Outcome> {
+        let elapsed = self.started.elapsed();
+        let mut latencies_us = self.latencies_us.take();
+        latencies_us.sort_unstable();
+        ensure!(!latencies_us.is_empty(), "not one request of the run was answered");
+        Ok(Outcome { elapsed, latencies_us })
+    }
+
+    /// The next request. Without an interval it is due now.
+    fn take(&self) -> Option<Taken> {
         let n = self.next.get();
         let more = match self.until {
             Until::Elapsed(limit) => self.started.elapsed() < limit,
@@ -142,20 +207,26 @@ impl<R: Fn(u64) -> Vec<u8>> Plan<R> {
         };
         more.then(|| {
             self.next.set(n + 1);
-            ((self.request)(n), self.started + self.interval.mul_f64(n as f64))
+            let due = match self.interval {
+                Duration::ZERO => Instant::now(),
+                interval => self.started + interval.mul_f64(n as f64),
+            };
+            Taken { n, request: (self.request)(n), due }
         })
     }
 }
 
 async fn client<R: Fn(u64) -> Vec<u8>>(address: String, expected: u16, plan: Rc<Plan<R>>) -> Result<()> {
     let mut connection = Connection::open(&address).await?;
-    while let Some((request, due)) = plan.take() {
+    while let Some(Taken { n, request, due }) = plan.take() {
         if due > Instant::now() {
             tokio::time::sleep_until(due.into()).await;
         }
-        let sent = Instant::now();
-        connection.expect(expected, &request).await?;
-        plan.latencies_us.borrow_mut().push(sent.elapsed().as_micros().try_into().unwrap_or(u32::MAX));
+        let answer = connection.expect(expected, &request).await?;
+        plan.latencies_us.borrow_mut().push(micros(due.elapsed()));
+        if let Some(answers) = plan.answers.borrow_mut().as_mut() {
+            answers.push((n, answer.to_owned()));
+        }
     }
     Ok(())
 }

@@ -6,18 +6,41 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use trellis_manifest::types::{
     Component, ComponentProperties, ConfigDefinition, ConfigProperty, LinkProperty, Properties,
-    SpreadScalerProperty, TargetConfig, Trait,
+    SpreadScalerProperty, TargetConfig, Trait, TraitProperty,
 };
 use trellis_manifest::{FILE, Manifest, Parts};
 
 pub fn unlimited() -> Result<Manifest> {
     let text = std::fs::read_to_string("wadm.yaml").context("this runs in the root of the repository")?;
     let mut manifest = Manifest::read(&text)?;
-    let gateway =
-        manifest.config_mut("gateway-service").context("wadm.yaml has no settings of the gateway")?;
-    let off = ["limits", "access-log"].map(|name| (name.to_owned(), "off".to_owned()));
-    gateway.properties.get_or_insert_default().extend(off);
+    for (service, name) in [("gateway", "limits"), ("gateway", "access-log"), ("accounts", "limits")] {
+        set(&mut manifest, service, name, "off")?;
+    }
     Ok(manifest)
+}
+
+/// With this in the config of a service.
+pub fn set(manifest: &mut Manifest, service: &str, name: &str, value: &str) -> Result<()> {
+    let config = manifest.config_mut(&format!("{service}-service"));
+    let config = config.with_context(|| format!("wadm.yaml has no settings of {service}"))?;
+    config.properties.get_or_insert_default().insert(name.to_owned(), value.to_owned());
+    Ok(())
+}
+
+/// With these components alone, and the providers.
+pub fn only(manifest: &Manifest, components: &[&str]) -> Manifest {
+    let mut manifest = manifest.clone();
+    manifest
+        .components_mut()
+        .retain(|component| component.is_provider() || components.contains(&component.name.as_str()));
+    let left: Vec<String> = manifest.components().iter().map(|component| component.name.clone()).collect();
+    for component in manifest.components_mut() {
+        component.traits_mut().retain(|of| match &of.properties {
+            TraitProperty::Link(link) => left.contains(&link.target.name),
+            _ => true,
+        });
+    }
+    manifest
 }
 
 /// With an address at which a component answers HTTP without the gateway.

@@ -14,8 +14,8 @@ use crate::express::free_address;
 use crate::follow::SEEN_WITHIN;
 use crate::http::{create_post, feed, first_id, get};
 use crate::load::{self, Connection, Until};
-use crate::manifest;
 use crate::server::Server;
+use crate::{manifest, processors};
 
 pub const SIDES: usize = 4;
 const FEW: u64 = 10;
@@ -96,6 +96,11 @@ impl Drop for Running {
 }
 
 impl Side {
+    /// The memory of all its processes, in MiB.
+    pub fn resident_mib(&self) -> Result<f64> {
+        processors::resident_mib(&self.leaders)
+    }
+
     /// Until everybody answers who is asked here: the gateway hears of a service a moment after the registry.
     pub fn wait_until_it_works(&self) -> Result<()> {
         load::block_on(async {
@@ -107,14 +112,18 @@ impl Side {
         load::run(&self.gateway, 1, Until::Requests(FEW), 201, create_post).context(self.name).map(drop)
     }
 
-    async fn wait_for(&self, address: &str, status: u16, request: &[u8]) -> Result<Vec<u8>> {
-        let deadline = Instant::now() + SEEN_WITHIN;
-        loop {
-            match once(address, status, request).await {
-                Err(error) if Instant::now() >= deadline => return Err(error).context(self.name),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                answer => return answer,
-            }
+    pub async fn wait_for(&self, address: &str, status: u16, request: &[u8]) -> Result<Vec<u8>> {
+        answered(address, status, request).await.context(self.name)
+    }
+}
+
+/// Asks until the answer has that status.
+pub async fn answered(address: &str, status: u16, request: &[u8]) -> Result<Vec<u8>> {
+    let deadline = Instant::now() + SEEN_WITHIN;
+    loop {
+        match once(address, status, request).await {
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(20)).await,
+            answer => return answer,
         }
     }
 }

@@ -18,18 +18,24 @@ use crate::workspace::Workspace;
 const WASMTIME: &str = "48.0.8";
 
 /// What is measured of the whole.
-const PARTS: [&str; 6] = ["call", "http", "hello", "blog", "scale", "lattice"];
+const PARTS: [&str; 9] =
+    ["call", "http", "hello", "blog", "scale", "rebuild", "accounts", "market", "lattice"];
+/// With this, parts are measured on a lattice that need none.
+const ON_LATTICE: &str = "--lattice";
 
-/// The blog beside which ours is measured: the processes, and what npm goes by.
-const EXPRESS: [&str; 8] = [
+/// The blog and the market beside which ours are measured: the processes, and what npm goes by.
+const EXPRESS: [&str; 11] = [
     "bus.js",
     "comments.js",
     "moderation.js",
+    "orders.js",
     "package-lock.json",
     "package.json",
+    "payments.js",
     "posts.js",
     "query.js",
     "service.js",
+    "tickets.js",
 ];
 
 /// What needs no component, each with a program of its own: its name, and how cargo runs it.
@@ -83,13 +89,13 @@ pub fn run(workspace: &Workspace, arguments: &[OsString], steps: &mut Steps) -> 
         let wasmtime = steps.run_long("wasmtime (a first build: minutes)", wasmtime)?;
         bench.arg("--wasmtime").arg(wasmtime);
     }
-    if wants("blog") {
+    if wants("blog") || wants("market") {
         let source = workspace.root.join("bench/express");
         let express =
             steps.run("Express", || packages::ready("express", &source, &EXPRESS, packages::npm))?;
         bench.arg("--express").arg(express);
     }
-    if wants("lattice") {
+    if wants("lattice") || is_named(ON_LATTICE) {
         lattice::run(&lattice::Task::Build, workspace, steps)?;
     }
     steps.run_long("the whole", || process::run(bench.args(whole)))
