@@ -50,6 +50,7 @@ pub enum Scripts {
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
+    scripts: Scripts,
     driver: Child,
     browser: Option<Pid>,
     /// For whatever the browser and its driver write, for as long as they run.
@@ -82,7 +83,7 @@ impl Browser {
         let browser = process.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let timeouts = TimeoutConfiguration::new(Some(PATIENCE), Some(PATIENCE), None);
         client.update_timeouts(timeouts).await.unwrap();
-        let browser = Self { client, driver, browser, _folder: folder };
+        let browser = Self { client, scripts, driver, browser, _folder: folder };
         browser.size(1100, 900).await;
         browser
     }
@@ -195,6 +196,11 @@ impl Browser {
 
     pub async fn value(&self, css: &str) -> String {
         self.find(css).await.prop("value").await.unwrap().unwrap_or_default()
+    }
+
+    /// Whether what a page says it will do later is done.
+    pub fn has_scripts(&self) -> bool {
+        self.scripts == Scripts::On
     }
 
     /// Evaluates the body of a function.
