@@ -174,6 +174,9 @@ fn content(json: &mut Json, schema: &'static Schema, schemas: &mut Schemas) {
 const SEGMENT: &str =
     r#"{"type":"string","minLength":1,"pattern":"^[^/\\\\\\u0000-\\u001f\\u007f-\\u009f]+$"}"#;
 
+/// What can stand in a query.
+const TEXT: &str = r#"{"type":"string","pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}"#;
+
 fn parameters(json: &mut Json, route: &Route, function: &Function, schemas: &mut Schemas) {
     let shared = |json: &mut Json, name| json.reference(&["components", "parameters", name]);
     shared(json, "traceparent");
@@ -193,7 +196,10 @@ fn parameters(json: &mut Json, route: &Route, function: &Function, schemas: &mut
                 (name, _) => json.object(|json| {
                     json.name("name").text(name);
                     json.name("in").text("query");
-                    schemas.write(json.name("schema"), schema);
+                    match schema {
+                        Schema::Text => json.name("schema").raw(TEXT),
+                        other => schemas.write(json.name("schema"), other),
+                    }
                 }),
             },
             Takes::Page => ["limit", "after"].into_iter().for_each(|name| shared(json, name)),
