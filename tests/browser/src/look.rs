@@ -32,12 +32,14 @@ pub async fn look_at(browser: &Browser, name: &str) {
 const BYTES_MAX: u64 = 60 * 1024;
 const REQUESTS_MAX: usize = 3;
 
-/// The page was just opened, and is light: uncompressed, with scripts and style.
+/// The page was just opened, and is light: uncompressed, with scripts and style. The icon does not count: a browser asks for it once, when
+/// it likes, and no page waits for it.
 pub async fn check_weight(browser: &Browser, page: &str) {
     let weight = browser
         .run(
-            "const all = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-                 .filter(({ initiatorType }) => initiatorType !== 'fetch');
+            "const icon = document.querySelector('link[rel=icon]').href;
+             const all = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+                 .filter(({ initiatorType, name }) => initiatorType !== 'fetch' && name !== icon);
              return [all.reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0), all.map(({ name }) => name)];",
         )
         .await;
