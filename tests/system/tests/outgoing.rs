@@ -79,7 +79,6 @@ fn with_envoy(origins: &[String]) -> Manifest {
     };
     let of_expiration = |link: &&Value| link["properties"]["target"]["name"] == "expiration";
     let mut manifest = serde_json::to_value(configured(&[]).as_wadm()).unwrap();
-    manifest["metadata"]["annotations"] = json!({});
     let components = manifest["spec"]["components"].as_array_mut().unwrap();
     let mut envoy = renamed(components.iter().find(|component| component["name"] == "expiration").unwrap());
     let image = repository().join("build/test/envoy.wasm");
