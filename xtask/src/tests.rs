@@ -13,9 +13,6 @@ use crate::process;
 use crate::step::Steps;
 use crate::workspace::Workspace;
 
-/// The package of tests that need what `cargo xtask lattice build` builds.
-const LATTICE_TESTS: &str = "lattice-tests";
-
 /// What README shows at its top.
 const PICTURE: &str = "docs/pages.webp";
 
@@ -27,8 +24,7 @@ pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Resul
     let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
     build_command(workspace, steps)?;
     steps.run_long("tests", || {
-        let all = ["--workspace", "--exclude", LATTICE_TESTS, "--lib", "--bins", "--tests"];
-        let mut tests = runner(workspace, &all);
+        let mut tests = runner(workspace, &["--workspace", "--lib", "--bins", "--tests"]);
         tests.env(nats::VARIABLE, nats_server).env(documents::VARIABLE, documents);
         browser.tell(&mut tests);
         process::run(tests.args(filter))
@@ -47,9 +43,6 @@ pub fn on_lattice(workspace: &Workspace, size: Size, filter: &[String], steps: &
     components::build_all(workspace, steps)?;
     let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
     build_command(workspace, steps)?;
-    steps.run_long("tests of the tests", || {
-        process::run(&mut runner(workspace, &["--package", LATTICE_TESTS, "--lib"]))
-    })?;
     let nats_server = steps.run("nats-server", nats::ready)?;
     let folder = lattice::for_tests(workspace, size, steps)?;
     let mut tests = on_shared(workspace, &["tests/system/tests", "tests/lattice/tests"])?;
