@@ -16,7 +16,7 @@ const GOOD: &str = r#"apiVersion: core.oam.dev/v1beta1
 kind: Application
 metadata:
   name: test
-  annotations: {}
+  annotations: { description: test }
 spec:
   components:
     - name: one
@@ -336,7 +336,7 @@ fn headers_and_syntax() {
         ]],
     );
     check(
-        "  annotations: {}",
+        "  annotations: { description: test }",
         "  name: again",
         expect![[
             r#"wadm.yaml:5: not valid YAML: Duplicate key "name" in mapping at 4:3 and 5:3; correct the syntax"#

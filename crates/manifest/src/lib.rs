@@ -11,7 +11,6 @@ mod subscription;
 
 use std::fmt;
 
-use serde_json::{Value, json};
 use wadm_types::{Component, ConfigProperty};
 
 pub use lines::Lines;
@@ -108,11 +107,7 @@ impl Manifest {
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The types of wadm keep settings in no order. A JSON value has one, so that the same manifest is the same text.
-        let mut sorted = serde_json::to_value(&self.0).map_err(|_| fmt::Error)?;
-        // They leave out what they do not read without.
-        if let Some(metadata) = sorted.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-            metadata.entry("annotations").or_insert_with(|| json!({}));
-        }
+        let sorted = serde_json::to_value(&self.0).map_err(|_| fmt::Error)?;
         serde_saphyr::to_fmt_writer(f, &sorted).map_err(|_| fmt::Error)
     }
 }
@@ -133,7 +128,6 @@ mod tests {
             ["off", "1", "", " a: b #c", "'\"\\", "two\nlines\n", "{\"a\": [\"b\"]}", "~", "- x", "\u{e9}"];
         let settings = manifest.config_mut("posts-service").unwrap().properties.as_mut().unwrap();
         settings.extend(odd.iter().enumerate().map(|(n, value)| (format!("odd-{n}"), (*value).to_owned())));
-        manifest.0.metadata.annotations.clear();
         let written = manifest.to_string();
         assert_eq!(Manifest::read(&written).unwrap(), manifest, "{written}");
         assert_eq!(Manifest::read(&written).unwrap().to_string(), written);
@@ -160,5 +154,8 @@ mod tests {
         assert!(wrong("a: 1\na: 2\n").contains("line 2: not valid YAML"), "{}", wrong("a: 1\na: 2\n"));
         let text = "apiVersion: v\nkind: k\nmetadata:\n  name: [1]\nspec: { components: [] }\n";
         assert!(wrong(text).starts_with("line 4: "), "{}", wrong(text));
+        let text =
+            "apiVersion: v\nkind: k\nmetadata:\n  name: a\n  annotations: {}\nspec: { components: [] }\n";
+        assert!(wrong(text).starts_with("line 5: there are no annotations"), "{}", wrong(text));
     }
 }

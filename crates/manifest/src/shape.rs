@@ -13,7 +13,7 @@ pub(crate) fn typed(lines: &Lines) -> Result<Manifest, Unreadable> {
     if !misshapen.is_empty() {
         return Err(Unreadable(misshapen));
     }
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    let manifest: Manifest = serde_path_to_error::deserialize(value).map_err(|error| {
         let path: Vec<String> = error.path().iter().map(step).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         Unreadable(vec![Problem {
@@ -21,7 +21,16 @@ pub(crate) fn typed(lines: &Lines) -> Result<Manifest, Unreadable> {
             what: error.inner().to_string(),
             remedy: "see https://wasmcloud.com/docs/ecosystem/wadm/model".to_owned(),
         }])
-    })
+    })?;
+    // Its client leaves out annotations of which there are none, and wadm does not read a manifest without them.
+    if manifest.metadata.annotations.is_empty() {
+        return Err(Unreadable(vec![Problem {
+            line: lines.of(&["metadata", "annotations"]),
+            what: "there are no annotations, and wadm refuses a manifest without any".to_owned(),
+            remedy: "say what it is: annotations: { description: ... }".to_owned(),
+        }]));
+    }
+    Ok(manifest)
 }
 
 fn step(segment: &serde_path_to_error::Segment) -> String {

@@ -146,7 +146,7 @@ apiVersion: core.oam.dev/v1beta1
 kind: Application
 metadata:
   name: test
-  annotations: {}
+  annotations: { description: test }
 spec:
   components:
     - name: posts
@@ -207,7 +207,7 @@ spec:
 
     /// A manifest with one configuration.
     fn with_config(name: &str, setting: &str) -> Manifest {
-        let before = "kind: k\napiVersion: v\nmetadata:\n  name: test\n  annotations: {}\nspec:\n  components:\n    - name: a\n      type: component\n";
+        let before = "kind: k\napiVersion: v\nmetadata:\n  name: test\n  annotations: { description: test }\nspec:\n  components:\n    - name: a\n      type: component\n";
         let config = format!("[{{ name: {name}, properties: {{ {setting} }} }}]");
         Manifest::read(&format!("{before}      properties:\n        config: {config}\n")).unwrap()
     }

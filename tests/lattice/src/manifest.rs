@@ -75,7 +75,7 @@ mod tests {
     const MANIFEST: &str = "\
 apiVersion: core.oam.dev/v1beta1
 kind: Application
-metadata: { name: a, annotations: {} }
+metadata: { name: a, annotations: { description: test } }
 spec:
   components:
     - name: posts

@@ -221,7 +221,7 @@ apiVersion: core.oam.dev/v1beta1
 kind: Application
 metadata:
   name: shop
-  annotations: {}
+  annotations: { description: test }
 spec:
   components:
     - name: posts

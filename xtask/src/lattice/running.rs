@@ -218,7 +218,7 @@ mod tests {
     const MANIFEST: &str = "\
 apiVersion: v
 kind: k
-metadata: { name: a, annotations: {} }
+metadata: { name: a, annotations: { description: test } }
 spec:
   components:
     - name: a

@@ -31,7 +31,7 @@ pub fn manifest(name: &str, wasm: &Path, instances: usize, subscriptions: &str, 
         r#"
 apiVersion: core.oam.dev/v1beta1
 kind: Application
-metadata: {{ name: test, annotations: {{}} }}
+metadata: {{ name: test, annotations: {{ description: test }} }}
 spec:
   components:
     - name: {name}
