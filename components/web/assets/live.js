@@ -51,12 +51,14 @@ const tellAll = () => document.querySelectorAll('time').forEach(tell);
 
 // Changes ---------------------------------------------------------------------------------------------------------
 
-/** Makes one element like another, and leaves alone what is alike: focus and selection stay where they are. */
+/** Makes one element like another, and leaves alone what is alike: focus and selection stay where they are. What has `data-own` is filled
+ *  by another script. */
 function become(old, other) {
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.data !== other.data) old.data = other.data;
     return;
   }
+  if ('own' in old.dataset) return;
   // The words of a time are this script's; what it stands for is in its attribute.
   if (old.localName === 'time' && old.dateTime === other.dateTime) return;
   for (const { name } of [...old.attributes]) if (!other.hasAttribute(name)) old.removeAttribute(name);
@@ -121,6 +123,7 @@ function keepUpToDate(live) {
     for (const [key, thing] of things(live)) if (!states.has(key)) thing.classList.add('fresh');
     tellAll();
     status.textContent = news(states, things(live));
+    live.dispatchEvent(new Event('shown'));
   }
 
   async function ask() {

@@ -5,6 +5,8 @@ use trellis_kit::{Problem, Response};
 pub const STYLE: Asset = Asset::new("css", "text/css; charset=utf-8", include_str!("../assets/style.css"));
 pub const SCRIPT: Asset =
     Asset::new("js", "text/javascript; charset=utf-8", include_str!("../assets/live.js"));
+/// For a page that asks for a card of Stripe's.
+pub const CARD: Asset = Asset::new("js", "text/javascript; charset=utf-8", include_str!("../assets/card.js"));
 pub const ICON: Asset = Asset::new("svg", "image/svg+xml", PICTURE);
 const PICTURE: &str = include_str!("../assets/icon.svg");
 
@@ -36,7 +38,7 @@ impl Asset {
 }
 
 pub fn answer(file: &str) -> Result<Response, Problem> {
-    let asset = [STYLE, SCRIPT, ICON].into_iter().find(|asset| asset.file() == file);
+    let asset = [STYLE, SCRIPT, CARD, ICON].into_iter().find(|asset| asset.file() == file);
     let asset = asset.ok_or_else(|| Problem::not_found("There is nothing at this path."))?;
     let response = Response { body: asset.contents.into(), ..Response::empty(200) };
     Ok(response

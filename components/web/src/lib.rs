@@ -9,6 +9,7 @@ mod admin;
 mod ask;
 mod assets;
 mod backlog;
+mod card;
 mod feed;
 mod fields;
 mod flow;

@@ -6,18 +6,12 @@ use trellis_kit::{Call, Problem, Response};
 
 use crate::api::Page;
 use crate::ask::{Services, Trouble};
+use crate::card::Cards;
 use crate::money::Style;
 use crate::trellis::orders::types::{ReadOrder, Status};
 use crate::trellis::payments::types::{NewPayment, Payment, Status as PaymentStatus};
 use crate::{fields, origin, page, signing, time};
 
-/// What the sandbox knows cards by, and what it does with each.
-const CARDS: [(&str, &str); 4] = [
-    ("tok_ok", "A card that works"),
-    ("tok_declined", "A card that is declined"),
-    ("tok_insufficient", "A card without enough money"),
-    ("tok_unknown", "A card whose answer is lost at first"),
-];
 /// In how many seconds a page is loaded again that no script keeps up to date.
 const SOON: u32 = 2;
 
@@ -38,11 +32,12 @@ enum Stage {
 }
 
 pub fn look(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
-    page::answer(shown(call, services, None))
+    shown(call, services, None)
 }
 
 pub fn live(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem> {
-    page::part(call, Standing::read(call, services).map(|standing| standing.show()))
+    let cards = Cards::configured()?;
+    page::part(call, Standing::read(call, services).map(|standing| standing.show(&cards)))
 }
 
 /// Pays. What comes of it shows on the page that follows.
@@ -52,7 +47,7 @@ pub fn pay(call: &Call<'_>, services: Services<'_>) -> Result<Response, Problem>
     let (id, cx) = (call.param("id"), call.cx().with_key(key));
     match services.with(&cx).pay(&NewPayment { order_id: id.clone(), token }) {
         Ok(payment) => page::answer(page::look_at(&address(&id, Some(&payment.id)))),
-        Err(trouble) => page::answer(shown(call, services, Some(&trouble))),
+        Err(trouble) => shown(call, services, Some(&trouble)),
     }
 }
 
@@ -62,7 +57,7 @@ pub fn cancel(call: &Call<'_>, services: Services<'_>) -> Result<Response, Probl
     let id = call.param("id");
     match services.cancel_order(&id) {
         Ok(()) => page::answer(page::look_at(&path(&id))),
-        Err(trouble) => page::answer(shown(call, services, Some(&trouble))),
+        Err(trouble) => shown(call, services, Some(&trouble)),
     }
 }
 
@@ -79,7 +74,12 @@ fn spoken_of(payment: Option<&str>) -> String {
     payment.map(|payment| format!("?payment={}", encoded(payment))).unwrap_or_default()
 }
 
-fn shown(call: &Call<'_>, services: Services<'_>, vain: Option<&Trouble>) -> Page {
+fn shown(call: &Call<'_>, services: Services<'_>, vain: Option<&Trouble>) -> Result<Response, Problem> {
+    let cards = Cards::configured()?;
+    page::answer_with(document(call, services, &cards, vain), cards.origins())
+}
+
+fn document(call: &Call<'_>, services: Services<'_>, cards: &Cards, vain: Option<&Trouble>) -> Page {
     let (cx, path) = (services.cx(), path(&call.param("id")));
     if cx.caller.is_none() {
         return signing::asked_for(cx, "Your order", &path, "Sign in to see it.");
@@ -94,7 +94,8 @@ fn shown(call: &Call<'_>, services: Services<'_>, vain: Option<&Trouble>) -> Pag
     let main = html! {
         (heading(&standing.order, page::style(call)))
         @if let Some(trouble) = vain { (in_vain(trouble)) }
-        (page::kept_up_to_date(Some(&live), &standing.show()))
+        (page::kept_up_to_date(Some(&live), &standing.show(cards)))
+        @if !standing.is_sellers() { (cards.scripts()) }
     };
     let again = (standing.stage() == Stage::Paying).then_some(SOON);
     let status = vain.map_or(200, Trouble::status);
@@ -153,7 +154,7 @@ impl Standing {
         self.order.buyer.is_none()
     }
 
-    fn show(&self) -> Markup {
+    fn show(&self, cards: &Cards) -> Markup {
         let Self { order, .. } = self;
         let (state, title, text) = if self.is_sellers() { self.for_seller() } else { self.for_buyer() };
         html! {
@@ -163,7 +164,7 @@ impl Standing {
                 p { (text) }
                 @if !self.is_sellers() {
                     @match self.stage() {
-                        Stage::Reserved => { (self.forms()) },
+                        Stage::Reserved => { (self.forms(cards)) },
                         Stage::Cancelled | Stage::Expired => {
                             p.pager { a href={ "/market/" (order.ticket_id) } { "See whether it can still be had" } }
                         },
@@ -258,19 +259,16 @@ impl Standing {
     }
 
     /// However often it is sent, and from however many windows: until something has come of it, it is one payment, by its key.
-    fn forms(&self) -> Markup {
+    fn forms(&self, cards: &Cards) -> Markup {
         let Self { order, payment } = self;
         let path = path(&order.id);
         let before = payment.as_ref().map_or("none", |payment| payment.id.as_str());
         html! {
             form.composer method="post" action={ (path) "/payment" } {
                 input type="hidden" name="key" value={ "pay-" (order.id) "-" (before) };
-                label for="token" { "Which card?" }
-                select #token name="token" autocomplete="off" {
-                    @for (token, words) in CARDS { option value=(token) { (words) } }
-                }
+                (cards.field())
                 div.row {
-                    p.hint #hint { "This is a sandbox: no money moves, and no card is asked for." }
+                    p.hint #hint { (cards.hint()) }
                     button type="submit" aria-describedby="hint" { "Pay" }
                 }
             }

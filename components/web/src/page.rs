@@ -7,6 +7,7 @@ use trellis_kit::{Call, Cx, Problem, Response};
 use crate::api::{Page, Window};
 use crate::ask::Trouble;
 use crate::assets::{self, ICON, SCRIPT, STYLE};
+use crate::card::{self, Origins};
 use crate::fields;
 use crate::money::Style;
 
@@ -16,6 +17,7 @@ pub const NEWEST: Window = Window { after: None, position: None };
 /// Styles, scripts and pictures are ours and files of their own, so that no markup of anybody's can bring another.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY_HEADER: &str = "content-security-policy";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// What a browser is asked to wait before it comes again to a service that is away, in seconds.
@@ -81,7 +83,7 @@ pub fn document_that_changes(
                 }
                 main #main tabindex="-1" { (main) }
                 footer.site {
-                    p { "Anybody may write here. Comments appear once moderation has read them. Payments are a sandbox: no money moves." }
+                    p { "Anybody may write here. Comments appear once moderation has read them. " (card::notice()) }
                     p {
                         a href="/flow" { "What flows" } " · " a href="/moderation" { "Moderation" } " · "
                         a href="/admin" { "People" }
@@ -187,6 +189,16 @@ pub fn answer(page: Page) -> Result<Response, Problem> {
     })
 }
 
+/// The same of a page that loads something from elsewhere.
+pub fn answer_with(page: Page, origins: Option<&Origins>) -> Result<Response, Problem> {
+    let answer = answer(page)?;
+    let Some(Origins { scripts, frames, requests }) = origins else { return Ok(answer) };
+    let policy = POLICY
+        .replace("script-src 'self'", &format!("script-src 'self' {scripts}; frame-src {frames}"))
+        .replace("connect-src 'self'", &format!("connect-src 'self' {requests}"));
+    Ok(answer.with(POLICY_HEADER, policy))
+}
+
 /// A part of a page, for the script that keeps it up to date; nothing if that has it already.
 pub fn part(call: &Call<'_>, part: Result<Markup, Trouble>) -> Result<Response, Problem> {
     let html = part.map_err(Problem::from)?.into_string();
@@ -225,8 +237,10 @@ pub fn dressed(response: Response) -> Response {
     if matches!(response.status, 502..=504) {
         response = response.with("retry-after", COME_AGAIN);
     }
+    if response.header(POLICY_HEADER).is_none() {
+        response = response.with(POLICY_HEADER, POLICY);
+    }
     response
-        .with("content-security-policy", POLICY)
         .with("x-content-type-options", "nosniff")
         // With less than that, browsers would not say where a form comes from.
         .with("referrer-policy", "same-origin")

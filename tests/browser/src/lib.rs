@@ -13,4 +13,4 @@ mod look;
 pub use blog::{Blog, PASSWORD};
 pub use chromium::{Browser, Scripts};
 pub use elsewhere::serve;
-pub use look::{check_contrast, check_structure, check_weight, look_at};
+pub use look::{check_contrast, check_structure, check_weight, look_at, look_at_page_with};

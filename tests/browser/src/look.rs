@@ -13,6 +13,17 @@ const RULES_MIN: u64 = 10;
 
 /// Looks at the page on a desk and on a phone, in the light and in the dark, and keeps a picture of each.
 pub async fn look_at(browser: &Browser, name: &str) {
+    check_origins(browser, name, &[]).await;
+    look_at_all_of(browser, name).await;
+}
+
+/// The same of a page that loads something from this origin, too.
+pub async fn look_at_page_with(browser: &Browser, name: &str, origin: &str) {
+    check_origins(browser, name, &[origin]).await;
+    look_at_all_of(browser, name).await;
+}
+
+async fn look_at_all_of(browser: &Browser, name: &str) {
     check_structure(browser, name).await;
     for (look, is_dark) in [("light", false), ("dark", true)] {
         browser.dark(is_dark).await;
@@ -26,6 +37,20 @@ pub async fn look_at(browser: &Browser, name: &str) {
     }
     browser.dark(false).await;
     browser.size(1100, 900).await;
+}
+
+/// It loads from its own origin, and from these.
+async fn check_origins(browser: &Browser, page: &str, others: &[&str]) {
+    let loaded = browser
+        .run("return [location, ...performance.getEntriesByType('resource').map(({ name }) => new URL(name))].map(({ origin }) => origin)")
+        .await;
+    let mut origins: Vec<&str> =
+        loaded.as_array().unwrap().iter().map(|origin| origin.as_str().unwrap()).collect();
+    origins.sort_unstable();
+    origins.dedup();
+    let mut expected: Vec<&str> = others.iter().copied().chain([loaded[0].as_str().unwrap()]).collect();
+    expected.sort_unstable();
+    assert_eq!(origins, expected, "{page}");
 }
 
 /// How much a page may take, with all that it brings along, and in how many requests.
@@ -103,9 +128,6 @@ pub async fn check_structure(browser: &Browser, page: &str) {
             for (const target of all('button, .pager a, .brand, input:not([type=hidden])')) {
                 const { width, height } = target.getBoundingClientRect();
                 expect(width >= 40 && height >= 40, `room for a finger on ${target.textContent || target.name}`);
-            }
-            for (const { name } of performance.getEntriesByType('resource')) {
-                expect(new URL(name).origin === location.origin, `nothing from elsewhere: ${name}`);
             }
             return bad;
             "#,

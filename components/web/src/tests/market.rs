@@ -245,3 +245,54 @@ fn what_is_yours_has_totals_as_you_write_them() {
     assert!(earlier.contains("href=\"/me\">The newest"), "{earlier}");
     assert_eq!(ask("GET", "/me", "", "").status, 401);
 }
+
+#[test]
+fn a_card_of_stripes_is_told_to_stripe_alone() {
+    let policy = |answer: &Response| answer.header("content-security-policy").unwrap().to_owned();
+    let look = |who: &str| {
+        answering("orders", 200, "", ORDER);
+        ask("GET", "/o/T1-O1", who, "")
+    };
+    let sandbox = look("bob");
+    assert!(text(&sandbox).contains("tok_declined") && text(&sandbox).contains("no money moves"));
+    assert!(!policy(&sandbox).contains("http"));
+
+    platform().configure("stripe-publishable-key", "pk_test_1");
+    let page = look("bob");
+    let html = text(&page);
+    assert!(html.contains("https://js.stripe.com/v3/") && html.contains("data-key=\"pk_test_1\""), "{html}");
+    assert!(!html.contains("tok_ok") && !html.contains("sandbox"), "{html}");
+    let opened = policy(&page);
+    for part in [
+        "script-src 'self' https://js.stripe.com ",
+        "; frame-src https://js.stripe.com ",
+        "connect-src 'self' https://api.stripe.com;",
+    ] {
+        assert!(opened.contains(part), "{part}: {opened}");
+    }
+    assert!(!opened.contains("unsafe"), "{opened}");
+    answering("query", 200, "", "[]");
+    assert_eq!(policy(&ask("GET", "/market", "bob", "")), policy(&sandbox), "no other page");
+    answering("orders", 200, "", &ORDER.replace("\"bob\"", "null"));
+    assert!(!seen("/o/T1-O1", "sue").contains("stripe.com"), "a seller pays nothing");
+
+    platform().configure("stripe-script", "http://127.0.0.1:4242/v3/");
+    assert!(policy(&look("bob")).contains("frame-src http://127.0.0.1:4242;"));
+    for wrong in [
+        "stripe",
+        "http:///v3/",
+        "javascript://x/",
+        "https://a;b/",
+        "https://*/",
+        "https://a b/",
+        "https://a",
+    ] {
+        platform().configure("stripe-script", wrong);
+        assert_eq!(look("bob").status, 503, "{wrong}");
+    }
+    platform().configure("stripe-script", "https://js.example/");
+    for wrong in ["", "sk_live_1", "pk_\"", "pk_1;"] {
+        platform().configure("stripe-publishable-key", wrong);
+        assert_eq!(look("bob").status, 503, "{wrong}");
+    }
+}
