@@ -20,7 +20,9 @@ use xtask::lattice::{Accounts, Lattice, Plan, Tools};
 use xtask::{Steps, Workspace};
 
 pub use late::LateWrites;
-pub use manifest::{on_every_host, only, updated, with_buckets_by_way_of, with_instances};
+pub use manifest::{
+    on_every_host, only, updated, with_buckets_by_way_of, with_instances, with_second_gateway,
+};
 pub use read_models::read_models;
 
 /// How long load goes on before and after what happens.
