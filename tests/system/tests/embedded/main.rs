@@ -10,10 +10,11 @@ mod demo;
 mod first_admin;
 mod fuzz;
 mod lifecycle;
-mod new_service;
+
 mod operations;
 mod origins;
 mod slow_clients;
 mod slow_services;
 mod stripe;
 mod trace;
+mod tutorial;
