@@ -1,7 +1,6 @@
 //! Comments: anybody says something about a post, and others read it once moderation has approved it.
 //!
-//! That a post exists is known from what posts tells. What was told just now may not have come yet: whoever comments on a post
-//! need not know. Reads do not look further: who has written the post brings its position along.
+//! Whether there is a post, its log says: whoever has just written it need not wait until somebody is told.
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +13,8 @@ use trellis::moderation::events::VerdictEvent;
 use trellis::moderation::types::{Outcome, Verdict};
 use trellis::posts::events::PostEvent;
 use trellis_kit::{
-    Aggregate, Docs, Entity, Failure, Known, Lists, Projections, Reaction, Reactions, Recorded, Route,
-    Service, Writer, projections, reactions, routes, text,
+    Aggregate, Docs, Entity, Failure, Lists, Lookup, Projections, Reaction, Reactions, Recorded, Route,
+    Service, Source, Writer, projections, reactions, routes, text,
 };
 
 trellis_kit::bindings!(comments: posts, moderation);
@@ -30,7 +29,7 @@ const CONTENT_MAX: usize = 2000;
 const MODERATOR: &str = "moderator";
 
 /// The posts that there are.
-const POSTS: Known<PostEvent> = Known::new(sources::POSTS);
+const POSTS: Lookup<PostEvent> = Lookup::of::<Comments>(sources::POSTS);
 /// What lists show of each comment.
 const COMMENTS: Docs<Comment> = Docs::new(sources::COMMENTS, "comment");
 /// The comments of each post, as they came.
@@ -48,15 +47,16 @@ impl Service for Comments {
     };
     const ENTITIES: &[Entity] = &[Entity::of::<Comment>()];
     const FUNCTIONS: &[(&str, &str)] = FUNCTIONS;
-    const PROJECTIONS: Projections =
-        projections! { sources::POSTS => follow_posts, sources::COMMENTS => follow };
+    const PROJECTIONS: Projections = projections! { sources::COMMENTS => follow };
     const REACTIONS: Reactions = reactions! { sources::MODERATION => follow_verdict };
+    const READS: &[Source] = &[sources::POSTS];
+    const VIEWS_SCHEMA: u32 = 2;
 }
 
 impl Guest for Comments {
     fn create(cx: &Cx, post: String, new: NewComment) -> Result<Comment, Problem> {
         let content = text::lines("content", &new.content, CONTENT_MAX)?;
-        POSTS.expect(cx, &post)?;
+        POSTS.expect(&post)?;
         cx.create_below(&post, &new, |id| {
             CommentEvent::Created(Comment {
                 id,
@@ -80,8 +80,8 @@ impl Guest for Comments {
     }
 
     fn list(cx: &Cx, post: String, page: PageRequest) -> Result<CommentPage, Problem> {
+        POSTS.expect(&post)?;
         let views = cx.views()?;
-        POSTS.find(&views, &post)?;
         let listed = OF_POST.list(&views, &post, &page)?;
         let comments = COMMENTS.get_many(&views, &listed.ids)?;
         let items = comments.into_iter().map(|comment| comment.for_reader(cx)).collect();
@@ -155,11 +155,6 @@ fn follow_verdict(event: &Recorded<VerdictEvent>, reaction: &Reaction) -> Result
         }))
     })?;
     Ok(())
-}
-
-/// Keeps the posts that there are.
-fn follow_posts(event: &Recorded<PostEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
-    POSTS.follow(event, writer)
 }
 
 /// Keeps the comments of each post.

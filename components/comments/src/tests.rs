@@ -10,16 +10,14 @@ use trellis_kit::testing::{
 
 use super::*;
 use crate::trellis::moderation::types::Overturning;
-use crate::trellis::posts::types::{NewTitle, Post};
+use crate::trellis::posts::types::Post;
 
 play! {
     /// The service that posts come from.
     Posts: sources::POSTS {
-        Post.id by PostEvent: |before, event| match event {
+        Post.id by PostEvent: |_, event| match event {
             PostEvent::Created(post) => Some(post.clone()),
-            PostEvent::Retitled(to) => {
-                before.map(|post| Post { title: to.title.clone(), version: post.version + 1, ..post })
-            }
+            PostEvent::Retitled(_) => None,
         }
     }
 }
@@ -39,11 +37,10 @@ play! {
     }
 }
 
-/// A post that comments knows of.
+/// Somebody has written a post.
 pub fn post(id: &str) {
     given::<Post>(id, [post_created(id)]);
     start::<Comments>();
-    settle::<Comments>();
 }
 
 fn post_created(id: &str) -> PostEvent {
@@ -146,12 +143,31 @@ fn commenting_on_an_unknown_post_is_refused() {
 }
 
 #[test]
-fn a_post_whose_event_has_not_come_yet_can_be_commented_on() {
-    post("p1");
-    given::<Post>("p2", [post_created("p2")]);
+fn a_post_can_be_commented_on_and_read_as_soon_as_it_is_written() {
+    start::<Comments>();
+    assert_eq!(
+        say(&anonymous(), "p1", "Is there anybody?").unwrap_err().status,
+        404,
+        "no service of posts yet"
+    );
+    given::<Post>("p1", [post_created("p1")]);
     let before = platform().elapsed();
-    assert_eq!(say(&anonymous(), "p2", "First!").unwrap().post_id, "p2");
+    assert_eq!(list(&anonymous(), "p1", 10, None).items, []);
+    assert_eq!(say(&anonymous(), "p1", "First!").unwrap().post_id, "p1");
     assert_eq!(platform().elapsed(), before, "nobody waits");
+    let consumers = platform().deliver("comments").map(|delivery| delivery.subject);
+    assert!(consumers.is_some_and(|subject| subject.starts_with("log.comments.")), "of posts nothing comes");
+}
+
+#[test]
+fn who_cannot_look_whether_there_is_a_post_says_so() {
+    post("p1");
+    platform().lose_jetstream();
+    for post in ["p1", "p2"] {
+        assert_eq!(say(&anonymous(), post, "Hello").unwrap_err().status, 503);
+        let page = PageRequest { limit: None, after: None };
+        assert_eq!(Comments::list(&anonymous(), post.to_owned(), page).unwrap_err().status, 503);
+    }
 }
 
 #[test]

@@ -22,13 +22,15 @@ use trellis::payments::types::Payment;
 use trellis::tickets::events::TicketEvent;
 use trellis::tickets::types::Ticket;
 use trellis_kit::{
-    Docs, Entity, Failure, Projections, Reaction, Reactions, Recorded, Route, Service, Writer, id,
-    projections, reactions, routes,
+    Docs, Entity, Failure, Lookup, Projections, Reaction, Reactions, Recorded, Route, Service, Source,
+    Writer, id, projections, reactions, routes,
 };
 
 trellis_kit::bindings!(orders: tickets, payments, expiration);
 trellis_kit::export!(Orders);
 
+/// What is offered, where it was not told yet.
+const TICKETS: Lookup<TicketEvent> = Lookup::of::<Orders>(sources::TICKETS);
 /// All orders, as they are now.
 const ORDERS: Docs<Order> = Docs::new(sources::ORDERS, "order");
 
@@ -51,6 +53,7 @@ impl Service for Orders {
         sources::PAYMENTS => follow_payments,
         sources::EXPIRATION => follow_deadlines,
     };
+    const READS: &[Source] = &[sources::TICKETS];
 }
 
 impl Guest for Orders {
@@ -102,7 +105,7 @@ fn order(cx: &Cx, id: &str) -> Result<Order, Problem> {
 
 /// Learns what is offered now, as that may not have been told yet; none if there is no such ticket.
 fn look_up(cx: &Cx, ticket: &str) -> Result<Option<Reservation>, Problem> {
-    let found: Option<Ticket> = cx.look_up::<TicketEvent, _>(sources::TICKETS, ticket)?;
+    let found: Option<Ticket> = TICKETS.find(ticket)?;
     let Some(offer) = found.map(Offer::from) else { return Ok(None) };
     cx.execute(ticket, |known: Option<&Reservation>| Ok(Reservation::offer(known, offer.clone()))).map(Some)
 }

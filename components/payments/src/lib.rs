@@ -29,12 +29,15 @@ use trellis::payments::events::PaymentEvent;
 use trellis::payments::types::{Processor, Refund, Status};
 use trellis_kit::http::Awaited;
 use trellis_kit::{
-    Aggregate, Entity, Failure, OPERATOR, Projections, Reaction, Recorded, Route, Service, Timers, Wire, id,
-    projections, routes, timers,
+    Aggregate, Entity, Failure, Lookup, OPERATOR, Projections, Reaction, Recorded, Route, Service, Source,
+    Timers, Wire, id, projections, routes, timers,
 };
 
 trellis_kit::bindings!(payments: orders);
 trellis_kit::export!(Payments);
+
+/// What is ordered, as orders has it now.
+const ORDERS: Lookup<ReservationEvent> = Lookup::of::<Payments>(sources::ORDERS);
 
 impl Service for Payments {
     const NAME: &str = "payments";
@@ -58,6 +61,7 @@ impl Service for Payments {
         sources::ORDERS => at_once(follow_order),
         sources::PAYMENTS => at_once(nudge::follow),
     };
+    const READS: &[Source] = &[sources::ORDERS];
 }
 
 /// What a payment is made with.
@@ -102,7 +106,7 @@ fn request(cx: &Cx, new: &NewPayment) -> Result<Payment, Problem> {
     let buyer = cx.caller.clone().ok_or(PaymentError::NobodyKnown)?;
     let processor = processor::configured()?;
     processor::expect_token(processor, "token", &new.token)?;
-    let order = order(cx, &new.order_id)?.filter(|order| order.buyer == buyer);
+    let order = order(&new.order_id)?.filter(|order| order.buyer == buyer);
     let order = order.ok_or(PaymentError::UnknownOrder)?;
     let means: Means = cx.create(new, |id| MeansEvent::Shown(Means { id, token: new.token.clone() }))?;
     let known: Option<Payment> = cx.find(&means.id)?;
@@ -163,9 +167,8 @@ impl From<PaymentError> for Problem {
 }
 
 /// An order as it is now, unless another one has come after it.
-fn order(cx: &Cx, id: &str) -> Result<Option<Order>, Problem> {
-    let reservation: Option<Reservation> =
-        cx.look_up::<ReservationEvent, _>(sources::ORDERS, id::root(id))?;
+fn order(id: &str) -> Result<Option<Order>, Problem> {
+    let reservation: Option<Reservation> = ORDERS.find(id::root(id))?;
     Ok(reservation.and_then(|reservation| reservation.order).filter(|order| order.id == id))
 }
 

@@ -95,7 +95,7 @@ impl Permissions {
         match &self.stated {
             Some((_, subjects)) if !subjects.is_match(subject.as_str().as_bytes()) => Err(
                 "that does not follow from what it says it is; say in its `Service` whom it asks (ASKS), what it follows \
-                 (PROJECTIONS, REACTIONS) or that it looks at all others (WATCHES), and build it again",
+                 (PROJECTIONS, REACTIONS, TIMERS), where it looks (READS) or that it looks at all others (WATCHES), and build it again",
             ),
             None if names::is_reserved(subject.as_str()) => Err(
                 "services and NATS itself use subjects like that, and it does not say which service it is; make it a service \
@@ -134,7 +134,7 @@ mod tests {
         permissions.check(&Sent { subject: &subject, reply: None, body: b"", answering: None }).is_ok()
     }
 
-    const QUERY: &str = r#"{"name":"query","partitions":2,"asks":["web"],"watches":false,"provisions":false,"projects":["posts"],"reacts_to":["comments"]}"#;
+    const QUERY: &str = r#"{"name":"query","partitions":2,"asks":["web"],"watches":false,"provisions":false,"projects":["posts"],"reacts_to":["comments"],"reads":["accounts"]}"#;
     const WATCHER: &str = r#"{"name":"query","partitions":0,"asks":["*"],"watches":true,"provisions":false,"projects":[],"reacts_to":[]}"#;
 
     #[test]
@@ -150,6 +150,7 @@ mod tests {
             "$JS.API.CONSUMER.INFO.LOG_posts.query-g15-317",
             "$JS.ACK.LOG_posts.query-g1-0.1.17.1.1.0",
             "$JS.ACK.LOG_comments.query-r-0.1.17.1.1.0",
+            "$JS.API.STREAM.MSG.GET.LOG_accounts",
         ] {
             assert!(may(&query, subject), "{subject}");
         }
@@ -165,6 +166,8 @@ mod tests {
             "$SRV.PING.posts",
             "$JS.API.STREAM.DELETE.LOG_query",
             "$JS.API.STREAM.MSG.GET.LOG_moderation",
+            "$JS.API.STREAM.INFO.LOG_accounts",
+            "$JS.API.CONSUMER.INFO.LOG_accounts.query-g1-0",
             "$JS.API.CONSUMER.INFO.LOG_posts.web-g1-0",
             "$JS.API.CONSUMER.INFO.LOG_posts.query-gx-0",
             "$JS.API.CONSUMER.INFO.LOG_posts.query-g16-0",

@@ -54,6 +54,8 @@ pub struct Member {
     reacts_to: BTreeSet<String>,
     #[serde(default)]
     times: BTreeSet<String>,
+    #[serde(default)]
+    reads: BTreeSet<String>,
 }
 
 /// Why what a component says of itself cannot be read.
@@ -90,7 +92,7 @@ impl Member {
         let asked = member.asks.iter().filter(|name| *name != ANYBODY);
         let private_log = names::private_log(member.name);
         let reacts = member.reacts_to.union(&member.times).filter(|source| **source != private_log);
-        for name in asked.chain(&member.projects).chain(reacts) {
+        for name in asked.chain(&member.projects).chain(reacts).chain(&member.reads) {
             if !is_name(name) {
                 return Err(Unreadable::Name(name.clone()));
             }
@@ -182,7 +184,9 @@ impl Member {
             subjects.extend(read_stream(&log));
             subjects.insert(names::api_subject(operation::CONSUMER_LIST, &log));
         }
-        // What only another version of it followed, it can be told to forget.
+        let looks_in = self.reads.iter().map(|source| names::log_stream(source));
+        subjects.extend(looks_in.map(|log| names::api_subject(operation::MESSAGE_GET, &log)));
+        // What only another version of it followed, it forgets: its read models by itself, and the rest once it is told to.
         for source in &others.logs {
             let log = names::log_stream(source);
             subjects.insert(names::api_subject(operation::CONSUMER_LIST, &log));

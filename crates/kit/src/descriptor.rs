@@ -28,6 +28,8 @@ pub struct Descriptor {
     pub reacted_to: &'static [Followed],
     /// What it does something about some time later.
     pub timed: &'static [Followed],
+    /// The logs of others that it looks in.
+    pub reads: &'static [Source],
     pub asks: Asks,
     pub watches: bool,
     pub provisions: bool,
@@ -139,8 +141,32 @@ impl Descriptor {
         self.timed.iter().any(|followed| followed.source == source)
     }
 
+    /// Whether it looks in the log of this service. In what is private nobody else does.
+    pub const fn reads(&self, source: Source) -> bool {
+        let mut rest = self.reads;
+        while let [read, others @ ..] = rest {
+            if is_same(read.name, source.name) {
+                return !source.is_private();
+            }
+            rest = others;
+        }
+        false
+    }
+
     /// Whether it follows the log of this service, or looks at all.
     pub fn is_concerned(&self, by: &str) -> bool {
         self.watches || by == self.name || self.sources().any(|source| source == by)
     }
+}
+
+/// `==` for constants.
+pub(crate) const fn is_same(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
+    while let ([a, rest_of_one @ ..], [b, rest_of_other @ ..]) = (one, other) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (rest_of_one, rest_of_other);
+    }
+    one.is_empty() && other.is_empty()
 }

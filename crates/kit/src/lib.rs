@@ -48,11 +48,11 @@
 //! | refuse what does not go | an enum of the service's own errors (`thiserror`), and `impl From` of that for [`Problem`]: what each is in HTTP |
 //! | let in callers with a role only | `only("moderator")` before the route |
 //! | let in callers only who are known | `cx.caller`, or else [`Problem::unauthorized`] |
-//! | change what a projection makes of events | a higher [`Service::VIEWS_SCHEMA`], but not for a source that is new: all is built anew while the old answers |
+//! | change what a projection makes of events, or follow a source no more | a higher [`Service::VIEWS_SCHEMA`], but not for a source that is new: all is built anew while the old answers |
 //! | change events or entities that are stored | `bindings!(likes except LikeEvent)`, and [`Event`] by hand: a higher [`Event::SCHEMA`], and [`Event::upcast`] for the old ones |
 //! | answer with a field more | an `option<…>` in WIT: a caller of today may ask a version that does not know it. Callers of before skip it |
-//! | have entities that belong to those of another service | [`Known`], kept by a function in [`projections!`], as `components/comments` has it: which of these there are, also of those that come just now |
-//! | decide by what another service's entity is just now | [`Cx::look_up`], as `components/orders` has it, where its event may not have come yet |
+//! | have entities that belong to those of another service | [`Lookup::expect`] of what they belong to, as `components/comments` has it, and its log in [`Service::READS`] |
+//! | decide by what another service's entity is just now | [`Lookup::find`], as `components/orders` has it, where its event may not have come yet; and the same |
 //! | play the services that it follows, in tests | [`play!`](testing::play), [`testing::given`] with their events, and [`testing::settle`] |
 //! | see that nothing is lost or done twice, in tests | [`testing::every_event_twice`] and [`testing::trouble_at_every_call`] |
 //!
@@ -141,9 +141,9 @@ pub mod id;
 mod instant;
 mod jetstream;
 mod json;
-mod known;
 mod limits;
 pub mod log;
+mod lookup;
 mod macros;
 mod messages;
 mod models;
@@ -177,7 +177,7 @@ pub use eventlog::{Aggregate, Event, Incoming, Recorded, event};
 pub use failure::{Cause, Failure};
 pub use handling::{History, Project, Projections, React, Reaction, Reactions, Table, Timer, Timers};
 pub use http::{Call, Request, Response, Route};
-pub use known::Known;
+pub use lookup::Lookup;
 pub use models::{
     DocKey, Docs, Glimpse, Index, Listed, Lists, Page, Reader, Series, Shares, Watch, Writer, glance,
 };

@@ -53,6 +53,9 @@ pub trait Service: 'static {
     /// raises it, and what was built before is built anew.
     const VIEWS_SCHEMA: u32 = 1;
 
+    /// The logs of others in which it looks, with a [`Lookup`](crate::Lookup).
+    const READS: &'static [Source] = &[];
+
     /// Which services it asks, with [`http::ask`](crate::http::ask).
     const ASKS: Asks = Asks::Nobody;
 
@@ -110,6 +113,7 @@ impl<S: Service> Described for S {
         projected: S::PROJECTIONS.followed,
         reacted_to: S::REACTIONS.followed,
         timed: S::TIMERS.one_for_each_source().followed,
+        reads: S::READS,
         asks: S::ASKS,
         watches: S::WATCHES,
         provisions: S::PROVISIONS,

@@ -4,7 +4,7 @@
 //! It is JSON in a custom section of the core module, [`Member`](crate::access::Member) reads it:
 //! `{"name":"query","partitions":0,"asks":[],"watches":false,"provisions":false,"projects":["posts"],"reacts_to":[]}`
 
-use crate::descriptor::{Asks, Descriptor, Followed};
+use crate::descriptor::{Asks, Descriptor, Followed, Source};
 
 /// The longest statement; a longer one does not compile.
 const LEN_MAX: usize = 4096;
@@ -41,6 +41,10 @@ impl Statement {
         let statement = match service.timed {
             [] => statement,
             timed => statement.raw(",\"times\":").sources(timed),
+        };
+        let statement = match service.reads {
+            [] => statement,
+            reads => statement.raw(",\"reads\":").logs(reads),
         };
         statement.raw("}")
     }
@@ -100,6 +104,16 @@ impl Statement {
         let mut at = 0;
         while at < names.len() {
             all = all.raw(if at > 0 { "," } else { "" }).quoted(names[at]);
+            at += 1;
+        }
+        all.raw("]")
+    }
+
+    const fn logs(self, logs: &[Source]) -> Self {
+        let mut all = self.raw("[");
+        let mut at = 0;
+        while at < logs.len() {
+            all = all.raw(if at > 0 { "," } else { "" }).quoted(logs[at].name);
             at += 1;
         }
         all.raw("]")

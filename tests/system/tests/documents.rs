@@ -78,7 +78,7 @@ fn asyncapi_is_valid_and_a_broken_one_would_be_seen() {
         "posts.tells",
         "comments.tells",
         "comments.heeds.moderation",
-        "comments.follows.posts",
+        "query.follows.posts",
         "moderation.heeds.comments",
         "query.follows.comments",
         "gateway.follows.registry",

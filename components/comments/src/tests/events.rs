@@ -72,8 +72,7 @@ fn orders(of: usize) -> Vec<Vec<usize>> {
 
 /// A post with three comments, of which one waits, one is approved and one is rejected and then approved.
 fn some_history() {
-    given::<Post>("p1", [post_created("p1"), PostEvent::Retitled(NewTitle { title: "Hi".to_owned() })]);
-    start::<Comments>();
+    post("p1");
     for id in ["p1-a", "p1-b", "p1-c"] {
         given::<Comment>(id, [created(id, "Hello", None)]);
     }
@@ -106,7 +105,7 @@ fn every_event_twice_changes_nothing() {
 #[test]
 fn dying_at_any_call_leaves_nothing_undone_and_nothing_done_twice() {
     let calls = trouble_at_every_call::<Comments, _>(1, some_history, |(), when| assert_all_done(when));
-    assert!(calls > 40, "the test has seen the whole history");
+    assert!(calls > 30, "the test has seen the whole history: {calls}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::event::Event;
 use super::store::Log;
-use crate::descriptor::{Described, Entity};
+use crate::descriptor::{Described, Entity, is_same};
 use crate::schema::Wire;
 
 /// An entity: its state is what its events made of it, and every change of it is one event.
@@ -49,16 +49,4 @@ impl Entity {
 pub(crate) const fn log_of<A: Aggregate>() -> Log {
     let service = <A::Service as Described>::DESCRIPTOR;
     Log { service, is_private: Entity::is_among::<A>(service.private) }
-}
-
-/// `==` for constants.
-const fn is_same(one: &str, other: &str) -> bool {
-    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
-    while let ([a, rest_of_one @ ..], [b, rest_of_other @ ..]) = (one, other) {
-        if *a != *b {
-            return false;
-        }
-        (one, other) = (rest_of_one, rest_of_other);
-    }
-    one.is_empty() && other.is_empty()
 }

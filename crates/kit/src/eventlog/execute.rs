@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::aggregate::{Aggregate, log_of};
 use super::envelope::{Draft, Envelope};
 use super::event::Event;
 use super::store::{self, Log, Outcome};
 use crate::cx::Cx;
-use crate::descriptor::{Entity, Source};
+use crate::descriptor::Entity;
 use crate::id;
 use crate::platform::{self, Platform};
 use crate::problem::Problem;
@@ -112,16 +111,6 @@ impl Cx {
             entity = self.load(entity.id())?;
         }
         Ok(entity)
-    }
-
-    /// An entity of another service as its log has it now, for whoever writes what belongs to it. Whoever reads follows the events.
-    pub fn look_up<E: Event, S: DeserializeOwned>(
-        &self,
-        source: Source,
-        id: &str,
-    ) -> Result<Option<S>, Problem> {
-        let newest = store::look_up(source, E::OF, id, None)?;
-        Ok(newest.map(|event| event.state::<E, S>()).transpose()?)
     }
 
     /// Changes an entity that exists. `decide` sees it as it is and says what happens, if anything; it is asked

@@ -1,5 +1,5 @@
-//! Answers that an instance remembers: a service that has read models and no log of its own answers a read the same
-//! for as long as they are the same. An instance that remembers nothing comes to the same.
+//! Answers that an instance remembers: a service that has read models, no log of its own, and looks in no other answers a read
+//! the same for as long as they are the same. An instance that remembers nothing comes to the same.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,7 +36,8 @@ struct Asked {
 
 /// Calls the route, unless what it would answer is known.
 pub(super) fn answer(service: &Descriptor, route: &Route, call: &Call<'_>) -> Result<Response, Problem> {
-    let follows_from_read_models = service.partitions == 0 && !service.projected.is_empty();
+    let follows_from_read_models =
+        service.partitions == 0 && service.reads.is_empty() && !service.projected.is_empty();
     if !follows_from_read_models || route.method != "GET" || route.function.is_none() {
         return (route.call)(call);
     }

@@ -13,7 +13,7 @@ use crate::platform::{self, Entry, Fault, Platform};
 use crate::time::millis;
 use crate::{document, instant};
 
-/// The document that lists what the read models follow.
+/// The document that lists what the read models follow, also those that another version of the service makes.
 pub(crate) const SOURCES_KEY: &str = "sources";
 
 /// How far one partition of a source has come in one generation.
@@ -150,14 +150,21 @@ pub(crate) fn load_all(generation: u64, partitions: &[(&'static str, u32)]) -> R
     values.into_iter().map(|value| Ok(parse(value, generation)?.unwrap_or_default())).collect()
 }
 
-/// Notes what the read models follow, so that their offsets are found without asking anybody.
-pub(crate) fn follow(partitions: &[(&'static str, u32)]) -> Result<(), Fault> {
-    let mut sources: BTreeMap<&str, u32> = BTreeMap::new();
-    for (source, partition) in partitions {
-        let count = sources.entry(source).or_default();
-        *count = (*count).max(partition + 1);
-    }
-    document::save(SOURCES_KEY, &sources)
+/// Sources, and how many partitions each has.
+pub(crate) type Sources = BTreeMap<String, u32>;
+
+/// What was noted of what the read models follow.
+pub(crate) fn followed() -> Result<Sources, Fault> {
+    let noted = platform::current().get(SOURCES_KEY)?;
+    // What cannot be read is noted anew.
+    Ok(noted.and_then(|bytes| document::read(SOURCES_KEY, &bytes).ok()).unwrap_or_default())
+}
+
+/// Notes what the read models follow, by what was noted before, so that their offsets are found without asking anybody.
+pub(crate) fn follow(find: impl FnOnce(&Sources) -> Result<Sources, Fault>) -> Result<(), Fault> {
+    let noted = followed()?;
+    let sources = find(&noted)?;
+    if sources == noted { Ok(()) } else { document::save(SOURCES_KEY, &sources) }
 }
 
 /// What another generation left in the same slot is not there.

@@ -3,7 +3,8 @@
 use super::*;
 use crate::limits::ATTEMPTS;
 use crate::models::generation;
-use crate::testing::{deliver, message, parse, settle, start};
+use crate::platform::memory::Harm;
+use crate::testing::{deliver, given, message, parse, play, settle, start};
 
 /// The version before, which reacts to nothing.
 struct WithoutReactions;
@@ -221,4 +222,172 @@ fn versions_that_live_at_once_agree_on_whose_the_read_models_are() {
         assert_eq!((read.text, read.version), (newest.text.to_uppercase(), newest.version));
     }
     assert_eq!(dead().len(), 0);
+}
+
+/// Another service, with a log that only one version of notes follows.
+const SHELF: Source = Source::new("shelf", 2);
+
+play! {
+    /// Where books are.
+    Shelf: SHELF {
+        Book.id by BookEvent: |_, event| match event {
+            BookEvent::Put(book) => Some(book.clone()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
+pub struct Book {
+    id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Wire)]
+pub enum BookEvent {
+    Put(Book),
+}
+
+impl Event for BookEvent {
+    const OF: &str = "book";
+}
+
+const BOOKS: Docs<Book> = Docs::new(SHELF, "book");
+
+/// A version whose read models also follow books.
+struct WithBooks;
+
+impl Service for WithBooks {
+    const NAME: &str = Notes::NAME;
+    const VERSION: &str = "0.9.2";
+    const PARTITIONS: u32 = Notes::PARTITIONS;
+    const ROUTES: &[Route] = Notes::ROUTES;
+    const PROJECTIONS: Projections = projections! { SOURCE => super::follow, SHELF => follow_books };
+}
+
+fn follow_books(event: &Recorded<BookEvent>, writer: &Writer<'_>) -> Result<(), Failure> {
+    BOOKS.put(writer, &event.entity, &event.state()?)
+}
+
+fn put_book(id: &str) {
+    given::<Book>(id, [BookEvent::Put(Book { id: id.to_owned() })]);
+}
+
+/// The consumers that notes has of books.
+fn of_books() -> Vec<String> {
+    let consumers = crate::jetstream::consumers("LOG_shelf").unwrap().into_iter();
+    consumers.map(|consumer| consumer.name).collect()
+}
+
+/// Half a minute passes, and this version looks after what it owns, twice.
+fn look_around<S: Service>() {
+    for _ in 0..2 {
+        platform().advance(Duration::from_secs(30));
+        let _ = message::<S>("wasmbus.evt.default.host_heartbeat", None, b"");
+        settle::<S>();
+    }
+}
+
+#[track_caller]
+fn assert_forgotten(when: &str) {
+    assert_eq!(of_books(), Vec::<String>::new(), "{when}");
+    assert_eq!(platform().bucket()["sources"], br#"{"notes":2}"#, "{when}");
+    put_book("b9");
+    assert_eq!(platform().deliver("notes").map(|delivery| delivery.subject), None, "{when}");
+    assert_eq!(dead().len(), 0, "{when}");
+}
+
+#[test]
+fn what_the_version_before_followed_is_followed_until_its_read_models_are_replaced() {
+    start::<Shelf>();
+    put_book("b1");
+    start::<WithBooks>();
+    let note = write(&anonymous(), new("a")).unwrap();
+    settle::<WithBooks>();
+    assert_eq!(of_books(), ["notes-g1-0", "notes-g1-1"]);
+
+    // The next version builds its own; until they are there, both live.
+    start::<Louder>();
+    put_book("b2");
+    for _ in 0..2 {
+        platform().advance(Duration::from_secs(30));
+        message::<Louder>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+        assert_eq!(of_books(), ["notes-g1-0", "notes-g1-1"]);
+        assert_eq!(platform().bucket()["sources"], br#"{"notes":2,"shelf":2}"#);
+        message::<WithBooks>("wasmbus.evt.default.host_heartbeat", None, b"").unwrap();
+    }
+    run::<WithBooks>(Duration::from_secs(60));
+    assert!(BOOKS.get(&anonymous().views().unwrap(), "b2").unwrap().is_some());
+
+    settle::<Louder>();
+    look_around::<Louder>();
+    assert_forgotten("once they are there");
+    assert_eq!(NOTES.get(&anonymous().views().unwrap(), &note.id).unwrap().unwrap().text, "A");
+}
+
+#[test]
+fn what_the_version_before_followed_is_forgotten_if_there_was_nothing_else_to_read() {
+    for is_read in [true, false] {
+        lose_everything();
+        platform().lose_stream("LOG_shelf");
+        start::<Shelf>();
+        start::<WithBooks>();
+        if is_read {
+            put_book("b1");
+            settle::<WithBooks>();
+        }
+        start::<Louder>();
+        settle::<Louder>();
+        look_around::<Louder>();
+        assert_forgotten(if is_read { "books alone" } else { "nothing at all" });
+    }
+}
+
+#[test]
+fn a_log_that_was_followed_and_is_not_there_any_more_is_forgotten() {
+    start::<Shelf>();
+    start::<WithBooks>();
+    platform().lose_stream("LOG_shelf");
+    start::<Louder>();
+    settle::<Louder>();
+    look_around::<Louder>();
+    assert_eq!(platform().bucket()["sources"], br#"{"notes":2}"#);
+}
+
+#[test]
+fn dying_at_any_call_leaves_nothing_that_the_version_before_followed() {
+    let harms = [|| Harm::DiesBefore, || Harm::DiesAfter, || Harm::AnswerLost];
+    for (round, harm) in harms.into_iter().enumerate() {
+        for nth in round as u64.. {
+            platform().forget_everything();
+            start::<Shelf>();
+            put_book("b1");
+            start::<WithBooks>();
+            write(&anonymous(), new("a")).unwrap();
+            settle::<WithBooks>();
+            let before = platform().calls();
+            platform().harm(nth, harm());
+            let _ = message::<Louder>(names::ANNOUNCE, None, b"");
+            settle_whatever_dies::<Louder>();
+            for _ in 0..3 {
+                platform().advance(Duration::from_secs(30));
+                let _ = message::<Louder>("wasmbus.evt.default.host_heartbeat", None, b"");
+                settle_whatever_dies::<Louder>();
+            }
+            let calls = platform().calls() - before;
+            platform().revive();
+            look_around::<Louder>();
+            assert_forgotten(&format!("{:?} at call {nth}", harm()));
+            if nth > calls {
+                assert!(calls > 40, "it is about something: {calls}");
+                break;
+            }
+        }
+    }
+}
+
+fn settle_whatever_dies<S: Service>() {
+    platform().revive_if_dead();
+    while let Some(delivery) = platform().deliver("notes") {
+        let _ = deliver::<S>(&delivery);
+        platform().revive_if_dead();
+    }
 }

@@ -37,8 +37,12 @@ pub(crate) fn make(
     let of = |source: &'static str| {
         (0..partitions.get(source).copied().unwrap_or_default()).map(move |partition| (source, partition))
     };
-    let projected: Vec<_> = service.projected_sources().into_iter().flat_map(of).collect();
-    offset::follow(&projected)?;
+    offset::follow(|noted| {
+        let mine = partitions.iter().filter(|(source, _)| service.projects(source));
+        let others = noted.iter().filter(|(source, _)| !service.projects(source));
+        let others = followed_by_others(service, others, now)?;
+        Ok(mine.map(|(source, count)| (source.clone(), *count)).chain(others).collect())
+    })?;
     let mut followers = Vec::new();
     for source in service.sources().collect::<BTreeSet<_>>() {
         if !partitions.contains_key(source) {
@@ -67,6 +71,32 @@ pub(crate) fn make(
         }
     }
     Ok(followers)
+}
+
+/// Those of these sources that another version's read models still follow; this version's do not. The consumers of a version
+/// that is gone are removed with the generations that it made.
+fn followed_by_others<'a>(
+    service: &Descriptor,
+    sources: impl Iterator<Item = (&'a String, &'a u32)>,
+    now: &Generations,
+) -> Result<Vec<(String, u32)>, Fault> {
+    let mut followed = Vec::new();
+    for (source, count) in sources {
+        let there = match jetstream::consumers(&names::log_stream(source)) {
+            Ok(there) => there,
+            Err(StreamError::NoStream) => Vec::new(),
+            Err(error) => return Err(error.into_fault(source)),
+        };
+        let there = || there.iter().map(|consumer| consumer.name.as_str());
+        remove_strays(service, source, there(), now)?;
+        let is_of_models =
+            |name| matches!(Purpose::parse(service.name, name), Some(Purpose::ReadModels { .. }));
+        // What was just removed is looked for once more the next time.
+        if there().any(is_of_models) {
+            followed.push((source.clone(), *count));
+        }
+    }
+    Ok(followed)
 }
 
 /// Removes consumers of generations that there are no more: of a bucket and a stream that were lost, or of names that versions

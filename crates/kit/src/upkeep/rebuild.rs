@@ -71,7 +71,8 @@ pub(crate) fn begin_if_older(service: &Descriptor) -> Result<Generations, Fault>
         return Ok(now);
     }
     let offsets = offset::load_all(now.active, &projected(service)?)?;
-    if now.building.is_none() && offsets.iter().all(|offset| offset.seq == 0) {
+    let others = offset::followed()?.into_keys().any(|source| !service.projects(&source));
+    if now.building.is_none() && !others && offsets.iter().all(|offset| offset.seq == 0) {
         let mine = |now: &Generations| Generations { schema: service.views_schema, ..*now };
         return change(service, now, |now| (now.schema < service.views_schema).then(|| mine(now)));
     }

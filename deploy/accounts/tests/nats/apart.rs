@@ -275,21 +275,20 @@ fn a_stream_takes_what_its_service_says_and_nothing_else() {
 fn nobody_acknowledges_or_removes_what_is_another_s() {
     let server = Server::start();
     with_logs(&server);
-    let mut comments = server.connect("comments");
-    comments.subscribe("deliver.comments", "comments");
-    done(comments.request(
-        &jetstream("CONSUMER.CREATE.LOG_posts.comments-g1-0"),
-        &consumer_config("comments", "posts"),
-    ));
-    let delivered = comments.hear();
+    let mut query = server.connect("query");
+    query.subscribe("deliver.query", "query");
+    done(
+        query.request(&jetstream("CONSUMER.CREATE.LOG_posts.query-g1-0"), &consumer_config("query", "posts")),
+    );
+    let delivered = query.hear();
     let acknowledge = delivered.reply.unwrap();
 
     let mut posts = server.connect("posts");
     for body in [b"+ACK".as_slice(), b"-NAK", b"+TERM", b"+WPI"] {
         assert!(!posts.publish(&acknowledge, "", body).is_empty(), "{acknowledge} is allowed");
     }
-    let delete = jetstream("CONSUMER.DELETE.LOG_posts.comments-g1-0");
-    let reset = jetstream("CONSUMER.RESET.LOG_posts.comments-g1-0");
+    let delete = jetstream("CONSUMER.DELETE.LOG_posts.query-g1-0");
+    let reset = jetstream("CONSUMER.RESET.LOG_posts.query-g1-0");
     for other in [&delete, &reset] {
         assert!(!posts.publish(other, "_INBOX.posts.1", b"").is_empty(), "{other} is allowed");
     }
@@ -302,7 +301,7 @@ fn nobody_acknowledges_or_removes_what_is_another_s() {
     posts.publish(&jetstream("STREAM.MSG.GET.LOG_posts"), &delete, br#"{"seq":1}"#);
     done(posts.request(&jetstream("STREAM.MSG.GET.LOG_posts"), &json!({ "seq": 1 })));
 
-    let info = comments.request(&jetstream("CONSUMER.INFO.LOG_posts.comments-g1-0"), &json!({}));
+    let info = query.request(&jetstream("CONSUMER.INFO.LOG_posts.query-g1-0"), &json!({}));
     let info = done(info);
     assert_eq!(
         (&info["num_ack_pending"], &info["ack_floor"]["stream_seq"]),

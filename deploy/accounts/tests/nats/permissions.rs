@@ -56,14 +56,34 @@ fn what_a_service_with_a_log_does_is_allowed() {
             "_INBOX.gateway.x.1",
         ],
     );
-    // Another's log, of which it makes read models, and to whose events it reacts.
+    // Another's log, of which it makes read models.
     may(
-        &mut server.connect("comments"),
+        &mut server.connect("query"),
         &[
             "trellis.jetstream.STREAM.INFO.LOG_posts",
-            "trellis.jetstream.CONSUMER.CREATE.LOG_posts.comments-g2-5",
+            "trellis.jetstream.CONSUMER.CREATE.LOG_posts.query-g2-5",
+        ],
+    );
+    // One to whose events it reacts, and one in which it looks; what it followed there before, it can remove.
+    let mut comments = server.connect("comments");
+    may(
+        &mut comments,
+        &[
             "trellis.jetstream.CONSUMER.CREATE.LOG_moderation.comments-r-7",
             "$JS.ACK.LOG_moderation.comments-r-7.1.1.1.1.0",
+            "trellis.jetstream.STREAM.MSG.GET.LOG_posts",
+            "trellis.jetstream.CONSUMER.LIST.LOG_posts",
+            "trellis.jetstream.CONSUMER.DELETE.LOG_posts.comments-g1-7",
+        ],
+    );
+    may_not(
+        &mut comments,
+        &[
+            "trellis.jetstream.CONSUMER.CREATE.LOG_posts.comments-g2-5",
+            "trellis.jetstream.CONSUMER.RESET.LOG_posts.comments-g2-5",
+            "$JS.ACK.LOG_posts.comments-g2-5.1.1.1.1.0",
+            "trellis.jetstream.STREAM.MSG.GET.LOG_query",
+            "trellis.jetstream.STREAM.MSG.GET.LOG_accounts",
         ],
     );
     may(&mut server.connect("gateway"), &["svc.posts", "svc.web"]);
