@@ -92,6 +92,9 @@ pub enum Task {
         /// Run those of the whole application on a host of wasmCloud 2
         #[arg(long, conflicts_with = "lattice")]
         v2: bool,
+        /// On the lattice, run those of the pages, in a browser, and no others
+        #[arg(long, requires = "lattice")]
+        pages: bool,
         #[command(flatten)]
         size: lattice::Size,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -70,7 +70,9 @@ fn run(task: Task, steps: &mut Steps) -> Result<()> {
         Task::Chaos { seconds, seed } => tests::chaos(&workspace, seconds, seed, steps),
         Task::Mutants { names } => mutants::run(&workspace, &names, steps),
         Task::Screenshots => tests::screenshots(&workspace, steps),
-        Task::Test { lattice: true, size, filter, .. } => tests::on_lattice(&workspace, size, &filter, steps),
+        Task::Test { lattice: true, pages, size, filter, .. } => {
+            tests::on_lattice(&workspace, size, pages, &filter, steps)
+        }
         Task::Test { size, .. } if size != lattice::Size::LEAST => {
             Err(Failure::new("hosts and servers are those of a lattice").remedy("add `--lattice`"))
         }

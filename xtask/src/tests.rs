@@ -38,14 +38,26 @@ pub fn run(workspace: &Workspace, filter: &[String], steps: &mut Steps) -> Resul
     Ok(())
 }
 
-/// The tests of the whole against a lattice that is started for them, one after the other: they share it.
-pub fn on_lattice(workspace: &Workspace, size: Size, filter: &[String], steps: &mut Steps) -> Result<()> {
+/// The tests of the whole against a lattice that is started for them, or those of the pages, one after the other: they share it.
+pub fn on_lattice(
+    workspace: &Workspace,
+    size: Size,
+    pages: bool,
+    filter: &[String],
+    steps: &mut Steps,
+) -> Result<()> {
     components::build_all(workspace, steps)?;
     let documents = steps.run("readers of the documents", || documents::ready(workspace))?;
     build_command(workspace, steps)?;
     let nats_server = steps.run("nats-server", nats::ready)?;
+    let browser = pages.then(|| steps.run("browser", || browser::ready(workspace))).transpose()?;
     let folder = lattice::for_tests(workspace, size, steps)?;
-    let mut tests = on_shared(workspace, &["tests/system/tests", "tests/lattice/tests"])?;
+    let folders: &[&str] =
+        if pages { &["tests/browser/tests"] } else { &["tests/system/tests", "tests/lattice/tests"] };
+    let mut tests = on_shared(workspace, folders)?;
+    if let Some(browser) = browser {
+        browser.tell(&mut tests);
+    }
     tests.env(documents::VARIABLE, documents).env(nats::VARIABLE, &nats_server);
     tests.env(lattice::VARIABLE, &folder);
     let result = steps.run_long("tests on the lattice", || process::run(tests.args(filter)));

@@ -1,7 +1,7 @@
 //! The application of the repository, running, with what the test wants to be away.
 
 use serde_json::json;
-use system::{Client, Embedded, OLAF, Request, Setting, configured, eventually};
+use system::{Client, Embedded, OLAF, Request, Setting, Trellis, configured, eventually};
 use tempfile::TempDir;
 use trellis_manifest::SUBSCRIPTIONS;
 
@@ -12,7 +12,7 @@ pub const PASSWORD: &str = "correct horse";
 
 #[derive(Debug)]
 pub struct Blog {
-    trellis: Embedded,
+    trellis: Trellis,
     web: Client,
     data: TempDir,
 }
@@ -21,25 +21,26 @@ impl Blog {
     /// Everything runs.
     #[track_caller]
     pub fn start() -> Self {
-        Self::start_deaf(&[])
-    }
-
-    /// Nobody hears messages on these subjects: `svc.posts` is a service that is away, `deliver.moderation` is
-    /// moderation that does not come to its work.
-    #[track_caller]
-    pub fn start_deaf(to: &[&str]) -> Self {
-        Self::start_on(tempfile::tempdir().unwrap(), "127.0.0.1:0", to, &[])
+        Self::start_configured(&[])
     }
 
     /// Everything runs, with these settings.
     #[track_caller]
     pub fn start_configured(settings: &[Setting<'_>]) -> Self {
-        Self::start_on(tempfile::tempdir().unwrap(), "127.0.0.1:0", &[], settings)
+        let data = tempfile::tempdir().unwrap();
+        Self::new(Trellis::start_configured(&data.path().join("data"), settings), data)
+    }
+
+    /// Nobody hears messages on these subjects: `svc.posts` is a service that is away, `deliver.moderation` is
+    /// moderation that does not come to its work. Only the embedded host knows such an application.
+    #[track_caller]
+    pub fn start_deaf(to: &[&str]) -> Self {
+        Self::start_deaf_on(tempfile::tempdir().unwrap(), "127.0.0.1:0", to)
     }
 
     #[track_caller]
-    fn start_on(data: TempDir, address: &str, deaf_to: &[&str], settings: &[Setting<'_>]) -> Self {
-        let mut manifest = configured(settings);
+    fn start_deaf_on(data: TempDir, address: &str, deaf_to: &[&str]) -> Self {
+        let mut manifest = configured(&[]);
         for subject in deaf_to {
             let service = subject.rsplit('.').next().unwrap();
             let subscription = format!("{subject}|{service},");
@@ -55,15 +56,26 @@ impl Blog {
             let answer = web.send(&Request::new("OPTIONS", "/")).ok()?;
             answer.header("allow")?.contains("POST").then_some(())
         });
-        Self { trellis, web, data }
+        Self::new(trellis.into(), data)
+    }
+
+    fn new(trellis: Trellis, data: TempDir) -> Self {
+        Self { web: trellis.client(), trellis, data }
     }
 
     /// Ends it as a power cut would, and starts it again on the same data, at the same address.
     #[track_caller]
+    pub fn restart(self) -> Self {
+        let Self { trellis, data, .. } = self;
+        Self::new(trellis.kill_and_start_again(&data.path().join("data")), data)
+    }
+
+    /// The same, and nobody hears messages on these subjects from then on.
+    #[track_caller]
     pub fn restart_deaf(self, to: &[&str]) -> Self {
         let Self { trellis, web, data } = self;
         trellis.kill();
-        Self::start_on(data, &web.address().to_string(), to, &[])
+        Self::start_deaf_on(data, &web.address().to_string(), to)
     }
 
     /// Somebody signs up as `<name>@example.org`, and is trusted with these roles.

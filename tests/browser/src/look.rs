@@ -57,12 +57,12 @@ async fn check_origins(browser: &Browser, page: &str, others: &[&str]) {
 const BYTES_MAX: u64 = 60 * 1024;
 const REQUESTS_MAX: usize = 3;
 
-/// The page was just opened, and is light: uncompressed, with scripts and style. The icon does not count: a browser asks for it once, when
+/// The page was just opened, and is light: uncompressed, with scripts and style. An icon does not count: a browser asks for it once, when
 /// it likes, and no page waits for it.
 pub async fn check_weight(browser: &Browser, page: &str) {
     let weight = browser
         .run(
-            "const icon = document.querySelector('link[rel=icon]').href;
+            "const icon = document.querySelector('link[rel=icon]')?.href;
              const all = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
                  .filter(({ initiatorType, name }) => initiatorType !== 'fetch' && name !== icon);
              return [all.reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0), all.map(({ name }) => name)];",

@@ -68,42 +68,6 @@ async fn forms_say_what_is_wrong_beside_the_field() {
 }
 
 #[tokio::test]
-async fn services_that_are_away_are_spoken_of_and_lose_nothing() {
-    let blog = Blog::start();
-    let post = blog.write("Written while all was well");
-    let blog = blog.restart_deaf(&["svc.posts", "svc.comments"]);
-    let browser = Browser::start(Scripts::On).await;
-    for (path, words) in [("/".to_owned(), "A post for later"), (format!("/p/{post}"), "A comment for later")]
-    {
-        browser.open(&blog.url(&path)).await;
-        browser.shows("main", "Written while all was well").await;
-        browser.send(words).await;
-        browser.shows("[role=alert]", "Nothing was sent").await;
-        assert_eq!(browser.value("#text").await, words);
-        browser.shows("main", "Written while all was well").await;
-        check_contrast(&browser, "away").await;
-        browser.dark(true).await;
-        check_contrast(&browser, "away in the dark").await;
-        browser.dark(false).await;
-    }
-    browser.picture("comments-away").await;
-    // The same page, once the service is there again: pressed once more, it is written.
-    let blog = blog.restart_deaf(&[]);
-    browser.click("button").await;
-    browser.shows(".comments > li:first-child", "A comment for later").await;
-
-    let blog = blog.restart_deaf(&["svc.query"]);
-    browser.open(&blog.url("/")).await;
-    browser.shows("#live", "This cannot be read right now").await;
-    browser.picture("query-away").await;
-    browser.send("Written blindly").await;
-    browser.shows("#live", "What you wrote is safe").await;
-    let blog = blog.restart_deaf(&[]);
-    browser.shows(".feed > li:first-child", "Written blindly").await;
-    drop(blog);
-}
-
-#[tokio::test]
 async fn a_keyboard_is_enough() {
     const TAB: &str = "\u{e004}";
     const ENTER: &str = "\u{e007}";

@@ -91,26 +91,3 @@ async fn updates_arrive_while_a_form_is_filled_in() {
     let focused = browser.run("return document.activeElement.textContent").await;
     assert_eq!(focused, "The second");
 }
-
-#[tokio::test]
-async fn a_comment_waits_until_moderation_comes_back() {
-    let blog = Blog::start_deaf(&["deliver.moderation"]);
-    let post = blog.write("Who reads this first?");
-    let browser = Browser::start(Scripts::On).await;
-    browser.open(&blog.url(&format!("/p/{post}"))).await;
-    browser.send("Not the readers").await;
-    browser.shows(FIRST_COMMENT, "Waiting for moderation").await;
-    assert!(!browser.text(FIRST_COMMENT).await.unwrap().contains("Not the readers"));
-    browser.send("An orange, for one").await;
-    browser.shows("#comments", "2 comments").await;
-    browser.picture("post-waiting").await;
-    browser.size(375, 700).await;
-    browser.picture("post-waiting-phone").await;
-
-    let blog = blog.restart_deaf(&[]);
-    browser.shows(FIRST_COMMENT, "This comment was not published").await;
-    browser.shows(".comments > li:nth-child(2)", "Not the readers").await;
-    drop(blog);
-    browser.shows("#news", "This page is not up to date at the moment").await;
-    browser.picture("post-out-of-date").await;
-}

@@ -18,6 +18,9 @@ use crate::application::{Application, command};
 use crate::manifest::{self, Setting};
 use crate::{Client, PATIENCE, Request, eventually};
 
+/// Whichever port is free.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 #[derive(Debug)]
 pub struct Embedded {
     child: Child,
@@ -47,7 +50,7 @@ impl Embedded {
     /// The same, with a manifest that has been made of a configured one.
     #[track_caller]
     pub fn start_on(data: &Path, manifest: &Manifest, arguments: &[&str]) -> Self {
-        Self::start_command(command(), data, manifest, arguments)
+        Self::start_command(command(), data, ANY_PORT, manifest, arguments)
     }
 
     /// Starts it with what `filter` lets through in its log, as `RUST_LOG` has it.
@@ -55,17 +58,29 @@ impl Embedded {
     pub fn start_logging(data: &Path, filter: &str) -> Self {
         let mut trellis = command();
         trellis.env("RUST_LOG", filter);
-        Self::start_command(trellis, data, &manifest::configured(&[]), &[])
+        Self::start_command(trellis, data, ANY_PORT, &manifest::configured(&[]), &[])
+    }
+
+    /// Starts it with services configured, at an address.
+    #[track_caller]
+    pub fn start_configured_at(data: &Path, address: &str, settings: &[Setting<'_>]) -> Self {
+        Self::start_command(command(), data, address, &manifest::configured(settings), &[])
     }
 
     #[track_caller]
-    fn start_command(trellis: Command, data: &Path, manifest: &Manifest, arguments: &[&str]) -> Self {
+    fn start_command(
+        trellis: Command,
+        data: &Path,
+        address: &str,
+        manifest: &Manifest,
+        arguments: &[&str],
+    ) -> Self {
         let folder = tempdir().unwrap();
         let file = folder.path().join("wadm.yaml");
         std::fs::write(&file, manifest.to_string()).unwrap();
         let arguments: Vec<&str> = file.to_str().into_iter().chain(arguments.iter().copied()).collect();
         // The manifest is read before anything is said.
-        let trellis = Self::start_up(trellis, data, "127.0.0.1:0", &arguments);
+        let trellis = Self::start_up(trellis, data, address, &arguments);
         trellis.wait_for_routes();
         trellis
     }

@@ -96,6 +96,19 @@ impl Trellis {
         Self(Host::Embedded(Embedded::start_on(data, manifest, reuse.arguments())))
     }
 
+    /// Ends it as a power cut would, and starts it again on the same data, at the same address.
+    #[track_caller]
+    pub fn kill_and_start_again(self, data: &Path) -> Self {
+        let (address, is_embedded) =
+            (self.client().address().to_string(), self.runtime() == Runtime::Embedded);
+        self.kill();
+        if is_embedded {
+            Embedded::start_configured_at(data, &address, &[]).into()
+        } else {
+            Self::start(data)
+        }
+    }
+
     /// What it runs on: how many messages a call of a component is depends on that.
     pub fn runtime(&self) -> Runtime {
         match self.0 {
@@ -128,6 +141,12 @@ impl Trellis {
             Host::Embedded(embedded) => embedded.output(),
             Host::Lattice(deployed) | Host::V2(deployed) => deployed.output(),
         }
+    }
+}
+
+impl From<Embedded> for Trellis {
+    fn from(embedded: Embedded) -> Self {
+        Self(Host::Embedded(embedded))
     }
 }
 

@@ -1,7 +1,5 @@
 //! What people see when a part is away, whichever it is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
 use browser::{Blog, Browser, Scripts, look_at};
 
 #[tokio::test]

@@ -228,7 +228,7 @@ async fn who_has_signed_out_elsewhere_or_whose_server_has_died_goes_on_where_the
     ann.open(&blog.url(&ticket)).await;
     ann.press(RESERVE).await;
     let order = ann.path().await;
-    let blog = blog.restart_deaf(&[]);
+    let blog = blog.restart();
     ann.shows_when_reloaded(STANDING, "It is yours to pay for").await;
     // Signing out in another window is what ends the session.
     ann.run(
