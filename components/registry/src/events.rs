@@ -19,11 +19,18 @@ const LOOK_TIME: Duration = Duration::from_millis(1500);
 /// How many events of a trace are told.
 const TRACE_LEN_MAX: usize = 100;
 
+/// How a cursor begins: it is text, and no number that somebody makes up.
+const CURSOR: &str = "seq-";
+
 pub fn list(others: Others, service: &str, page: &PageRequest) -> Result<EventPage, Problem> {
-    let before = page.after.as_deref().map(|after| after.parse().map_err(|_| RegistryError::WrongCursor));
+    let before = page.after.as_deref().map(|after| sequence(after).ok_or(RegistryError::WrongCursor));
     let (events, next) = others.events(service, before.transpose()?, page.limit()?)?;
     let items = events.into_iter().map(|event| listed(service, event)).collect();
-    Ok(EventPage { items, next: next.map(|seq| seq.to_string()) })
+    Ok(EventPage { items, next: next.map(|seq| format!("{CURSOR}{seq}")) })
+}
+
+fn sequence(cursor: &str) -> Option<u64> {
+    cursor.strip_prefix(CURSOR)?.parse().ok()
 }
 
 pub fn find_trace(

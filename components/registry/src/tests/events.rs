@@ -68,16 +68,18 @@ fn what_a_service_told_is_listed_without_what_it_said() {
     let text = String::from_utf8(answer.body.clone()).unwrap();
     assert_eq!(
         (answer.status, answer.header("link")),
-        (200, Some("</registry/blog/events?after=23&limit=3>; rel=\"next\""))
+        (200, Some("</registry/blog/events?after=seq-23&limit=3>; rel=\"next\""))
     );
     assert!(!text.contains("private") && !text.contains("somebody"), "{text}");
     for (path, status) in [
         ("/registry/nobody/events", 404),
         ("/registry/blog/events?limit=0", 400),
         ("/registry/blog/events?after=x", 400),
-        ("/registry/blog/events?after=99999999999999999999", 400),
-        ("/registry/blog/events?after=18446744073709551615", 200),
-        ("/registry/blog/events?after=0", 200),
+        ("/registry/blog/events?after=0", 400),
+        ("/registry/blog/events?after=seq-", 400),
+        ("/registry/blog/events?after=seq-99999999999999999999", 400),
+        ("/registry/blog/events?after=seq-18446744073709551615", 200),
+        ("/registry/blog/events?after=seq-0", 200),
     ] {
         assert_eq!(get(path).status, status, "{path}");
     }
