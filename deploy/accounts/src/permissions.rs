@@ -47,7 +47,8 @@ fn in_account(subject: &str) -> String {
 fn bucket_subjects(bucket: &str) -> Vec<String> {
     let stream = names::bucket_stream(bucket);
     let mut subjects = vec![names::bucket_subjects(bucket)];
-    let of_stream = ["STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET", "STREAM.PURGE", "CONSUMER.CREATE"];
+    let of_stream =
+        ["STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET", "DIRECT.GET", "STREAM.PURGE", "CONSUMER.CREATE"];
     subjects.extend(of_stream.map(|operation| names::api_subject(operation, &stream)));
     let below = ["DIRECT.GET", "CONSUMER.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.MSG.NEXT"];
     subjects.extend(below.map(|operation| names::consumer_api_subject(operation, &stream, ">")));

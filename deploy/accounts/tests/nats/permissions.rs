@@ -101,6 +101,7 @@ fn a_bucket_is_in_an_account_of_its_own() {
             "$KV.posts.g1.posts.post.p1",
             "$JS.API.STREAM.CREATE.KV_posts",
             "$JS.API.STREAM.MSG.GET.KV_posts",
+            "$JS.API.DIRECT.GET.KV_posts",
             "$JS.API.DIRECT.GET.KV_posts.$KV.posts.x",
         ],
     );
