@@ -11,6 +11,10 @@ use crate::step::Steps;
 /// Zones for labels: by them a manifest spreads things.
 const ZONES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
+/// How long a call of a component may take, as in one process. A call whose answer from a provider was lost, as when a NATS server
+/// is killed, waits for it this long, and one of its component's instances with it. By default that is ten minutes.
+const CALL_MS_MAX: &str = "10000";
+
 impl Lattice {
     pub(super) fn start(&mut self, steps: &mut Steps) -> Result<()> {
         steps.run("NATS", || self.start_servers())?;
@@ -99,6 +103,8 @@ impl Lattice {
             &zone,
             "--heartbeat-interval-seconds",
             &heartbeat,
+            "--max-execution-time-ms",
+            CALL_MS_MAX,
         ];
         arguments.extend(features.iter().flat_map(|feature| ["--experimental-features", feature]));
         self.start_process(&format!("host-{number}"), "wasmcloud_host", &arguments, "--nats-creds")
