@@ -2,6 +2,7 @@
 //! of. `wash` does them too, and takes as long to build as everything else here together.
 
 mod archive;
+mod ask;
 mod config;
 mod deploy;
 
@@ -71,6 +72,15 @@ enum Command {
         hosts: Hosts,
         /// Its identifier, `<application>-<name in the manifest>`
         provider: String,
+    },
+    /// Ask on each of these subjects, and print those on which nobody answers
+    Unanswered {
+        #[command(flatten)]
+        lattice: Lattice,
+        /// What is asked
+        #[arg(long)]
+        request: String,
+        subjects: Vec<String>,
     },
 }
 
@@ -161,6 +171,13 @@ async fn main() -> Result<()> {
             let client = lattice.connect().await?;
             let work = deploy::stop_provider(client, &lattice.lattice, &provider, hosts.count);
             lattice.within("the provider did not stop", work).await
+        }
+        Command::Unanswered { lattice, request, subjects } => {
+            let client = lattice.connect().await?;
+            let work = async { Ok(ask::unanswered(&client, &request, subjects).await) };
+            let unanswered = lattice.within("not all was asked", work).await?;
+            unanswered.iter().for_each(|subject| println!("{subject}"));
+            Ok(())
         }
     }
 }

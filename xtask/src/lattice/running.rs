@@ -184,12 +184,16 @@ impl Lattice {
     }
 
     fn ask(&self, what: &[&str], seconds: u64, then: &[&str]) -> Result<()> {
-        // Of several servers, whichever is there.
+        let mut ctl = self.ctl(what, seconds);
+        process::run(ctl.args(self.as_lattice("--creds")).args(then))
+    }
+
+    /// To ask whichever server is there.
+    fn ctl(&self, what: &[&str], seconds: u64) -> Command {
         let nats = self.nats().collect::<Vec<_>>().join(",");
         let mut ctl = Command::new(self.tools.program("lattice-ctl"));
         ctl.args(what).args(["--nats", &nats, "--timeout-seconds", &seconds.to_string()]);
-        ctl.args(self.as_lattice("--creds"));
-        process::run(ctl.args(then))
+        ctl
     }
 }
 

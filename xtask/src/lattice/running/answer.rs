@@ -4,16 +4,23 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use trellis_names as names;
 
 use super::{HOSTS_PATIENCE_SECONDS, Lattice, POLL};
 use crate::failure::{Failure, Result};
+use crate::lattice::accounts::Accounts;
 use crate::lattice::http;
 use crate::lattice::manifest::{Deployment, Provider};
 use crate::lattice::servers::Server;
+use crate::process;
 
 /// How long the application may take to answer once everything runs; then its providers are started again, and it gets twice
 /// as long.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(45);
+
+/// What every service answers, ready or not.
+const READINESS: &str = "GET /readyz HTTP/1.1\r\nhost: lattice\r\n\r\n";
+const ASK_SECONDS: u64 = 60;
 
 impl Lattice {
     /// Until the application answers and hears.
@@ -43,11 +50,31 @@ impl Lattice {
     fn answers_within(&self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
-            let Err(missing) = missing(&self.deployment, &self.servers) else { return Ok(()) };
+            let answers = missing(&self.deployment, &self.servers).and_then(|()| self.each_service_answers());
+            let Err(missing) = answers else { return Ok(()) };
             if Instant::now() >= deadline {
                 return Err(Failure::new(format!("the application runs and does not work: {missing}")));
             }
             std::thread::sleep(POLL);
+        }
+    }
+}
+
+impl Lattice {
+    /// A service that lacks its link to the messaging provider hears what it is asked, and cannot answer.
+    fn each_service_answers(&self) -> std::result::Result<(), String> {
+        // On each host, as likely as not.
+        let times = if self.plan.hosts == 1 { 1 } else { 3 * usize::from(self.plan.hosts) };
+        let subjects = self.deployment.services().map(names::request_subject);
+        let subjects = subjects.flat_map(|subject| std::iter::repeat_n(subject, times));
+        let operator = self.plan.accounts.as_ref().map(|_| Accounts::operator(&self.plan.folder));
+        let mut ask = self.ctl(&["unanswered"], ASK_SECONDS);
+        ask.args(["--request", READINESS])
+            .args(operator.iter().flat_map(|file| ["--creds".as_ref(), file.as_os_str()]));
+        let unanswered = process::output(ask.args(subjects)).map_err(|failure| failure.to_string())?;
+        match unanswered.lines().next() {
+            Some(subject) => Err(format!("nobody answers a request on {subject}")),
+            None => Ok(()),
         }
     }
 }
