@@ -32,8 +32,9 @@ pub fn for_a_while() {
     std::thread::sleep(A_WHILE);
 }
 
-/// How long services may take to catch up: an event whose write had no answer is put off for half a minute.
-const CATCHES_UP: Duration = Duration::from_secs(120);
+/// How long services may take to catch up: an event whose write had no answer is put off for half a minute. The events of one post,
+/// of which there may be two thousand, are handled one after the other.
+const CATCHES_UP: Duration = Duration::from_secs(300);
 
 /// So that a host that is gone is missed soon.
 const HEARTBEAT: Duration = Duration::from_secs(5);

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use lattice_tests::{Running, on_every_host};
-use system::{Application, Request, configured, done, within};
+use serde_json::{Value, json};
+use system::{ANN, Application, OLAF, Request, configured, done, within};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -45,7 +46,8 @@ fn a_service_has_all_that_it_needs_and_is_refused_the_bucket_of_another() {
     });
 }
 
-/// A post, a comment on it, and the verdict on that: gateway, posts, comments, moderation and query have their part in it.
+/// Every service has its part in what is done here: a post, a comment on it and the verdict on that, somebody who signs up, and a
+/// ticket that is sold.
 #[track_caller]
 fn every_service_works(application: &Application) {
     let written = application.send(&Request::post("/posts", r#"{"title": "Apart"}"#));
@@ -57,4 +59,30 @@ fn every_service_works(application: &Application) {
         let shown = application.get(&format!("/posts/{id}"));
         shown.status == 200 && shown.json()["comments"][0]["status"] == "approved"
     });
+
+    let person = json!({ "email": format!("{id}@example.com"), "password": "what a long one that is" });
+    let signed_up = application.send(&Request::post("/users/signup", person.to_string()));
+    assert_eq!(signed_up.status, 201, "{signed_up:?}");
+
+    let price = json!({ "amount": 1999, "currency": "EUR" });
+    let ticket = made(application, ANN, "/tickets", &id, &json!({ "title": "Apart", "price": price }));
+    let order = made(application, OLAF, "/orders", &ticket, &json!({ "ticket_id": ticket, "price": price }));
+    made(application, OLAF, "/payments", &order, &json!({ "order_id": order, "token": "tok_ok" }));
+    until("the ticket is sold", || {
+        let shown = application.get(&format!("/tickets/{ticket}"));
+        shown.status == 200 && shown.json()["status"] == "sold"
+    });
+}
+
+/// The id of what somebody makes, whose service may not have heard yet of what it is made of.
+#[track_caller]
+fn made(application: &Application, who: &str, path: &str, of: &str, new: &Value) -> String {
+    let request = Request::post(path, new.to_string()).by(who).header("idempotency-key", of);
+    within(PATIENCE, path, || {
+        let answer = application.send(&request);
+        match answer.status {
+            201 | 202 => Ok(answer.json()["id"].as_str().unwrap_or_default().to_owned()),
+            _ => Err(format!("{answer:?}")),
+        }
+    })
 }
