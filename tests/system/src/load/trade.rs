@@ -149,9 +149,9 @@ pub fn assert_all_ended(trellis: &Application, trades: &[Trade]) {
         }
     }
     let told = nats.jetstream("STREAM.INFO.LOG_payments", json!({ "subjects_filter": "log.payments.>" }));
-    let subjects = told["state"]["subjects"].as_object().unwrap();
     let mut charged = Vec::new();
-    for (subject, count) in subjects {
+    // In an empty log there are none.
+    for (subject, count) in told["state"]["subjects"].as_object().into_iter().flatten() {
         let entity = subject.split('.').nth(3).unwrap();
         if entity.ends_with("-charge") {
             assert_eq!(count, 1, "{subject}");
