@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -23,6 +24,8 @@ pub(crate) use trade::{Trade, are_decided, assert_all_ended};
 
 const WRITERS: u64 = 8;
 const TRADERS: u64 = 2;
+/// Between two trades. What has come of each is read one after the other, when all is over.
+const TRADE_PAUSE: Duration = Duration::from_millis(250);
 /// Of those who comment on one post: its events are handled one after the other.
 const WRITERS_ON_ONE_POST: u64 = 2;
 
@@ -136,6 +139,7 @@ fn trade_on(mut visitor: Visitor, mut random: Random, stop: &AtomicBool) -> Writ
         }
         let key = format!("{}-{n}", visitor.name);
         written.trades.push(trade::trade(&mut visitor, &mut random, &key));
+        std::thread::sleep(TRADE_PAUSE);
     }
     written.repeated = visitor.repeated;
     written
