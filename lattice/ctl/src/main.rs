@@ -174,7 +174,7 @@ async fn main() -> Result<()> {
         }
         Command::Unanswered { lattice, request, subjects } => {
             let client = lattice.connect().await?;
-            let work = async { Ok(ask::unanswered(&client, &request, subjects).await) };
+            let work = ask::unanswered(&client, &request, subjects);
             let unanswered = lattice.within("not all was asked", work).await?;
             unanswered.iter().for_each(|subject| println!("{subject}"));
             Ok(())
