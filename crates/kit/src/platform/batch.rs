@@ -9,7 +9,10 @@
 //! unless the provider promises to do it as the kit wants. It says so under a key that it answers itself, as ours do: the
 //! embedded host (`crates/host`) and the provider in `lattice/keyvalue-nats`. So a promise is there exactly where somebody keeps
 //! it, and nobody has to set anything.
+//!
+//! A provider reads so many keys with one call, and no more. The kit may ask for any number.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -21,6 +24,8 @@ pub const PROMISE_KEY: &str = "provider/set-many";
 /// `set-many` sets all but the last entry, in any order, and then the last; if it cannot set one, it says so, and does not set
 /// the last.
 pub const LAST_AFTER_ALL: &[u8] = b"last-after-all";
+/// How many keys a provider reads with one call.
+pub const KEYS_MAX: usize = 1000;
 
 /// What a provider does, as the interfaces say.
 pub trait Provider {
@@ -36,12 +41,14 @@ thread_local!(static PROMISED: Cell<Option<bool>> = const { Cell::new(None) });
 
 /// The values of many keys, in the order of the keys.
 pub fn get_many(provider: &impl Provider, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-    let found = if PROMISED.get().is_some() {
-        provider.get_many(keys)?
-    } else {
-        provider.get_many(&[keys, &[PROMISE_KEY.to_owned()]].concat())?
+    let asked: Cow<'_, [String]> = match PROMISED.get() {
+        Some(_) => keys.into(),
+        None => [keys, &[PROMISE_KEY.to_owned()]].concat().into(),
     };
-    let found: BTreeMap<String, Vec<u8>> = found.into_iter().flatten().collect();
+    let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for some in asked.chunks(KEYS_MAX) {
+        found.extend(provider.get_many(some)?.into_iter().flatten());
+    }
     if PROMISED.get().is_none() {
         PROMISED.set(Some(found.get(PROMISE_KEY).is_some_and(|promise| promise == LAST_AFTER_ALL)));
     }
@@ -115,6 +122,17 @@ mod tests {
         set_many(&provider, &entries[..1]).unwrap();
         set_many(&provider, &entries).unwrap();
         provider.calls.into_inner()
+    }
+
+    #[test]
+    fn more_keys_than_a_provider_reads_are_read_with_several_calls() {
+        forget();
+        let provider = Asked { promises: true, calls: RefCell::default() };
+        let keys: Vec<String> = (0..2 * KEYS_MAX).map(|n| format!("key-{n}")).collect();
+        assert_eq!(get_many(&provider, &keys).unwrap().len(), keys.len());
+        let asked = provider.calls.into_inner();
+        let counts: Vec<usize> = asked.iter().map(|call| call.split(' ').count() - 1).collect();
+        assert_eq!(counts, [KEYS_MAX, KEYS_MAX, 1]);
     }
 
     #[test]

@@ -358,6 +358,9 @@ impl State {
 impl Provider for Memory {
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Entry>>, Fault> {
         self.call("many keys", None, |state| {
+            if keys.len() > batch::KEYS_MAX {
+                return Err(Fault::new(format!("{} keys are too many for one call", keys.len())));
+            }
             let promise = (!state.promises_nothing).then(|| batch::LAST_AFTER_ALL.to_vec());
             let value = |key: &String| match key.as_str() {
                 batch::PROMISE_KEY => promise.clone(),
