@@ -20,6 +20,9 @@ use crate::{config, instant};
 /// Reading is quick or it fails; a write may have to wait for a disk.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// The consumers of a stream: a cluster asks the leader of each, and waits four seconds for those that have none. One such consumer,
+/// whoever's it is, must not keep everybody who follows the stream from being set up.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests about a stream: `$JS.API.<operation>.<stream>`, and for a consumer of it `.<consumer>`.
 pub mod operation {
@@ -334,7 +337,8 @@ fn consumer_list(stream: &str) -> Result<Vec<Value>, StreamError> {
     let mut all = Vec::new();
     while all.len() < CONSUMERS_MAX {
         let offset = json!({ "offset": all.len() });
-        let mut page = api(&names::api_subject(operation::CONSUMER_LIST, stream), &offset)??;
+        let mut page =
+            api_within(LIST_PATIENCE, &names::api_subject(operation::CONSUMER_LIST, stream), &offset)??;
         let total = page.get("total").and_then(Value::as_u64).unwrap_or_default();
         let Some(Value::Array(consumers)) = page.get_mut("consumers").map(Value::take) else { break };
         let is_end = consumers.is_empty();
@@ -476,10 +480,18 @@ pub fn reset_consumer(stream: &str, consumer: &str, seq: u64) -> Result<Consumer
 }
 
 fn api(subject: &str, request: &impl Serialize) -> Result<Result<Value, ApiError>, Fault> {
+    api_within(READ_PATIENCE, subject, request)
+}
+
+fn api_within(
+    patience: Duration,
+    subject: &str,
+    request: &impl Serialize,
+) -> Result<Result<Value, ApiError>, Fault> {
     let body = serde_json::to_vec(request)
         .map_err(|error| Fault::because(format!("a request on {subject} cannot be written"), error))?;
     let destination = destination(subject)?;
-    call(&destination, &body, READ_PATIENCE).map_err(|fault| match fault {
+    call(&destination, &body, patience).map_err(|fault| match fault {
         Fault::Nobody { .. } if destination != subject => fault
             .with("services are kept apart here, and the registry, which sets them up, is not there (yet)"),
         Fault::Nobody { .. } => fault.with("NATS has no JetStream: its configuration needs `jetstream { }`"),

@@ -72,6 +72,16 @@ fn asked(subject: &str, body: &[u8]) -> Vec<String> {
     asked.map(|exchange| exchange.subject.trim_start_matches("$JS.API.").to_owned()).collect()
 }
 
+/// A cluster waits four seconds for consumers that have no leader. Then it lists the others.
+#[test]
+fn consumers_are_listed_however_long_a_cluster_waits_for_their_leaders() {
+    start::<Notes>();
+    platform().listen("$JS.API.CONSUMER.LIST.LOG_notes", |_| None);
+    let begun = platform().elapsed();
+    crate::jetstream::consumers("LOG_notes").unwrap_err();
+    assert!(platform().elapsed() - begun > Duration::from_secs(4));
+}
+
 #[test]
 fn looking_at_what_has_not_changed_costs_two_requests_in_half_a_minute() {
     start::<Notes>();
