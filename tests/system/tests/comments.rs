@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use system::{ANN, MIA, OLAF, Request, Trellis, eventually};
+use system::{ANN, MIA, OLAF, Request, Runtime, Trellis, eventually};
 use tempfile::tempdir;
 
 /// The application of the repository.
@@ -172,16 +172,21 @@ fn kills_lose_no_comment_and_no_verdict() {
     let data = data.path().join("data");
     let mut answered: Vec<(Value, &str)> = Vec::new();
     let mut path = None;
-    for _round in 0..4 {
+    let mut killed = 0;
+    let blog = loop {
         let blog = Blog::start(&data, None);
+        // Hosts of wasmCloud take half a minute to be back. `tests/lattice` kills them under load.
+        if killed == if blog.trellis.runtime() == Runtime::Embedded { 4 } else { 1 } {
+            break blog;
+        }
         let path = path.get_or_insert_with(|| blog.post());
         for n in 0..20 {
             let (content, verdict) = [("An orange", "rejected"), ("An apple", "approved")][n % 2];
             answered.push((blog.say(path, content), verdict));
         }
         blog.trellis.kill();
-    }
-    let blog = Blog::start(&data, None);
+        killed += 1;
+    };
     for (comment, verdict) in &answered {
         let comment = blog.read(comment, verdict);
         assert_eq!(comment["version"], 2, "judged once: {comment}");

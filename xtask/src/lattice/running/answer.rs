@@ -18,8 +18,8 @@ use crate::process;
 /// as long.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(45);
 
-/// What every service answers, ready or not.
-const READINESS: &str = "GET /readyz HTTP/1.1\r\nhost: lattice\r\n\r\n";
+/// What every service answers by itself: that it has no such path.
+const QUESTION: &str = "GET /.well-known/nothing HTTP/1.1\r\nhost: lattice\r\n\r\n";
 const ASK_SECONDS: u64 = 60;
 
 impl Lattice {
@@ -69,7 +69,7 @@ impl Lattice {
         let subjects = subjects.flat_map(|subject| std::iter::repeat_n(subject, times));
         let operator = self.plan.accounts.as_ref().map(|_| Accounts::operator(&self.plan.folder));
         let mut ask = self.ctl(&["unanswered"], ASK_SECONDS);
-        ask.args(["--request", READINESS])
+        ask.args(["--request", QUESTION])
             .args(operator.iter().flat_map(|file| ["--creds".as_ref(), file.as_os_str()]));
         let unanswered = process::output(ask.args(subjects)).map_err(|failure| failure.to_string())?;
         match unanswered.lines().next() {
