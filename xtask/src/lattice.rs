@@ -16,6 +16,7 @@ mod http;
 mod manifest;
 mod processes;
 mod running;
+mod secrets;
 mod servers;
 mod tools;
 pub mod v2;
@@ -36,6 +37,7 @@ pub use hosts::Hosts;
 pub use manifest::{on_every_host, on_hosts};
 pub use processes::Processes;
 pub use running::{Lattice, Plan};
+pub use secrets::Secrets;
 pub use tools::Tools;
 pub use v2::V2;
 
@@ -53,6 +55,9 @@ pub enum Task {
         /// Keep services apart: each is a user of NATS that may touch what is its own
         #[arg(long)]
         accounts: bool,
+        /// The file with the secrets that the manifest names, of mode 0600, as `trellis up` takes it
+        #[arg(long)]
+        secrets: Option<PathBuf>,
     },
     /// Make the accounts and permissions of the services on NATS, in build/accounts
     Accounts,
@@ -93,13 +98,14 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
             println!("{}", folder.display());
             Ok(())
         }
-        Task::Up { size, accounts } => {
+        Task::Up { size, accounts, secrets } => {
             let tools = tools::ready(workspace, steps)?;
             components::build_all(workspace, steps)?;
             let plan = Plan::of(workspace, "lattice")?;
             let accounts = accounts.then(|| Accounts::ready(workspace, steps)).transpose()?;
             let operator = accounts.as_ref().map(|_| Accounts::operator(&plan.folder));
-            let plan = Plan { hosts: size.hosts, servers: size.servers, accounts, ..plan };
+            let secrets = secrets.as_deref().map(Secrets::of).transpose()?;
+            let plan = Plan { hosts: size.hosts, servers: size.servers, accounts, secrets, ..plan };
             let lattice = Lattice::up(plan, tools, steps)?;
             if let Some(file) = operator {
                 eprintln!("xtask: commands of an operator take --creds {}", file.display());
@@ -117,7 +123,7 @@ pub fn run(task: &Task, workspace: &Workspace, steps: &mut Steps) -> Result<()> 
     }
 }
 
-/// So that a host that is killed is missed soon.
+/// How often a lattice hears of some host, so that one that is killed is missed soon. At each of these, services look whether all is there.
 const HEARTBEAT_IN_TESTS: Duration = Duration::from_secs(3);
 
 /// A lattice for tests to share. Returns its folder, which the tests are told by [`VARIABLE`].
@@ -126,9 +132,16 @@ pub fn for_tests(workspace: &Workspace, size: Size, steps: &mut Steps) -> Result
     let plan = Plan::of(workspace, "lattice-tests")?;
     let Size { hosts, servers } = size;
     let manifest = on_hosts(&plan.manifest, usize::from(hosts));
-    let plan =
-        Plan { hosts, servers, manifest, as_in_manifest: false, heartbeat: HEARTBEAT_IN_TESTS, ..plan };
     let folder = plan.folder.clone();
+    let plan = Plan {
+        hosts,
+        servers,
+        manifest,
+        as_in_manifest: false,
+        heartbeat: HEARTBEAT_IN_TESTS * u32::from(hosts),
+        secrets: Some(Secrets::in_lattice(&folder)),
+        ..plan
+    };
     // One that was interrupted has left it.
     Lattice::down(&folder)?;
     Lattice::up(plan, tools, steps)?;

@@ -33,8 +33,18 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs to the end and returns what it wrote to standard output; standard error is shown.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output = command.stderr(Stdio::inherit()).output().map_err(|error| not_started(command, &error))?;
+    output_of(command.stderr(Stdio::inherit()))
+}
+
+/// The same, and standard error is shown only if it failed.
+pub fn output_alone(command: &mut Command) -> Result<String> {
+    output_of(command.stderr(Stdio::piped()))
+}
+
+fn output_of(command: &mut Command) -> Result<String> {
+    let output = command.output().map_err(|error| not_started(command, &error))?;
     if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
         return Err(ended(command, output.status));
     }
     String::from_utf8(output.stdout)

@@ -10,6 +10,8 @@ pub trait Parts {
     fn is_provider(&self) -> bool;
     fn image(&self) -> Option<&str>;
     fn image_mut(&mut self) -> Option<&mut String>;
+    /// Whether it is given secrets.
+    fn has_secrets(&self) -> bool;
     /// Its own configurations.
     fn own_configs(&self) -> &[ConfigProperty];
     fn own_configs_mut(&mut self) -> &mut Vec<ConfigProperty>;
@@ -38,6 +40,13 @@ impl Parts for Component {
         match &mut self.properties {
             Properties::Component { properties } => properties.image.as_mut(),
             Properties::Capability { properties } => properties.image.as_mut(),
+        }
+    }
+
+    fn has_secrets(&self) -> bool {
+        match &self.properties {
+            Properties::Component { properties } => !properties.secrets.is_empty(),
+            Properties::Capability { properties } => !properties.secrets.is_empty(),
         }
     }
 

@@ -5,6 +5,7 @@ mod archive;
 mod ask;
 mod config;
 mod deploy;
+mod sign;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +33,16 @@ enum Command {
         /// Ends in .par.gz
         #[arg(long)]
         destination: PathBuf,
+    },
+    /// Sign components, and print the public key of who has signed them
+    Sign {
+        /// The file with the seed of the signer's account; made if there is none
+        #[arg(long)]
+        seed: PathBuf,
+        /// The folder for them
+        #[arg(long)]
+        into: PathBuf,
+        components: Vec<PathBuf>,
     },
     /// Wait until wadm answers
     Manager {
@@ -133,6 +144,16 @@ async fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Archive { name, version, program, destination } => {
             archive::write(&name, &version, &program, &destination).await
+        }
+        Command::Sign { seed, into, components } => {
+            let signer = sign::signer(&seed)?;
+            for component in components {
+                let name =
+                    component.file_name().with_context(|| format!("{} is no file", component.display()))?;
+                sign::sign(&signer, &component, &into.join(name))?;
+            }
+            println!("{}", signer.public_key());
+            Ok(())
         }
         Command::Manager { lattice } => {
             let client = lattice.connect().await?;

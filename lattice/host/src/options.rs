@@ -62,6 +62,9 @@ pub struct Options {
     /// How long a provider may take to stop before it is killed
     #[arg(long, env = "WASMCLOUD_PROV_SHUTDOWN_DELAY_MS", default_value_t = 300)]
     provider_shutdown_delay_ms: u64,
+    /// How the subjects begin on which secrets are asked for; without it, no component has any
+    #[arg(long, env = "WASMCLOUD_SECRETS_TOPIC")]
+    secrets_topic: Option<String>,
     /// How often the host says that it lives; wadm forgets a host that was silent for a while
     #[arg(long, env = "WASMCLOUD_HEARTBEAT_INTERVAL_SECONDS", default_value_t = 30)]
     heartbeat_interval_seconds: u64,
@@ -103,6 +106,7 @@ impl Options {
                 .iter()
                 .map(|name| Features::from(&**name))
                 .sum(),
+            secrets_topic_prefix: self.secrets_topic,
             enable_component_auction: true,
             enable_provider_auction: true,
             version: WASMCLOUD_VERSION.to_owned(),

@@ -92,6 +92,7 @@ impl Running {
             as_in_manifest: false,
             heartbeat: HEARTBEAT,
             accounts,
+            secrets: None,
         };
         let tools = done(Tools::built(&plan.root));
         Self { lattice: done(Lattice::up(plan, tools, &mut Steps::start())), folder }

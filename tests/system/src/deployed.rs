@@ -29,8 +29,15 @@ impl Deployed {
     /// On the lattice of a folder; with nothing in it, unless it was started with the same `data` before.
     #[track_caller]
     pub fn on_lattice(folder: &Path, data: &Path, manifest: &Manifest) -> Self {
-        let tools = done(Tools::built(&repository()));
-        Self::start(Box::new(done(Lattice::attach(folder, tools))), data, manifest)
+        Self::start(Box::new(lattice(folder)), data, manifest)
+    }
+
+    /// The same, where components have these secrets.
+    #[track_caller]
+    pub fn on_lattice_with_secrets(folder: &Path, data: &Path, manifest: &Manifest, secrets: &Value) -> Self {
+        let lattice = lattice(folder);
+        done(lattice.keep_secrets(secrets));
+        Self::start(Box::new(lattice), data, manifest)
     }
 
     /// The same, on wasmCloud 2.
@@ -131,6 +138,11 @@ impl Deref for Deployed {
     fn deref(&self) -> &Application {
         &self.application
     }
+}
+
+#[track_caller]
+fn lattice(folder: &Path) -> Lattice {
+    done(Lattice::attach(folder, done(Tools::built(&repository()))))
 }
 
 /// What has to succeed.

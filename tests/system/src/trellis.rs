@@ -1,8 +1,12 @@
 //! The application under test, on the host that the environment says.
 
+use std::fs::Permissions;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+use tempfile::tempdir;
 use trellis_manifest::Manifest;
 
 use crate::application::Application;
@@ -83,6 +87,21 @@ impl Trellis {
     #[track_caller]
     pub fn start_on(data: &Path, manifest: &Manifest) -> Self {
         Self::start_deploying(data, manifest, Reuse::Default)
+    }
+
+    /// The same, where components have these secrets.
+    #[track_caller]
+    pub fn start_with_secrets(data: &Path, manifest: &Manifest, secrets: &Value) -> Self {
+        if let Some(lattice) = folder(LATTICE) {
+            let deployed = Deployed::on_lattice_with_secrets(&lattice, data, manifest, secrets);
+            return Self(Host::Lattice(Box::new(deployed)));
+        }
+        assert_eq!(folder(V2), None, "on wasmCloud 2 nobody has a secret");
+        let folder = tempdir().unwrap();
+        let file = folder.path().join("secrets.json");
+        std::fs::write(&file, secrets.to_string()).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        Self(Host::Embedded(Embedded::start_on(data, manifest, &["--secrets", file.to_str().unwrap()])))
     }
 
     #[track_caller]

@@ -16,6 +16,7 @@ use trellis_manifest::Manifest;
 use super::accounts::Accounts;
 use super::manifest::{self, Deployment};
 use super::processes::Processes;
+use super::secrets::Secrets;
 use super::servers::{self, Free, Server};
 use super::tools::Tools;
 use crate::failure::{Failure, Result};
@@ -45,6 +46,8 @@ pub struct Plan {
     pub heartbeat: Duration,
     /// Whether services are kept apart: each is a user of NATS, with permissions.
     pub accounts: Option<Accounts>,
+    /// Where components have their secrets from, if they have any.
+    pub secrets: Option<Secrets>,
 }
 
 /// As hosts have it by default.
@@ -62,6 +65,7 @@ impl Plan {
             as_in_manifest: true,
             heartbeat: HEARTBEAT,
             accounts: None,
+            secrets: None,
         })
     }
 }
@@ -125,6 +129,7 @@ impl Lattice {
             as_in_manifest: false,
             heartbeat,
             accounts: Accounts::from_json(&noted),
+            secrets: Secrets::from_json(&noted),
         };
         Ok(Self { plan, tools, servers, deployment: Deployment::as_it_is(manifest)?, processes })
     }
@@ -134,8 +139,10 @@ impl Lattice {
         let servers: Vec<Value> = self.servers.iter().map(Server::to_json).collect();
         let (root, heartbeat) = (&self.plan.root, self.plan.heartbeat.as_secs());
         let accounts = self.plan.accounts.as_ref().map(Accounts::to_json);
+        let secrets = self.plan.secrets.as_ref().map(Secrets::to_json);
         let noted = json!({
             "root": root, "servers": servers, "heartbeat_seconds": heartbeat, "accounts": accounts,
+            "secrets": secrets,
         });
         files::write_if_changed(&note(&self.plan.folder), noted.to_string().as_bytes()).map(drop)
     }
@@ -169,6 +176,12 @@ impl Lattice {
     /// What a process has said so far.
     pub fn log(&self, name: &str) -> String {
         self.processes.log(name)
+    }
+
+    /// Components that are started from now on have these secrets.
+    pub fn keep_secrets(&self, secrets: &Value) -> Result<()> {
+        let none = || Failure::new("the hosts of this lattice were started without secrets");
+        self.plan.secrets.as_ref().ok_or_else(none)?.write(secrets)
     }
 
     /// What has ended that nobody told to, and the last that it said.
@@ -249,6 +262,7 @@ spec:
             as_in_manifest: false,
             heartbeat: HEARTBEAT,
             accounts: None,
+            secrets: None,
         };
         let lattice = plan.folder.clone();
         let tools = Tools::in_folder(folder.path(), server);

@@ -13,7 +13,7 @@ use crate::process;
 use crate::step::Steps;
 use crate::workspace::Workspace;
 
-const PROGRAMS: [&str; 3] = ["wasmcloud_host", "wadm", "lattice-ctl"];
+const PROGRAMS: [&str; 4] = ["wasmcloud_host", "wadm", "lattice-ctl", "secrets-file"];
 
 /// A provider's program, and the version of the crate that it is.
 const PROVIDERS: [(&str, &str); 3] =

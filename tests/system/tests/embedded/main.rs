@@ -10,11 +10,9 @@ mod demo;
 mod first_admin;
 mod fuzz;
 mod lifecycle;
-
 mod operations;
 mod origins;
 mod slow_clients;
 mod slow_services;
-mod stripe;
 mod trace;
 mod tutorial;

@@ -52,7 +52,10 @@ impl Lattice {
         let with_accounts = self.plan.accounts.as_ref().map(|of| of.make(&self.plan.folder, manifest));
         let with_accounts = with_accounts.transpose()?;
         let manifest = with_accounts.as_ref().unwrap_or(manifest);
-        let deployment = Deployment::here(manifest, &self.plan.root, &self.tools)?;
+        let mut deployment = Deployment::here(manifest, &self.plan.root, &self.tools)?;
+        if let Some(secrets) = &self.plan.secrets {
+            secrets.sign(&mut deployment.manifest, &self.tools, &self.plan.folder)?;
+        }
         let deployment = deployment.at(&self.deployment.http, &clients);
         Ok(match self.plan.servers {
             1 => deployment,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{HOSTS_PATIENCE_SECONDS, Lattice};
 use crate::failure::Result;
 use crate::lattice::accounts::Accounts;
+use crate::lattice::secrets::Secrets;
 use crate::lattice::servers;
 use crate::step::Steps;
 
@@ -22,6 +23,9 @@ impl Lattice {
             self.start_wadm()?;
             self.ask(&["manager"], HOSTS_PATIENCE_SECONDS, &[])
         })?;
+        if self.plan.secrets.is_some() {
+            steps.run("secrets", || self.start_secrets())?;
+        }
         // Only then: wadm hears of a host when it starts, and otherwise not before its first heartbeat, half a minute later.
         steps.run("hosts", || {
             (1..=self.plan.hosts).try_for_each(|number| self.start_host(number))?;
@@ -82,6 +86,16 @@ impl Lattice {
         self.start_process("wadm", "wadm", &arguments, "--nats-creds-file")
     }
 
+    /// What it is told is asked for once hosts have something to start; it listens long before.
+    fn start_secrets(&mut self) -> Result<()> {
+        let Some(secrets) = &self.plan.secrets else { return Ok(()) };
+        let signer = secrets.signer(&self.tools, &self.plan.folder)?;
+        let nats: Vec<&str> = self.nats().collect();
+        let (nats, file) = (nats.join(","), secrets.file().display().to_string());
+        let arguments = ["--nats", &nats, "--topic", Secrets::TOPIC, "--file", &file, "--signer", &signer];
+        self.start_process("secrets", "secrets-file", &arguments, "--creds")
+    }
+
     fn start_host(&mut self, number: u8) -> Result<()> {
         let zone = ZONES.get(usize::from(number) - 1).copied().unwrap_or("a");
         // Each by way of another server, as far as there are others.
@@ -106,6 +120,9 @@ impl Lattice {
             "--max-execution-time-ms",
             CALL_MS_MAX,
         ];
+        if self.plan.secrets.is_some() {
+            arguments.extend(["--secrets-topic", Secrets::TOPIC]);
+        }
         arguments.extend(features.iter().flat_map(|feature| ["--experimental-features", feature]));
         self.start_process(&format!("host-{number}"), "wasmcloud_host", &arguments, "--nats-creds")
     }

@@ -1,20 +1,21 @@
 //! Payments by Stripe, as others have it: localstripe takes and gives back the money, and Stripe's own library says which signatures
 //! count. Both are from PyPI.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
-use system::{ANN, Client, Embedded, OLAF, Request, Response, configured, eventually, python};
+use system::{ANN, Client, OLAF, Request, Response, Trellis, configured, eventually, python};
 use tempfile::tempdir;
 use trellis_manifest::Manifest;
 
 const SCRIPTS: [(&str, &str); 2] =
-    [("double.py", include_str!("stripe/double.py")), ("judge.py", include_str!("stripe/judge.py"))];
+    [("double.py", include_str!("by_stripe/double.py")), ("judge.py", include_str!("by_stripe/judge.py"))];
 const KEY: &str = "sk_test_of_nobody";
 const WEBHOOK_SECRET: &str = "whsec_of_nobody";
 const WEBHOOKS: &str = "/payments/webhooks/stripe";
@@ -109,18 +110,14 @@ fn by_stripe(url: &str) -> Manifest {
     Manifest::read(&manifest.to_string()).unwrap()
 }
 
-fn start(data: &Path, double: &Double) -> Embedded {
-    let secrets = data.join("secrets.json");
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secrets).unwrap();
-    let text = json!({ "stripe-key": KEY, "stripe-webhook-secret": WEBHOOK_SECRET }).to_string();
-    file.write_all(text.as_bytes()).unwrap();
-    let arguments = ["--secrets", secrets.to_str().unwrap()];
-    Embedded::start_on(&data.join("data"), &by_stripe(&double.url()), &arguments)
+fn start(folder: &Path, double: &Double) -> Trellis {
+    let secrets = json!({ "stripe-key": KEY, "stripe-webhook-secret": WEBHOOK_SECRET });
+    Trellis::start_with_secrets(&folder.join("data"), &by_stripe(&double.url()), &secrets)
 }
 
 /// Olaf pays for a new ticket of Ann's. The payment, once it is known what came of it.
 #[track_caller]
-fn paid(trellis: &Embedded, token: &str) -> Value {
+fn paid(trellis: &Trellis, token: &str) -> Value {
     let price = json!({ "amount": 1999, "currency": "EUR" });
     let send =
         |path: &str, body: Value, by: &str| trellis.send(&Request::post(path, body.to_string()).by(by));
