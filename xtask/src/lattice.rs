@@ -139,7 +139,7 @@ pub fn for_tests(workspace: &Workspace, size: Size, steps: &mut Steps) -> Result
         manifest,
         as_in_manifest: false,
         heartbeat: HEARTBEAT_IN_TESTS * u32::from(hosts),
-        secrets: Some(Secrets::in_lattice(&folder)),
+        secrets: Some(Secrets::in_folder(&folder)),
         ..plan
     };
     // One that was interrupted has left it.

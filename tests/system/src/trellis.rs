@@ -1,16 +1,15 @@
 //! The application under test, on the host that the environment says.
 
-use std::fs::Permissions;
 use std::ops::Deref;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::tempdir;
 use trellis_manifest::Manifest;
+use xtask::lattice::Secrets;
 
 use crate::application::Application;
-use crate::deployed::Deployed;
+use crate::deployed::{Deployed, done};
 use crate::embedded::Embedded;
 use crate::manifest::{Setting, configured};
 
@@ -98,10 +97,13 @@ impl Trellis {
         }
         assert_eq!(folder(V2), None, "on wasmCloud 2 nobody has a secret");
         let folder = tempdir().unwrap();
-        let file = folder.path().join("secrets.json");
-        std::fs::write(&file, secrets.to_string()).unwrap();
-        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-        Self(Host::Embedded(Embedded::start_on(data, manifest, &["--secrets", file.to_str().unwrap()])))
+        let kept = Secrets::in_folder(folder.path());
+        done(kept.write(secrets));
+        Self(Host::Embedded(Embedded::start_on(
+            data,
+            manifest,
+            &["--secrets", kept.file().to_str().unwrap()],
+        )))
     }
 
     #[track_caller]

@@ -32,8 +32,8 @@ impl Secrets {
         Ok(Self { file })
     }
 
-    /// A file of the lattice itself, which has none before [`Secrets::write`].
-    pub fn in_lattice(folder: &Path) -> Self {
+    /// A file in a folder. There is none before [`Secrets::write`].
+    pub fn in_folder(folder: &Path) -> Self {
         Self { file: folder.join(SECRETS) }
     }
 

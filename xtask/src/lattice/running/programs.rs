@@ -23,8 +23,8 @@ impl Lattice {
             self.start_wadm()?;
             self.ask(&["manager"], HOSTS_PATIENCE_SECONDS, &[])
         })?;
-        if self.plan.secrets.is_some() {
-            steps.run("secrets", || self.start_secrets())?;
+        if let Some(secrets) = self.plan.secrets.clone() {
+            steps.run("secrets", || self.start_secrets(&secrets))?;
         }
         // Only then: wadm hears of a host when it starts, and otherwise not before its first heartbeat, half a minute later.
         steps.run("hosts", || {
@@ -87,8 +87,7 @@ impl Lattice {
     }
 
     /// What it is told is asked for once hosts have something to start; it listens long before.
-    fn start_secrets(&mut self) -> Result<()> {
-        let Some(secrets) = &self.plan.secrets else { return Ok(()) };
+    fn start_secrets(&mut self, secrets: &Secrets) -> Result<()> {
         let signer = secrets.signer(&self.tools, &self.plan.folder)?;
         let nats: Vec<&str> = self.nats().collect();
         let (nats, file) = (nats.join(","), secrets.file().display().to_string());
