@@ -152,11 +152,6 @@ impl Descriptor {
         }
         false
     }
-
-    /// Whether it follows the log of this service, or looks at all.
-    pub fn is_concerned(&self, by: &str) -> bool {
-        self.watches || by == self.name || self.sources().any(|source| source == by)
-    }
 }
 
 /// `==` for constants.

@@ -5,7 +5,7 @@
 //! | `svc.<service>` | a request, as `message/http` |
 //! | `deliver.<service>`, with an answer expected | `{"replay-dead": <sequence>}`: try a dead letter again; `{"forget": "<service>"}`: follow it no more |
 //! | any, with an acknowledgement to `$JS.ACK.…` expected | an event of a durable consumer |
-//! | `trellis.announce` | make sure of everything; `{"service": "<name>"}`: if that one's log concerns this service; `{"replay": "<service>"}`: and build the read models anew |
+//! | `trellis.announce` | make sure of everything; `{"service": "<name>"}`: of what follows that one's log, which is new; `{"replay": "<service>"}`: of everything, and build the read models anew |
 //! | `wasmbus.evt.…` | the lattice changed or is alive: make sure of everything, unless that was done just now |
 //! | `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS`, with or without `.<service>` and `.<id>` | the NATS services protocol |
 //! | `trellis.provision.…` | a service asks for a stream or a consumer, see `guard.rs` |
@@ -98,12 +98,11 @@ fn carry_out<S: Service>(order: &[u8]) -> Vec<u8> {
 
 fn news<S: Service>(body: &[u8]) -> Result<(), String> {
     let service = S::DESCRIPTOR;
-    // Anybody may announce anything; what is not understood is still a reason to look around, and so is our own
-    // new log.
+    // Anybody may announce anything; what is not understood is still a reason to look around.
     let news: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |key: &str| news.get(key).and_then(Value::as_str);
-    if text("service").is_some_and(|by| !service.is_concerned(by)) {
-        return Ok(());
+    if let Some(new) = text("service") {
+        return setup::source(service, new).map_err(|fault| complain(service, &fault));
     }
     setup::all(service).map_err(|fault| complain(service, &fault))?;
     if text("replay") == Some(service.name) {

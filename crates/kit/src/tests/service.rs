@@ -148,8 +148,7 @@ fn a_log_that_an_append_had_to_make_is_followed_as_soon_as_it_is_announced() {
     for (subject, body) in announced {
         message::<Notes>(&subject, None, &body).unwrap();
     }
-    let said: Vec<_> = platform().take_published().into_iter().map(|(subject, _)| subject).collect();
-    assert_eq!(said, ["trellis.hello.notes", "looked.around"], "nothing is new any more");
+    assert_eq!(platform().take_published().len(), 0, "nothing is new any more");
     settle::<Notes>();
     assert!(NOTES.get(&anonymous().views().unwrap(), &id).unwrap().is_some());
 }

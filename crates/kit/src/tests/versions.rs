@@ -342,6 +342,46 @@ fn what_the_version_before_followed_is_forgotten_if_there_was_nothing_else_to_re
 }
 
 #[test]
+fn of_a_new_log_its_consumers_are_made_and_no_other_is_looked_at() {
+    for has_looked in [true, false] {
+        lose_everything();
+        platform().lose_stream("LOG_shelf");
+        if has_looked {
+            start::<WithBooks>();
+        }
+        write(&anonymous(), new("a")).unwrap();
+        start::<Shelf>();
+        put_book("b1");
+        platform().take_exchanges();
+        message::<WithBooks>(names::ANNOUNCE, None, br#"{"service":"shelf"}"#).unwrap();
+        let asked: Vec<_> =
+            platform().take_exchanges().into_iter().map(|exchange| exchange.subject).collect();
+        let about_consumers = asked.iter().filter(|subject| subject.starts_with("$JS.API.CONSUMER."));
+        assert_eq!(
+            about_consumers.collect::<Vec<_>>(),
+            [
+                "$JS.API.CONSUMER.LIST.LOG_shelf",
+                "$JS.API.CONSUMER.CREATE.LOG_shelf.notes-g1-0",
+                "$JS.API.CONSUMER.CREATE.LOG_shelf.notes-g1-1",
+            ],
+        );
+        assert_eq!(platform().bucket()["sources"], br#"{"notes":2,"shelf":2}"#);
+        settle::<WithBooks>();
+        assert!(BOOKS.get(&anonymous().views().unwrap(), "b1").unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_new_log_of_somebody_else_is_no_reason_to_ask_for_anything() {
+    start::<Notes>();
+    platform().take_exchanges();
+    platform().take_published();
+    message::<Notes>(names::ANNOUNCE, None, br#"{"service":"shelf"}"#).unwrap();
+    assert_eq!(platform().take_exchanges().len(), 0);
+    assert_eq!(platform().take_published().len(), 0);
+}
+
+#[test]
 fn a_log_that_was_followed_and_is_not_there_any_more_is_forgotten() {
     start::<Shelf>();
     start::<WithBooks>();

@@ -27,12 +27,13 @@ pub(crate) struct Follower {
     pub progress: ConsumerProgress,
 }
 
-/// Makes sure of the durable consumers for every partition of every source that exists by now: of the reactions, and of the
-/// generations that this version makes; and of one for each timer. Returns how far the latter have come.
+/// Makes sure of the durable consumers for every partition of those of these sources that exist by now: of the reactions, and of
+/// the generations that this version makes; and of one for each timer. Returns how far the generations have come.
 pub(crate) fn make(
     service: &Descriptor,
     now: &Generations,
     partitions: &Partitions,
+    sources: impl Iterator<Item = &'static str>,
 ) -> Result<Vec<Follower>, Fault> {
     let of = |source: &'static str| {
         (0..partitions.get(source).copied().unwrap_or_default()).map(move |partition| (source, partition))
@@ -44,7 +45,7 @@ pub(crate) fn make(
         Ok(mine.map(|(source, count)| (source.clone(), *count)).chain(others).collect())
     })?;
     let mut followers = Vec::new();
-    for source in service.sources().collect::<BTreeSet<_>>() {
+    for source in sources.collect::<BTreeSet<_>>() {
         if !partitions.contains_key(source) {
             continue;
         }

@@ -54,7 +54,7 @@ pub(crate) fn begin(service: &Descriptor, now: Generations) -> Result<bool, Faul
     if let Some(next) = begun {
         log::info(&format!("{} builds generation {next} of its read models", service.name));
     }
-    consumers::make(service, &now, &followed(service, BTreeMap::new())?)?;
+    consumers::make(service, &now, &followed(service, BTreeMap::new())?, service.sources())?;
     advance(service, now, None)?;
     Ok(true)
 }

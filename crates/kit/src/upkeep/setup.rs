@@ -36,9 +36,17 @@ pub(crate) fn all(service: &Descriptor) -> Result<(), Fault> {
         streams::make_dead_letters(service)?;
         streams::make_own(service)?;
         partitions = followed(service, Partitions::new())?;
-        followers(service, &partitions)?;
+        followers(service, &partitions, service.sources())?;
     }
     note(service, partitions)
+}
+
+/// Makes sure of what follows the log of this service, which is new. When all services are new, each hears of every log that it
+/// follows, and the rest is under way already.
+pub(crate) fn source(service: &Descriptor, new: &str) -> Result<(), Fault> {
+    let Some(new) = service.sources().find(|source| *source == new) else { return Ok(()) };
+    let known = looked(service)?.map(|looked| looked.partitions).unwrap_or_default();
+    followers(service, &followed(service, known)?, std::iter::once(new))
 }
 
 /// Makes sure that all is as it was found last time, unless that was just now. Returns whether it was done.
@@ -46,9 +54,7 @@ pub(crate) fn all(service: &Descriptor) -> Result<(), Fault> {
 /// Everybody is told often that time passes, by each host. So this asks for what may be lost with nobody seeing it: the
 /// consumers and the generations. A stream that is missing is made again by whoever needs it.
 pub(crate) fn again(service: &Descriptor) -> Result<bool, Fault> {
-    let looked = platform::current().get(KEY)?;
-    let looked = looked.and_then(|bytes| document::read::<Looked>(KEY, &bytes).ok());
-    let Some(Looked { at_ms, partitions, .. }) = looked.filter(|looked| looked.by == version(service)) else {
+    let Some(Looked { at_ms, partitions, .. }) = looked(service)? else {
         return all(service).map(|()| true);
     };
     // A clock that was set back must not make what was found last hold for ever.
@@ -56,7 +62,7 @@ pub(crate) fn again(service: &Descriptor) -> Result<bool, Fault> {
         return Ok(false);
     }
     let partitions = followed(service, partitions)?;
-    match followers(service, &partitions) {
+    match followers(service, &partitions, service.sources()) {
         Ok(()) => note(service, partitions)?,
         Err(fault) => {
             log::warn(&format!("{} makes sure of everything, because of this: {fault}", service.name));
@@ -64,6 +70,13 @@ pub(crate) fn again(service: &Descriptor) -> Result<bool, Fault> {
         }
     }
     Ok(true)
+}
+
+/// What a version that owns the same found last. What cannot be read is found anew.
+fn looked(service: &Descriptor) -> Result<Option<Looked>, Fault> {
+    let looked = platform::current().get(KEY)?;
+    let looked = looked.and_then(|bytes| document::read::<Looked>(KEY, &bytes).ok());
+    Ok(looked.filter(|looked| looked.by == version(service)))
 }
 
 /// Notes that all is there.
@@ -78,12 +91,16 @@ fn version(service: &Descriptor) -> String {
     format!("{} {} {sources:?}", service.version, service.views_schema)
 }
 
-/// Makes sure of whatever follows events, and that nothing is lost of what it has made of them.
-fn followers(service: &Descriptor, partitions: &Partitions) -> Result<(), Fault> {
+/// Makes sure of whatever follows events of these sources, and that nothing is lost of what it has made of them.
+fn followers(
+    service: &Descriptor,
+    partitions: &Partitions,
+    sources: impl Iterator<Item = &'static str>,
+) -> Result<(), Fault> {
     // Two versions that note at once what they react to may each lose what the other one noted, until they look again.
     wanted::note(service)?;
     let now = rebuild::begin_if_older(service)?;
-    let progress = consumers::make(service, &now, partitions)?;
+    let progress = consumers::make(service, &now, partitions, sources)?;
     held_up::release(service)?;
     if now.building.is_some() || now.retired.is_some() {
         rebuild::advance(service, now, None)?;
