@@ -13,8 +13,9 @@ use crate::step::Steps;
 const ZONES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 
 /// How long a call of a component may take, as in one process. A call whose answer from a provider was lost, as when a NATS server
-/// is killed, waits for it this long, and one of its component's instances with it. By default that is ten minutes.
-const CALL_MS_MAX: &str = "10000";
+/// is killed, waits for it this long, and one of its component's instances with it. By default that is ten minutes. Several hosts
+/// share the processors of one machine, so each has as many times as long.
+const CALL_MS_MAX: u32 = 10_000;
 
 impl Lattice {
     pub(super) fn start(&mut self, steps: &mut Steps) -> Result<()> {
@@ -103,6 +104,7 @@ impl Lattice {
         let (address, port) = nats.rsplit_once(':').unwrap_or((&nats, "4222"));
         let heartbeat = self.plan.heartbeat.as_secs().to_string();
         let (host, zone) = (format!("host={number}"), format!("zone={zone}"));
+        let call_ms_max = (CALL_MS_MAX * u32::from(self.plan.hosts)).to_string();
         let features = self.deployment.features();
         let mut arguments = vec![
             "--nats-host",
@@ -117,7 +119,7 @@ impl Lattice {
             "--heartbeat-interval-seconds",
             &heartbeat,
             "--max-execution-time-ms",
-            CALL_MS_MAX,
+            &call_ms_max,
         ];
         if self.plan.secrets.is_some() {
             arguments.extend(["--secrets-topic", Secrets::TOPIC]);
