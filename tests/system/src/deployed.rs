@@ -14,6 +14,9 @@ use crate::nats::Nats;
 /// How long what an earlier test has left behind may take to be handled.
 const IDLE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is stored in the logs, the dead letters and the services' own streams.
+const LOGS: [&str; 3] = ["log.>", "dead.>", "own.>"];
+
 /// How many lines of each host are shown when a test fails.
 const COMPLAINTS_MAX: usize = 40;
 
@@ -151,29 +154,40 @@ pub fn done<T>(result: Result<T, xtask::Failure>) -> T {
     result.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// Takes away every log, dead letter and change of generations, and gives services a new generation of their read models, with
-/// nothing in it. Whatever is still being handled goes into the one before, which nobody reads any more.
+/// Takes away whatever tests before this one have left: once nothing is handled any more, what is stored. Everything that it is
+/// stored in, and everybody who follows it, stays and goes on from there; so how far they have come stays, too.
 #[track_caller]
 fn empty(application: &Application) {
     let nats = application.nats();
-    let names = |subject: &str| -> Vec<String> {
-        let answer = nats.jetstream("STREAM.NAMES", json!({ "subject": subject }));
-        let names = answer["streams"].as_array().into_iter().flatten();
-        names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
-    };
-    let logs = names("log.>");
     let deadline = Instant::now() + IDLE_PATIENCE;
-    while !logs.iter().all(|log| is_idle(&nats, log)) && Instant::now() < deadline {
+    while !streams(&nats, &LOGS).iter().all(|log| is_idle(&nats, log)) {
+        if Instant::now() > deadline {
+            return begin_anew(&nats);
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
-    for stream in logs.iter().chain(&names("dead.>")).chain(&names("own.>")) {
+    for stream in streams(&nats, &LOGS) {
+        nats.jetstream(&format!("STREAM.PURGE.{stream}"), json!({}));
+    }
+    for bucket in buckets(&nats) {
+        let keys = format!("$KV.{}", service_of(&bucket));
+        for begin in ["g0", "g1", "tally"] {
+            let those = json!({ "filter": format!("{keys}.{begin}.>") });
+            nats.jetstream(&format!("STREAM.PURGE.{bucket}"), those);
+        }
+    }
+}
+
+/// Takes away every log, dead letter and change of generations, and gives services a new generation of their read models, with
+/// nothing in it. Whatever is still being handled goes into the one before, which nobody reads any more.
+fn begin_anew(nats: &Nats) {
+    for stream in streams(nats, &LOGS) {
         nats.jetstream(&format!("STREAM.DELETE.{stream}"), json!({}));
     }
     // Only now, or the new generation would follow the old logs.
-    let buckets = names("$KV.>");
-    for bucket in buckets.iter().filter(|stream| is_of_a_service(stream)) {
-        let service = service_of(bucket);
-        let mut generations = value(&nats, service, "generation").unwrap_or(json!({ "active": 1 }));
+    for bucket in buckets(nats) {
+        let service = service_of(&bucket);
+        let mut generations = value(nats, service, "generation").unwrap_or(json!({ "active": 1 }));
         let read = generations["active"].as_u64().unwrap();
         generations["active"] = json!(read + 1);
         generations["building"] = Value::Null;
@@ -184,26 +198,39 @@ fn empty(application: &Application) {
     }
 }
 
+fn streams(nats: &Nats, subjects: &[&str]) -> Vec<String> {
+    let of = |subject: &&str| {
+        let answer = nats.jetstream("STREAM.NAMES", json!({ "subject": subject }));
+        let names = answer["streams"].as_array().into_iter().flatten();
+        names.filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    subjects.iter().flat_map(of).collect()
+}
+
+/// Those of services: wasmCloud has buckets of its own, for hosts and for wadm.
+fn buckets(nats: &Nats) -> Vec<String> {
+    let mut buckets = streams(nats, &["$KV.>"]);
+    buckets.retain(|bucket| repository().join("components").join(service_of(bucket)).is_dir());
+    buckets
+}
+
 /// What is in the bucket of a service.
 fn value(nats: &Nats, service: &str, key: &str) -> Option<Value> {
     let value = nats.ask(&format!("$JS.API.DIRECT.GET.KV_{service}.$KV.{service}.{key}"), b"").ok()?;
     serde_json::from_slice(&value).ok()
 }
 
-/// wasmCloud has buckets of its own, for hosts and for wadm.
-fn is_of_a_service(stream: &str) -> bool {
-    repository().join("components").join(service_of(stream)).is_dir()
-}
-
 fn service_of(bucket: &str) -> &str {
     bucket.trim_start_matches("KV_")
 }
 
-/// Whether everybody who follows this log has handled all of it.
+/// Whether everybody who follows this log has handled all of it. What waits for its time is asked no more once it is gone.
 fn is_idle(nats: &Nats, log: &str) -> bool {
     let consumers = nats.jetstream(&format!("CONSUMER.LIST.{log}"), json!({}));
+    let is_timer = |consumer: &Value| consumer["name"].as_str().is_some_and(|name| name.ends_with("-t"));
     let left = |consumer: &Value| {
         consumer["num_pending"].as_u64().unwrap_or(1) + consumer["num_ack_pending"].as_u64().unwrap_or(1)
     };
-    consumers["consumers"].as_array().into_iter().flatten().all(|consumer| left(consumer) == 0)
+    let mut consumers = consumers["consumers"].as_array().into_iter().flatten();
+    consumers.all(|consumer| is_timer(consumer) || left(consumer) == 0)
 }

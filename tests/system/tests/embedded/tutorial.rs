@@ -16,7 +16,7 @@ use system::{Embedded, Request, eventually, repository};
 use tempfile::{TempDir, tempdir};
 use trellis_manifest::{FILE, Manifest};
 
-use copy::{Contents, bring_up_to_date, contents};
+use copy::{Contents, bring_dependencies, bring_up_to_date, contents};
 use terminal::Terminal;
 
 /// The address that a reader sees. A test cannot count on it being free.
@@ -122,6 +122,7 @@ impl Reader {
         let mut terminal = Terminal::open(&copy, built().parent().unwrap());
         // Of two builds in one folder, each would take the components of the other for its own.
         let target = here.join("target");
+        bring_dependencies(&repository().join("target/wasm"), &target.join("wasm"));
         terminal.run(&format!(
             r#"cargo() {{
                 if [ "$1" = xtask ]; then shift; CARGO_TARGET_DIR='{}' '{}' "$@"; else command cargo "$@"; fi

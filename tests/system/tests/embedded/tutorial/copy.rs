@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use system::repository;
 
@@ -38,6 +39,21 @@ pub(super) fn bring_up_to_date(copy: &Path) {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
     }
+}
+
+/// Takes over what was built once, unless that was done: other people's crates are the same here and there.
+pub(super) fn bring_dependencies(built: &Path, target: &Path) {
+    if target.exists() {
+        return;
+    }
+    let half = target.with_extension("unfinished");
+    fs::create_dir_all(&half).unwrap();
+    // With the times, by which cargo sees that nothing has changed.
+    let mut copy = Command::new("cp");
+    assert!(
+        copy.args(["--archive", "--no-target-directory"]).args([built, &half]).status().unwrap().success()
+    );
+    fs::rename(half, target).unwrap();
 }
 
 /// Each file of those parts, by its path.
