@@ -136,7 +136,7 @@ fn form(done: &Done<'_>) -> Markup {
 fn list(cx: &Cx, KeyPage { items, next }: &KeyPage) -> Markup {
     html! {
         ul.comments.keys { @for key in items { (entry(cx, key)) } }
-        @if items.is_empty() && next.is_none() { p.lead { "There is none." } }
+        @if items.is_empty() && next.is_none() { p.lead { "There are no keys yet." } }
         @if let Some(next) = next {
             p.pager { a rel="next" href={ (admin::KEYS) "?after=" (encoded(next)) } { "Earlier ones" } }
         }

@@ -259,7 +259,7 @@ pub fn refusal(cx: Option<&Cx>, problem: &Problem) -> Page {
         div.refusal {
             h1 { (heading) }
             @if let Some(detail) = &problem.detail { p { (detail) } }
-            p { a href="/" { "To the newest posts" } }
+            p.pager { a href="/" { "To the newest posts" } }
         }
     };
     document(cx, problem.status, heading, &main)

@@ -71,7 +71,6 @@ pub fn ways_in(to: &str) -> Markup {
     html! {
         p.pager {
             a href={ "/signin?to=" (encoded(to)) } { "Sign in" }
-            " "
             a href={ "/signup?to=" (encoded(to)) } { "Sign up" }
         }
     }
