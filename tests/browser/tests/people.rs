@@ -146,7 +146,7 @@ async fn an_admin_issues_a_key_for_programs_and_ends_it() {
         blog.person("olaf", &["admin"]);
         blog.sign_in(&browser, "olaf", "/admin").await;
         browser.press(".tabs a[href='/admin/keys']").await;
-        browser.shows("main", "There are no keys").await;
+        browser.shows("main", "There are no keys yet.").await;
         look_at(&browser, "keys").await;
         fill(&browser, &[("#name", "Nightly <report>"), ("#roles", "moderator not/one"), ("#days", "30")])
             .await;
@@ -167,7 +167,7 @@ async fn an_admin_issues_a_key_for_programs_and_ends_it() {
         browser.shows(".keys > li", "moderator").await;
         assert_eq!(browser.count("#token").await, 0, "it was shown once");
         browser.press(".keys > li button").await;
-        browser.shows("main", "There are no keys").await;
+        browser.shows("main", "There are no keys yet.").await;
         assert_eq!(blog.status_by("/moderation/queue", token), 401);
     }
 }

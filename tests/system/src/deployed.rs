@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trellis_manifest::Manifest;
+use trellis_names as names;
 use xtask::lattice::{Hosts, Lattice, Tools, V2, on_hosts};
 
 use crate::application::{Application, repository};
@@ -16,6 +17,8 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is stored in the logs, the dead letters and the services' own streams.
 const LOGS: [&str; 3] = ["log.>", "dead.>", "own.>"];
+/// How the keys of all tallies begin.
+const TALLIES: &str = "tally.";
 
 /// How many lines of each host are shown when a test fails.
 const COMPLAINTS_MAX: usize = 40;
@@ -160,7 +163,8 @@ pub fn done<T>(result: Result<T, xtask::Failure>) -> T {
 fn empty(application: &Application) {
     let nats = application.nats();
     let deadline = Instant::now() + IDLE_PATIENCE;
-    while !streams(&nats, &LOGS).iter().all(|log| is_idle(&nats, log)) {
+    let logs = streams(&nats, &LOGS);
+    while !logs.iter().all(|log| is_idle(&nats, log)) {
         if Instant::now() > deadline {
             return begin_anew(&nats);
         }
@@ -170,10 +174,8 @@ fn empty(application: &Application) {
         nats.jetstream(&format!("STREAM.PURGE.{stream}"), json!({}));
     }
     for bucket in buckets(&nats) {
-        let keys = format!("$KV.{}", service_of(&bucket));
-        for begin in ["g0", "g1", "tally"] {
-            let those = json!({ "filter": format!("{keys}.{begin}.>") });
-            nats.jetstream(&format!("STREAM.PURGE.{bucket}"), those);
+        for begin in [names::doc_keys(0), names::doc_keys(1), TALLIES] {
+            purge(&nats, &bucket, begin);
         }
     }
 }
@@ -193,9 +195,14 @@ fn begin_anew(nats: &Nats) {
         generations["building"] = Value::Null;
         generations["retired"] = json!(read);
         nats.ask(&format!("$KV.{service}.generation"), generations.to_string().as_bytes()).unwrap();
-        let tallies = json!({ "filter": format!("$KV.{service}.tally.>") });
-        nats.jetstream(&format!("STREAM.PURGE.{bucket}"), tallies);
+        purge(nats, &bucket, TALLIES);
     }
+}
+
+/// Takes away the values whose keys begin so.
+fn purge(nats: &Nats, bucket: &str, begin: &str) {
+    let those = json!({ "filter": format!("$KV.{}.{begin}>", service_of(bucket)) });
+    nats.jetstream(&format!("STREAM.PURGE.{bucket}"), those);
 }
 
 fn streams(nats: &Nats, subjects: &[&str]) -> Vec<String> {
@@ -227,7 +234,10 @@ fn service_of(bucket: &str) -> &str {
 /// Whether everybody who follows this log has handled all of it. What waits for its time is asked no more once it is gone.
 fn is_idle(nats: &Nats, log: &str) -> bool {
     let consumers = nats.jetstream(&format!("CONSUMER.LIST.{log}"), json!({}));
-    let is_timer = |consumer: &Value| consumer["name"].as_str().is_some_and(|name| name.ends_with("-t"));
+    let is_timer = |consumer: &Value| {
+        let service = consumer["config"]["deliver_group"].as_str();
+        service.is_some_and(|service| consumer["name"] == names::timer_consumer(service))
+    };
     let left = |consumer: &Value| {
         consumer["num_pending"].as_u64().unwrap_or(1) + consumer["num_ack_pending"].as_u64().unwrap_or(1)
     };
