@@ -59,7 +59,7 @@ impl Service for Payments {
     /// A processor may take its time with one payment; that holds up none of the others.
     const TIMERS: Timers = timers! {
         sources::ORDERS => at_once(follow_order),
-        sources::PAYMENTS => at_once(nudge::follow),
+        sources::PAYMENTS => at_once(stripe::look),
     };
     const READS: &[Source] = &[sources::ORDERS];
 }

@@ -3,10 +3,9 @@
 //! A nudge is written down before it is answered, and acted on as an event. So it may come twice, late, or while the processor does not
 //! answer what it is asked.
 
-use trellis_kit::{Aggregate, Event, Failure, Problem, Reaction, Recorded, Wire, id};
+use trellis_kit::{Aggregate, Event, Problem, Wire, id};
 
 use crate::service::Payments;
-use crate::stripe;
 use crate::trellis::payments::types::{Payment, Processor, Status};
 use api::Cx;
 
@@ -16,9 +15,9 @@ use crate::api;
 #[derive(Debug, Clone, PartialEq, Eq, Wire)]
 pub struct Nudge {
     id: String,
-    payment_id: String,
+    pub payment_id: String,
     /// What the processor told something of, as it calls it.
-    processor_id: String,
+    pub processor_id: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Wire)]
@@ -45,12 +44,6 @@ pub fn give(cx: &Cx, by: Processor, telling: &str, payment: &str, processor_id: 
         Ok(known.is_none().then(|| NudgeEvent::Given(nudge())))
     })?;
     Ok(())
-}
-
-/// Asks the processor what has become of it.
-pub fn follow(event: &Recorded<NudgeEvent>, reaction: &Reaction) -> Result<(), Failure> {
-    let NudgeEvent::Given(nudge) = &event.data;
-    stripe::look(reaction, &nudge.payment_id, &nudge.processor_id)
 }
 
 impl Event for NudgeEvent {

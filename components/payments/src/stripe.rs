@@ -16,8 +16,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use trellis_kit::config::{self, ExposeSecret, SecretString};
 use trellis_kit::outgoing::{HeaderValue, Method, Request};
-use trellis_kit::{Failure, Problem, Reaction, http, id, log};
+use trellis_kit::{Failure, Problem, Reaction, Recorded, http, id, log};
 
+use crate::nudge::{Nudge, NudgeEvent};
 use crate::trellis::payments::events::{PaymentEvent, RefundEvent};
 use crate::trellis::payments::types::{Payment, Refund, RefundReason, RefundStatus, Status};
 use answer::{A_WHILE, Refused, SOON, Said, is_name};
@@ -78,10 +79,13 @@ pub fn charge(reaction: &Reaction, payment: &Payment, token: &str) -> Result<(),
 }
 
 /// Looks what has become of an intent of which Stripe has told something.
-pub fn look(reaction: &Reaction, payment: &str, intent: &str) -> Result<(), Failure> {
+pub fn look(event: &Recorded<NudgeEvent>, reaction: &Reaction) -> Result<(), Failure> {
+    let NudgeEvent::Given(Nudge { payment_id, processor_id, .. }) = &event.data;
     let stripe = Stripe::of(reaction)?;
-    match stripe.find(intent)? {
-        Ok(intent) if intent.is_for(payment) && intent.is_decided() => settle(&stripe, payment, intent, None),
+    match stripe.find(processor_id)? {
+        Ok(intent) if intent.is_for(payment_id) && intent.is_decided() => {
+            settle(&stripe, payment_id, intent, None)
+        }
         // What goes on is asked for by whoever has told it to. Whatever else there is, is not ours.
         Ok(_) | Err(_) => Ok(()),
     }
