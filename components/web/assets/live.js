@@ -1,7 +1,8 @@
 // Keeps what is on the page up to date, says times as people do, and counts down. Everything works without it.
 'use strict';
 
-const SOONEST = 1000, LATEST = 15000, TROUBLED = 60000, PATIENCE = 10000;
+const SOONEST = 1000, LATEST = 15000, TROUBLED = 5000, PATIENCE = 10000;
+const BEHIND = 'This page is not up to date at the moment. It goes on trying.';
 
 // Times -----------------------------------------------------------------------------------------------------------
 
@@ -142,14 +143,14 @@ function keepUpToDate(live) {
       } else {
         throw new Error(answer.statusText);
       }
-      if (failures) status.textContent = status.textContent || 'Up to date again';
+      if (failures && ['', BEHIND].includes(status.textContent)) status.textContent = 'Up to date again';
       document.documentElement.classList.remove('away');
       failures = 0;
     } catch {
       failures += 1;
       wait = Math.min(SOONEST * 2 ** failures, TROUBLED);
       if (failures === 2) {
-        status.textContent = 'This page is not up to date at the moment. It goes on trying.';
+        status.textContent = BEHIND;
         document.documentElement.classList.add('away');
       }
     } finally {

@@ -89,7 +89,14 @@ fn shown(call: &Call<'_>, services: Services<'_>, trouble: Option<&Trouble>) -> 
     let main = html! {
         h1 { "People" }
         (tabs(PATH))
-        @if let Some(trouble) = trouble { (explained(trouble)) }
+        @match trouble {
+            Some(trouble) => { (explained(trouble)) }
+            None => { @if call.query("position").is_some() { p.notice role="status" { "That is done." } } }
+        }
+        p.hint #roles {
+            "Roles are written with blanks between them. The pages here know " code { "moderator" } ", " code { "operator" } " and "
+            code { "admin" } "; what others are for, the policy of the gateway says."
+        }
         @match &users {
             Ok(users) => (list(users)),
             Err(_) => { div.notice { strong { "This cannot be read right now" } } },
@@ -154,7 +161,7 @@ fn entry(user: &ListedUser) -> Markup {
                 form.roles method="post" action="/admin/roles" {
                     input type="hidden" name="user" value=(id);
                     label for=(field) { "Roles" }
-                    input #(field) name="roles" type="text" value=(roles.join(" ")) autocomplete="off" aria-describedby=(name);
+                    input #(field) name="roles" type="text" value=(roles.join(" ")) autocomplete="off" aria-describedby={ (name) " roles" };
                     button.quiet type="submit" aria-describedby=(name) { "Save" }
                 }
                 form method="post" action="/admin/block" {

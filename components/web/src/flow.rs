@@ -1,6 +1,8 @@
 //! `/flow`: which services there are, what each has told, and who has yet to hear it, as a picture and as a table; of one of
 //! them, its last events as well: what happened to which entity, and nothing of what was said.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 use trellis_kit::http::encoded;
 use trellis_kit::services::LATELY;
@@ -56,7 +58,9 @@ pub fn live(services: Services<'_>, chosen: Option<&str>) -> Result<Markup, Trou
 
 fn read(services: Services<'_>, chosen: Option<&str>, after: Option<&str>) -> Result<Shown, Trouble> {
     let mut flows = services.flows()?;
-    flows.retain(|flow| flow.presence != Presence::Gone);
+    // Who is gone is of interest for as long as something waits for it.
+    let awaited: BTreeSet<String> = flows.iter().flat_map(awaited).map(str::to_owned).collect();
+    flows.retain(|flow| flow.presence != Presence::Gone || awaited.contains(&flow.service));
     flows.sort_by(|one, other| one.service.cmp(&other.service));
     let one = chosen.map(|service| One {
         service: service.to_owned(),
@@ -64,6 +68,11 @@ fn read(services: Services<'_>, chosen: Option<&str>, after: Option<&str>) -> Re
         is_older: after.is_some(),
     });
     Ok(Shown { flows, one })
+}
+
+/// Those for whom events of a log wait.
+fn awaited(flow: &Flow) -> impl Iterator<Item = &str> {
+    backlogs(flow).into_iter().filter(|(_, backlog)| backlog.waiting > 0).map(|(follower, _)| follower)
 }
 
 fn show(Shown { flows, one }: &Shown) -> Markup {
@@ -156,7 +165,7 @@ fn told(there: &[&Flow], one: &One) -> Markup {
 
 fn standing(flow: &Flow) -> Markup {
     html! {
-        @if flow.presence == Presence::Missing { p.notice { "It is away. What it is to hear waits for it." } }
+        @if flow.presence != Presence::Present { p.notice { "It is away. What it is to hear waits for it." } }
         @if flow.stream.is_some() {
             p.about { (plural(flow.events, "event")) " · " (rate(flow.lately)) " per second" (dead_letters(flow)) }
             (followers(flow))

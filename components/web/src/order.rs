@@ -87,7 +87,7 @@ fn document(call: &Call<'_>, services: Services<'_>, cards: &Cards, vain: Option
     let standing = match Standing::read(call, services) {
         Ok(standing) => standing,
         Err(Trouble::Refused(problem)) => return page::refusal(Some(cx), &problem),
-        Err(trouble) => return page::in_vain(cx, "Your order", &trouble),
+        Err(trouble) => return unread(call, cards, vain, &trouble),
     };
     let payment = standing.payment.as_ref().map(|payment| payment.id.as_str());
     let live = format!("{path}/live{}", spoken_of(payment));
@@ -100,6 +100,19 @@ fn document(call: &Call<'_>, services: Services<'_>, cards: &Cards, vain: Option
     let again = (standing.stage() == Stage::Paying).then_some(SOON);
     let status = vain.map_or(200, Trouble::status);
     page::document_that_changes(Some(cx), status, &standing.order.title, &main, again)
+}
+
+/// What there is until the order can be read again. Whatever was done before has been done.
+fn unread(call: &Call<'_>, cards: &Cards, vain: Option<&Trouble>, trouble: &Trouble) -> Page {
+    const HEADING: &str = "Your order";
+    let live = format!("{}/live{}", path(&call.param("id")), spoken_of(call.query("payment")));
+    let main = html! {
+        h1 { (HEADING) }
+        @if let Some(vain) = vain { (in_vain(vain)) }
+        (page::kept_up_to_date(Some(&live), &page::unreadable(&page::window(call))))
+        (cards.scripts())
+    };
+    page::document_that_changes(Some(call.cx()), vain.unwrap_or(trouble).status(), HEADING, &main, Some(SOON))
 }
 
 fn heading(order: &ReadOrder, style: Style) -> Markup {

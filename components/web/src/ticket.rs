@@ -90,20 +90,27 @@ impl Vain {
 fn shown(call: &Call<'_>, services: Services<'_>, window: &Window, vain: Option<&Vain>) -> Page {
     let (cx, path) = (services.cx(), path(&call.param("id")));
     let read = services.ticket(&call.param("id"), window);
-    let ticket = match &read {
-        Ok(read) => &read.value,
-        Err(Trouble::Refused(problem)) => return page::refusal(Some(cx), problem),
-        Err(trouble) => return page::in_vain(cx, "A ticket", trouble),
-    };
-    let status = vain.map_or(200, |vain| vain.trouble().status());
+    if let Err(Trouble::Refused(problem)) = &read {
+        return page::refusal(Some(cx), problem);
+    }
+    let trouble = vain.map(Vain::trouble);
+    let status = trouble.or(read.as_ref().err()).map_or(200, Trouble::status);
+    let ticket = read.as_ref().ok().map(|read| &read.value);
+    let offered = ticket.filter(|ticket| is_seller(cx, ticket) && ticket.status == Status::ForSale);
+    // What is wrong with an offer is said beside its form, if there is one.
+    let is_in_form = offered.is_some() && matches!(vain, Some(Vain::Changed(..)));
+    let shown = ticket.map_or_else(|| page::unreadable(window), |ticket| changing(cx, ticket));
     let main = html! {
-        (heading(ticket, page::style(call)))
-        @if let Some(Vain::Reserved(trouble) | Vain::Withdrawn(trouble)) = vain { (fields::notice(trouble)) }
+        @match ticket {
+            Some(ticket) => { (heading(ticket, page::style(call))) }
+            None => { h1.unseen { "A ticket" } }
+        }
+        @if let Some(trouble) = trouble.filter(|_| !is_in_form) { (fields::notice(trouble)) }
         (page::not_yet(&read, window))
-        (page::kept_up_to_date(Some(&format!("{path}/live")), &changing(cx, ticket)))
-        @if is_seller(cx, ticket) && (ticket.status == Status::ForSale || vain.is_some()) { (for_seller(ticket, vain)) }
+        (page::kept_up_to_date(Some(&format!("{path}/live")), &shown))
+        @if let Some(ticket) = offered { (for_seller(ticket, vain)) }
     };
-    page::document(Some(cx), status, &ticket.title, &main)
+    page::document(Some(cx), status, ticket.map_or("A ticket", |ticket| &ticket.title), &main)
 }
 
 fn is_seller(cx: &Cx, ticket: &ReadTicket) -> bool {
@@ -130,13 +137,11 @@ fn changing(cx: &Cx, ticket: &ReadTicket) -> Markup {
         div.standing data-key=(ticket.id) data-kind="standing" data-state=(state) data-said=(market::said(ticket.status)) {
             (market::availability(ticket))
             @match ticket.status {
-                _ if is_seller(cx, ticket) => {
-                    p.hint {
-                        @if ticket.status == Status::Reserved { "It is yours. You can change or withdraw it if it becomes free again." }
-                        @else { "It is yours." }
-                    }
+                _ if is_seller(cx, ticket) => { p.hint { (to_seller(ticket.status)) } },
+                Status::ForSale if cx.caller.is_none() => {
+                    p.hint { "Whoever is signed in can reserve it." }
+                    (signing::ways_in(&path(&ticket.id)))
                 },
-                Status::ForSale if cx.caller.is_none() => { (signing::ways_in(&path(&ticket.id))) },
                 Status::ForSale => { (reservation(ticket)) },
                 Status::Reserved => {
                     p.hint {
@@ -147,6 +152,15 @@ fn changing(cx: &Cx, ticket: &ReadTicket) -> Markup {
                 Status::Sold | Status::Withdrawn => { p.pager { a href="/market" { "To what is for sale" } } },
             }
         }
+    }
+}
+
+fn to_seller(status: Status) -> &'static str {
+    match status {
+        Status::ForSale => "You offer it.",
+        Status::Reserved => "You offer it. You can change or withdraw it if it becomes free again.",
+        Status::Sold => "You have sold it.",
+        Status::Withdrawn => "You have withdrawn it.",
     }
 }
 
@@ -165,6 +179,7 @@ fn reservation(ticket: &ReadTicket) -> Markup {
     }
 }
 
+/// For as long as nobody has it: the styles take it away once the part that is kept up to date says that somebody does.
 fn for_seller(ticket: &ReadTicket, vain: Option<&Vain>) -> Markup {
     let path = path(&ticket.id);
     let now = Typed::of(&ticket.title, &ticket.price);
@@ -173,12 +188,14 @@ fn for_seller(ticket: &ReadTicket, vain: Option<&Vain>) -> Markup {
         _ => (&now, None),
     };
     html! {
-        h2 { "Change it" }
-        (typed.form(&format!("{path}/offer"), "Save", &[("key", &id::unique())], trouble))
-        form method="post" action={ (path) "/withdrawal" } {
-            div.row {
-                p.hint #for-good { "What is withdrawn is off the market for good." }
-                button.quiet type="submit" aria-describedby="for-good" { "Withdraw it" }
+        section.for-seller {
+            h2 { "Change it" }
+            (typed.form(&format!("{path}/offer"), "Save", &[("key", &id::unique())], trouble))
+            form method="post" action={ (path) "/withdrawal" } {
+                div.row {
+                    p.hint #for-good { "What is withdrawn is off the market for good." }
+                    button.quiet type="submit" aria-describedby="for-good" { "Withdraw it" }
+                }
             }
         }
     }

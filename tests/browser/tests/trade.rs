@@ -44,6 +44,21 @@ async fn shows(browser: &Browser, scripts: Scripts, css: &str, words: &str) {
     }
 }
 
+/// The page is as old as it can be when the next button is pressed.
+async fn be_left_behind(browser: &Browser) {
+    browser.run("document.querySelector('[data-live]').removeAttribute('data-live')").await;
+}
+
+/// How many of these one sees.
+async fn to_see(browser: &Browser, css: &str) -> u64 {
+    let all = format!("[...document.querySelectorAll('{css}')]");
+    browser
+        .run(&format!("return {all}.filter((part) => part.checkVisibility()).length"))
+        .await
+        .as_u64()
+        .unwrap()
+}
+
 #[tokio::test]
 async fn of_two_who_want_a_ticket_one_has_it_and_the_other_sees_why() {
     for scripts in [Scripts::On, Scripts::Off] {
@@ -54,8 +69,7 @@ async fn of_two_who_want_a_ticket_one_has_it_and_the_other_sees_why() {
             browser.open(&blog.url(&ticket)).await;
             browser.shows(STANDING, "For sale").await;
         }
-        // Bob's page is as old as it can be when he presses the button.
-        bob.run("document.querySelector('[data-live]').removeAttribute('data-live')").await;
+        be_left_behind(&bob).await;
         ann.press(RESERVE).await;
         ann.shows(STANDING, "It is yours to pay for").await;
         if bob.count(RESERVE).await == 1 {
@@ -64,8 +78,12 @@ async fn of_two_who_want_a_ticket_one_has_it_and_the_other_sees_why() {
         }
         shows(&bob, scripts, STANDING, "Reserved. Free again").await;
         assert_eq!(bob.count(RESERVE).await, 0);
-        sue.open(&blog.url(&ticket)).await;
         shows(&sue, scripts, STANDING, "Reserved").await;
+        assert_eq!(
+            to_see(&sue, ".for-seller").await,
+            0,
+            "nothing can be changed now, on an old page neither"
+        );
 
         choose(&ann, "tok_ok").await;
         ann.press(PAY).await;
@@ -168,6 +186,7 @@ async fn what_is_given_back_is_for_sale_again_and_can_be_withdrawn() {
         sue.press("form:has([name='price.amount']) button").await;
         sue.shows("header .price", "€25.00").await;
         ann.open(&blog.url(&ticket)).await;
+        be_left_behind(&sue).await;
         ann.press(RESERVE).await;
         sue.press("form[action$=withdrawal] button").await;
         sue.shows("[role=alert]", "Withdraw it when the order has ended").await;

@@ -80,6 +80,16 @@ fn the_page_shows_logs_and_who_hears_them() {
 }
 
 #[test]
+fn who_is_gone_is_there_as_long_as_something_waits_for_it() {
+    let gone = flow("query", &log("gone", 9, 0, 0), &[]);
+    for (waiting, is_there) in [(1, true), (0, false)] {
+        let posts = flow("posts", &log("present", 9, 0, 0), &[("query", waiting)]);
+        answering("registry", 200, "", &format!("[{gone},{posts}]"));
+        assert_eq!(text(&get("/flow")).contains("query <small>is away</small>"), is_there, "{waiting}");
+    }
+}
+
+#[test]
 fn what_waits_until_it_is_due_is_not_behind() {
     let consumers = r#"[{"name":"expiration-t","service":"expiration","waiting":0,"under_way":0,"redelivered":0,"not_due":1234}]"#;
     let orders = flow("orders", &log("present", 2000, 0, 0), &[]).replace("[]", consumers);

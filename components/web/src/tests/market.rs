@@ -105,6 +105,35 @@ fn what_is_reserved_is_reserved_for_the_price_that_was_shown() {
 }
 
 #[test]
+fn what_was_done_is_not_denied_because_it_cannot_be_read() {
+    for (path, title) in [("/market/T1", "A ticket"), ("/o/T1-O1", "Your order")] {
+        for (query, words) in [("?position=tickets:1:2", "What you wrote is safe"), ("", "Nothing is lost")] {
+            let page = ask("GET", &format!("{path}{query}"), "sue", "");
+            let html = text(&page);
+            assert_eq!((page.status, page.header("retry-after")), (503, Some("2")), "{path}{query}");
+            assert!(html.contains(words) && html.contains(title), "{html}");
+            assert!(html.contains(&format!("data-live=\"{path}/live\"")), "{html}");
+            assert!(!html.contains("Nothing was changed"), "{html}");
+        }
+    }
+}
+
+#[test]
+fn why_an_offer_was_not_changed_is_said_where_one_sees_it() {
+    let change = || {
+        let form = "title=Concert&price.amount=25&price.currency=EUR&key=k";
+        text(&ask("POST", "/market/T1/offer", "sue", form))
+    };
+    refusing("tickets", 409, "Somebody has reserved this ticket.", "[]");
+    for (status, has_form) in [("for_sale", true), ("reserved", false), ("sold", false)] {
+        answering("query", 200, "", &ticket(status, "null"));
+        let html = change();
+        assert_eq!(html.matches("Somebody has reserved this ticket.").count(), 1, "{status}: {html}");
+        assert_eq!(html.contains("action=\"/market/T1/offer\""), has_form, "{status}");
+    }
+}
+
+#[test]
 fn an_offer_keeps_what_was_typed() {
     answering(
         "tickets",
