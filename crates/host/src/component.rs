@@ -7,7 +7,7 @@
 //! * The instance that was put back last is taken first: its memory is still warm, and the others may be let go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ use crate::env::{Limits, Options};
 use crate::metrics::ComponentMetrics;
 use crate::observe::{Observer, Probe};
 use crate::permits::{Permit, Permits, Purpose};
-use crate::state::State;
+use crate::state::{Computing, State};
 use crate::threads::RequestThreads;
 
 /// Why a call has no result. What happened in detail is in the log; a caller outside must not see it.
@@ -45,6 +45,9 @@ pub enum CallError {
     Request(String),
 }
 
+/// A request that asks nothing of the host for so many epochs computes for long: a password takes dozens, a feed not one.
+const LONG: u32 = 8;
+
 /// A component that is ready to be called.
 pub(crate) struct Component {
     pub(crate) name: Arc<str>,
@@ -58,6 +61,8 @@ pub(crate) struct Component {
     line_bytes_max: usize,
     reuse: u32,
     request_threads: Option<RequestThreads>,
+    /// Whether it has been seen to compute for long.
+    computes: Arc<AtomicBool>,
     permits: Permits,
     waiting: AtomicUsize,
     free: Mutex<Vec<Instance>>,
@@ -102,6 +107,7 @@ impl Component {
             line_bytes_max: options.log_line_bytes_max,
             reuse: options.reuse.max(1),
             request_threads: options.request_threads.clone(),
+            computes: Arc::default(),
             permits: Permits::new(instances),
             waiting: AtomicUsize::new(0),
             free: Mutex::default(),
@@ -144,9 +150,13 @@ impl Component {
         permit.map_err(|_| busy())?
     }
 
-    /// Where calls for this purpose run.
+    /// Where calls for this purpose run. Requests of a component that computes for long hold up nobody else's: between two epochs
+    /// others do run, but wait one out each time they have waited for something.
     pub(crate) fn runs_on(&self, purpose: Purpose) -> Handle {
         match (&self.request_threads, purpose) {
+            (Some(threads), Purpose::Request) if self.computes.load(Ordering::Relaxed) => {
+                threads.patient().clone()
+            }
             (Some(threads), Purpose::Request) => threads.here_or_next(),
             _ => Handle::current(),
         }
@@ -163,6 +173,7 @@ impl Component {
         let state = instance.store.data_mut();
         state.deadline = Instant::now() + self.limits.call_time_max;
         state.answering = None;
+        state.computing = (permit.purpose() == Purpose::Request).then(Computing::default);
         instance.store.set_epoch_deadline(1);
         Ok(Lease { instance: Some(instance), component: self.clone(), _permit: permit })
     }
@@ -173,13 +184,18 @@ impl Component {
         let state = State::new(self.capabilities.clone(), probe, &self.limits, self.line_bytes_max);
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
-        store.epoch_deadline_callback(|context| {
-            // Between two ticks others may run; past the deadline nothing of this instance does.
-            if Instant::now() >= context.data().deadline {
-                Err(Overrun.into())
-            } else {
-                Ok(UpdateDeadline::Yield(1))
+        let computes = self.computes.clone();
+        store.epoch_deadline_callback(move |mut context| {
+            // Between two epochs others may run; past the deadline nothing of this instance does.
+            let state = context.data_mut();
+            if Instant::now() >= state.deadline {
+                return Err(Overrun.into());
             }
+            let calls = state.probe.calls();
+            if state.computing.as_mut().is_some_and(|computing| computing.goes_on(calls) >= LONG) {
+                computes.store(true, Ordering::Relaxed);
+            }
+            Ok(UpdateDeadline::Yield(1))
         });
         store.set_epoch_deadline(1);
         store.data_mut().deadline = Instant::now() + self.limits.call_time_max;

@@ -4,7 +4,7 @@
 //! [`Transcript::hash`]. A seed decides which calls are late and which instances die half-way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -89,17 +89,34 @@ pub(crate) struct Probe {
     pub(crate) component: Arc<str>,
     pub(crate) instance: u64,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    ended: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+}
+
+/// What all parts of the host know of an instance.
+#[derive(Debug, Default)]
+struct Shared {
+    ended: AtomicBool,
+    /// How many host calls have begun or ended.
+    calls: AtomicU64,
 }
 
 impl Probe {
     pub(crate) fn new(component: Arc<str>, instance: u64, observer: Option<Arc<dyn Observer>>) -> Probe {
-        Probe { component, instance, observer, ended: Arc::default() }
+        Probe { component, instance, observer, shared: Arc::default() }
+    }
+
+    /// How many host calls have begun or ended so far: as long as that is the same, the instance computes.
+    pub(crate) fn calls(&self) -> u64 {
+        self.shared.calls.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) {
+        self.shared.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Ends the instance at its next host call: for what the host does beside it, and where nothing can be ended.
     pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
+        self.shared.ended.store(true, Ordering::Relaxed);
     }
 
     /// An asynchronous call begins.
@@ -108,6 +125,7 @@ impl Probe {
         name: &'static str,
         arguments: impl FnOnce(&mut Fingerprint),
     ) -> wasmtime::Result<()> {
+        self.count();
         if self.observer.is_none() {
             return Ok(());
         }
@@ -127,6 +145,7 @@ impl Probe {
         name: &'static str,
         result: impl FnOnce(&mut Fingerprint),
     ) -> wasmtime::Result<()> {
+        self.count();
         match self.observe(name, Moment::Leave, result) {
             Verdict::Crash => Err(Crashed(name).into()),
             Verdict::Proceed | Verdict::Delay(_) => Ok(()),
@@ -135,7 +154,7 @@ impl Probe {
 
     fn observe(&self, name: &'static str, moment: Moment, add: impl FnOnce(&mut Fingerprint)) -> Verdict {
         let Some(observer) = &self.observer else { return Verdict::Proceed };
-        if self.ended.load(Ordering::Relaxed) {
+        if self.shared.ended.load(Ordering::Relaxed) {
             return Verdict::Crash;
         }
         let mut fingerprint = Fingerprint::default();

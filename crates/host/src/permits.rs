@@ -31,7 +31,13 @@ impl Purpose {
 #[derive(Debug)]
 pub(crate) struct Permit {
     _any: OwnedSemaphorePermit,
-    _request: Option<OwnedSemaphorePermit>,
+    request: Option<OwnedSemaphorePermit>,
+}
+
+impl Permit {
+    pub(crate) fn purpose(&self) -> Purpose {
+        if self.request.is_some() { Purpose::Request } else { Purpose::Event }
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +68,7 @@ impl Permits {
             Purpose::Request => Some(self.requests.clone().try_acquire_owned().ok()?),
             Purpose::Event => None,
         };
-        Some(Permit { _any: self.any.clone().try_acquire_owned().ok()?, _request: request })
+        Some(Permit { _any: self.any.clone().try_acquire_owned().ok()?, request })
     }
 
     /// A permit, waited for as long as it takes; none once they are closed.
@@ -71,7 +77,7 @@ impl Permits {
             Purpose::Request => Some(self.requests.clone().acquire_owned().await.ok()?),
             Purpose::Event => None,
         };
-        Some(Permit { _any: self.any.clone().acquire_owned().await.ok()?, _request: request })
+        Some(Permit { _any: self.any.clone().acquire_owned().await.ok()?, request })
     }
 
     /// Makes it so many. When that is fewer, this returns once no more than that are taken.

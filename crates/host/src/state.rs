@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     /// When the call that runs now must be over.
     pub(crate) deadline: Instant,
+    /// For how long it has computed, if somebody waits for the answer.
+    pub(crate) computing: Option<Computing>,
     /// Where the message that it handles now asks to be answered.
     pub(crate) answering: Option<String>,
     wasi: WasiCtx,
@@ -51,10 +53,27 @@ impl State {
             probe,
             limiter: Limiter::new(limits),
             deadline: Instant::now(),
+            computing: None,
             answering: None,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
         }
+    }
+}
+
+/// For how many epochs in a row a call has asked nothing of the host.
+#[derive(Debug, Default)]
+pub(crate) struct Computing {
+    calls: u64,
+    epochs: u32,
+}
+
+impl Computing {
+    /// Another epoch is over, and the instance has made so many host calls. Returns for how many it has made none.
+    pub(crate) fn goes_on(&mut self, calls: u64) -> u32 {
+        self.epochs = if calls == self.calls { self.epochs + 1 } else { 0 };
+        self.calls = calls;
+        self.epochs
     }
 }
 

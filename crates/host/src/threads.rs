@@ -2,7 +2,8 @@
 //! asks of other components is answered there: nobody wakes another thread to be answered.
 //!
 //! On threads of their own, requests leave events their share of the processors, however many wait, so that read models keep
-//! up.
+//! up. Those that compute for long, as a password is hashed, have other threads again, which take what is left: nobody waits
+//! behind them.
 
 use std::cell::OnceCell;
 use std::io;
@@ -23,6 +24,7 @@ pub struct RequestThreads {
     first: Handle,
     others: Arc<[Handle]>,
     turn: Arc<AtomicUsize>,
+    patient: Arc<[Handle]>,
 }
 
 /// The threads themselves, which end when this is dropped. What still waits for something there is cut off.
@@ -33,19 +35,29 @@ pub struct Running {
     ended: mpsc::Receiver<()>,
 }
 
+/// What a thread is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// For whoever waits for an answer.
+    Prompt,
+    /// For what computes for long, whenever nobody else wants the processor.
+    Patient,
+}
+
 /// How long a thread that is to end is waited for.
 const END_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl RequestThreads {
-    /// Starts so many threads.
+    /// Starts so many threads, and as many patient ones.
     pub fn start(count: NonZeroUsize) -> io::Result<(RequestThreads, Running)> {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = mpsc::channel();
         let running = Running { stop, ended };
-        let start = || one(stopped.clone(), end.clone());
-        let first = start()?;
-        let others = (1..count.get()).map(|_| start()).collect::<io::Result<_>>()?;
-        Ok((RequestThreads { first, others, turn: Arc::default() }, running))
+        let start = |pace| one(pace, stopped.clone(), end.clone());
+        let first = start(Pace::Prompt)?;
+        let others = (1..count.get()).map(|_| start(Pace::Prompt)).collect::<io::Result<_>>()?;
+        let patient = (0..count.get()).map(|_| start(Pace::Patient)).collect::<io::Result<_>>()?;
+        Ok((RequestThreads { first, others, turn: Arc::default(), patient }, running))
     }
 
     /// The thread that this is called on if it is one for requests, and the next in turn if not.
@@ -58,13 +70,26 @@ impl RequestThreads {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
         turn.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first)
     }
+
+    /// Each of the patient ones in turn.
+    pub(crate) fn patient(&self) -> &Handle {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.patient.len().max(1);
+        self.patient.get(turn).unwrap_or(&self.first)
+    }
 }
 
-fn one(mut stopped: watch::Receiver<bool>, end: mpsc::Sender<()>) -> io::Result<Handle> {
+fn one(pace: Pace, mut stopped: watch::Receiver<bool>, end: mpsc::Sender<()>) -> io::Result<Handle> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    std::thread::Builder::new().name("trellis-requests".to_owned()).spawn(move || {
-        HERE.with(|here| _ = here.set(runtime.handle().clone()));
+    let name = match pace {
+        Pace::Prompt => "trellis-requests",
+        Pace::Patient => "trellis-patient",
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        match pace {
+            Pace::Prompt => HERE.with(|here| _ = here.set(runtime.handle().clone())),
+            Pace::Patient => give_way(),
+        }
         // A sender that is gone means the same.
         runtime.block_on(async { _ = stopped.wait_for(|stopped| *stopped).await });
         runtime.shutdown_timeout(END_TIME_MAX);
@@ -72,6 +97,19 @@ fn one(mut stopped: watch::Receiver<bool>, end: mpsc::Sender<()>) -> io::Result<
     })?;
     Ok(handle)
 }
+
+/// Lets every other thread go first. On Linux this is for the thread alone that calls it; elsewhere it would be for the process,
+/// and the thread goes on as any other.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, GIVES_WAY) {
+        tracing::warn!(%error, "what computes for long cannot give way to what does not");
+    }
+}
+
+/// A tenth of a processor that everybody wants is left to it: whoever signs in waits, and not for ever.
+#[cfg(target_os = "linux")]
+const GIVES_WAY: i32 = 10;
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -106,6 +144,19 @@ mod tests {
             assert!(asking != here() && !seen.contains(&asking), "not the next in turn");
             seen.push(asking);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_computes_for_long_gives_way_and_what_it_leads_to_does_not() {
+        let (threads, _running) = RequestThreads::start(NonZeroUsize::MIN).unwrap();
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let led_to = threads.clone();
+        let long = threads.patient().spawn(async move {
+            let asked = led_to.here_or_next().spawn(async move { priority() });
+            (priority(), asked.await.unwrap())
+        });
+        assert_eq!(long.await.unwrap(), (GIVES_WAY, priority()));
     }
 
     #[tokio::test]

@@ -3,12 +3,18 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{get, guest, send};
+use common::{application, get, guest, send};
 use http::StatusCode;
-use trellis_host::env::{Limits, Options};
+use trellis_host::env::{Env, Limits, Options};
+use trellis_host::observe::{HostCall, Observer, Verdict};
+use trellis_host::threads::RequestThreads;
 use trellis_host::{App, CallError};
+use trellis_store::Store;
 
 fn options(reuse: u32) -> Options {
     let limits = Limits { call_time_max: Duration::from_secs(5), ..Limits::default() };
@@ -156,4 +162,40 @@ async fn many_calls_in_one_task_without_a_wait_are_all_answered() {
     for _ in 0..500 {
         assert_unharmed(&app).await;
     }
+}
+
+/// The names of the threads on which something was asked of the host.
+#[derive(Default)]
+struct Threads(Mutex<BTreeSet<String>>);
+
+impl Observer for Threads {
+    fn observe(&self, _: &HostCall<'_>) -> Verdict {
+        let thread = std::thread::current();
+        self.0.lock().unwrap().insert(thread.name().unwrap_or_default().to_owned());
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test]
+async fn whoever_hashes_passwords_holds_up_nobody_else() {
+    let threads = Arc::new(Threads::default());
+    let (requests, _running) = RequestThreads::start(NonZeroUsize::MIN).unwrap();
+    let options = Options { request_threads: Some(requests), ..Options::default() };
+    let env = Env { observer: Some(threads.clone()), ..Env::real(Store::in_memory(), options) };
+    let subscriptions = "deliver.accounts|accounts,svc.accounts|accounts,trellis.announce|accounts";
+    let app = App::start(&application("accounts", "accounts", 4, subscriptions), env).await.unwrap();
+    let has_been_on = |name: &str| threads.0.lock().unwrap().contains(name);
+    for number in 0..500 {
+        let body = format!(r#"{{"email": "{number}@example.org", "password": "correct horse"}}"#);
+        let head = "POST /users/signup HTTP/1.1\r\nhost: accounts\r\ncontent-type: application/json";
+        let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        // Refused until accounts has what it needs.
+        let answer = app.broker().request("svc.accounts", None, request, Duration::from_secs(10)).await;
+        if answer.is_ok() && has_been_on("trellis-patient") {
+            assert!(has_been_on("trellis-requests"), "as any other, until it was seen to compute");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("its requests are never patient: {:?}", threads.0.lock().unwrap());
 }
