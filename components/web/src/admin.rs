@@ -79,7 +79,8 @@ fn shown(call: &Call<'_>, services: Services<'_>, trouble: Option<&Trouble>) -> 
     if cx.caller.is_none() {
         return signing::asked_for(cx, "People", PATH, "This is for admins.");
     }
-    let users = services.users(&page::window(call));
+    let window = page::window(call);
+    let users = services.users(&window);
     match &users {
         Err(Trouble::Refused(problem)) if problem.status == 403 => return first(cx, trouble),
         Err(Trouble::Refused(problem)) => return page::refusal(Some(cx), problem),
@@ -89,10 +90,8 @@ fn shown(call: &Call<'_>, services: Services<'_>, trouble: Option<&Trouble>) -> 
     let main = html! {
         h1 { "People" }
         (tabs(PATH))
-        @match trouble {
-            Some(trouble) => { (explained(trouble)) }
-            None => { @if call.query("position").is_some() { p.notice role="status" { "That is done." } } }
-        }
+        @if let Some(trouble) = trouble { (explained(trouble)) }
+        @else if window.position.is_some() { p.notice role="status" { "That is done." } }
         p.hint #roles {
             "Roles are written with blanks between them. The pages here know " code { "moderator" } ", " code { "operator" } " and "
             code { "admin" } "; what others are for, the policy of the gateway says."

@@ -21,10 +21,16 @@ thread_local!(static HERE: OnceCell<Handle> = const { OnceCell::new() });
 /// Where requests are handled.
 #[derive(Clone, Debug)]
 pub struct RequestThreads {
+    prompt: Ring,
+    patient: Ring,
+}
+
+/// Threads of a kind, of which each has its turn.
+#[derive(Clone, Debug)]
+struct Ring {
     first: Handle,
     others: Arc<[Handle]>,
     turn: Arc<AtomicUsize>,
-    patient: Arc<[Handle]>,
 }
 
 /// The threads themselves, which end when this is dropped. What still waits for something there is cut off.
@@ -53,11 +59,8 @@ impl RequestThreads {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = mpsc::channel();
         let running = Running { stop, ended };
-        let start = |pace| one(pace, stopped.clone(), end.clone());
-        let first = start(Pace::Prompt)?;
-        let others = (1..count.get()).map(|_| start(Pace::Prompt)).collect::<io::Result<_>>()?;
-        let patient = (0..count.get()).map(|_| start(Pace::Patient)).collect::<io::Result<_>>()?;
-        Ok((RequestThreads { first, others, turn: Arc::default(), patient }, running))
+        let ring = |pace| Ring::of(count, || one(pace, stopped.clone(), end.clone()));
+        Ok((RequestThreads { prompt: ring(Pace::Prompt)?, patient: ring(Pace::Patient)? }, running))
     }
 
     /// The thread that this is called on if it is one for requests, and the next in turn if not.
@@ -67,14 +70,25 @@ impl RequestThreads {
 
     /// Each in turn.
     pub(crate) fn next(&self) -> &Handle {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
-        turn.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first)
+        self.prompt.next()
     }
 
     /// Each of the patient ones in turn.
     pub(crate) fn patient(&self) -> &Handle {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.patient.len().max(1);
-        self.patient.get(turn).unwrap_or(&self.first)
+        self.patient.next()
+    }
+}
+
+impl Ring {
+    fn of(count: NonZeroUsize, start: impl Fn() -> io::Result<Handle>) -> io::Result<Ring> {
+        let first = start()?;
+        let others = (1..count.get()).map(|_| start()).collect::<io::Result<_>>()?;
+        Ok(Ring { first, others, turn: Arc::default() })
+    }
+
+    fn next(&self) -> &Handle {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
+        turn.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first)
     }
 }
 
